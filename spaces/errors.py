@@ -1,0 +1,67 @@
+"""The errors a user meets, in the user's words: file, line, key, what was found, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, and what would be right.
+
+    Attributes:
+        message: what is wrong, as a short sentence without a full stop.
+        file: the file it was found in, as the user named it.
+        line: its line in that file, counted from 1.
+        key: the dotted path of the key, such as ``space.phases[1].loss.gamma``.
+        found: what stands there, already rendered.
+        allowed: what may stand there, already rendered.
+        hint: what the user could do about it.
+    """
+
+    message: str
+    file: str | None = None
+    line: int | None = None
+    key: str | None = None
+    found: str | None = None
+    allowed: str | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line) if part is not None)
+        head = ": ".join(part for part in (place, self.key, self.message) if part)
+        tail = [f"found {self.found}"] if self.found is not None else []
+        tail += [f"allowed: {self.allowed}"] if self.allowed is not None else []
+        tail += [self.hint] if self.hint is not None else []
+        return "; ".join([head, *tail])
+
+
+class LossweepError(Exception):
+    """The root of all errors raised on purpose. ``exit_code`` is what the command line returns."""
+
+    exit_code = 1
+
+
+class UserError(LossweepError):
+    """One or more mistakes that the user can mend. Printed without a traceback."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Problem | str | Iterable[Problem]) -> None:
+        if isinstance(problems, str):
+            problems = Problem(problems)
+        self.problems: tuple[Problem, ...] = (
+            (problems,) if isinstance(problems, Problem) else tuple(problems)
+        )
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+def nearest(word: str, known: Sequence[str]) -> str | None:
+    """Return the hint that names the known word closest to a misspelt one, or None when none is close."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else None

@@ -1,0 +1,84 @@
+"""What a trial reports: one `Evaluation` at a time, plain data that crosses processes, checkpoints and databases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class GuardVerdict:
+    """Why a guard ended a trial: the rule and its evidence.
+
+    Attributes:
+        rule: the guard's name, such as ``all_foreground``.
+        step: optimizer steps at the verdict.
+        phase: index of the phase (unrolled, from 0) it happened in.
+        message: the evidence as one sentence.
+        figures: the numbers behind it; non-finite ones are allowed here.
+    """
+
+    rule: str
+    step: int
+    phase: int
+    message: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The validation metrics of a trial at one point in training.
+
+    Attributes:
+        step: optimizer steps done; the identity of an evaluation within its trial.
+        epoch: epochs done (an evaluation stands at an epoch's end).
+        epochs: epochs of the trial's whole budget.
+        phase: index of the phase just trained, in the schedule unrolled over its cycles, from 0.
+        cycle: index of the cycle that phase belongs to, from 0.
+        loss_name: the phase's loss on one line, as the schedule prints it.
+        learning_rate: learning rate of the last step.
+        metrics: validation metrics by the names of `spaces.metric_names`; always finite.
+        losses: mean training loss since the previous evaluation: ``total`` and one entry a term.
+        gradient_norm: mean L2 norm of the gradient before clipping since the previous evaluation.
+        threshold: logit threshold tuned on validation (of the first foreground class when there are several).
+        images_per_second: training throughput since the previous evaluation, evaluation excluded.
+        seconds: wall-clock seconds since the previous evaluation, evaluation included.
+        phase_ended: the phase ended here: the next step, if any, is of another phase.
+        cycle_ended: a whole cycle ended here.
+        finished: the trial's budget is spent.
+        verdict: set when a guard ended the trial here.
+    """
+
+    step: int
+    epoch: int
+    epochs: int
+    phase: int
+    cycle: int
+    loss_name: str
+    learning_rate: float
+    metrics: Mapping[str, float]
+    losses: Mapping[str, float] = field(default_factory=dict)
+    gradient_norm: float = 0.0
+    threshold: float = 0.0
+    images_per_second: float = 0.0
+    seconds: float = 0.0
+    phase_ended: bool = False
+    cycle_ended: bool = False
+    finished: bool = False
+    verdict: GuardVerdict | None = None
+
+    @property
+    def share(self) -> float:
+        """The share of the trial's budget spent, in (0, 1]."""
+        return self.epoch / self.epochs
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON-ready data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Evaluation:
+        """Read back what `to_dict` wrote."""
+        verdict = data.get("verdict")
+        return cls(**{**data, "verdict": GuardVerdict(**verdict) if verdict else None})

@@ -1,0 +1,81 @@
+"""What one trial is to do, as plain data: everything its training follows from. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from spaces.loss_terms import Frozen
+from spaces.schedule import LossSchedule
+from trainers.data.spec import DataSpec
+from trainers.guards.spec import GuardSpec
+
+
+class ModelSpec(Frozen):
+    """Any architecture and encoder of segmentation-models-pytorch, or a user's own model by import path.
+
+    Attributes:
+        architecture: an SMP architecture such as ``Unet``, or ``package.module:factory``, which is called with
+            ``in_channels``, ``classes`` and ``options``.
+        encoder: an SMP or ``tu-`` (timm) encoder.
+        weights: pretrained encoder weights, such as ``imagenet``, or None.
+        options: further keyword arguments of the architecture.
+    """
+
+    architecture: str = "Unet"
+    encoder: str = "resnet18"
+    weights: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrainingSpec(Frozen):
+    """How every trial of a sweep trains, whatever its schedule."""
+
+    batch: int = Field(default=8, ge=1)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    weight_decay: float = Field(default=0.01, ge=0.0)
+    momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
+    clip_norm: float | None = Field(default=1.0, gt=0.0)
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    channels_last: bool = True
+    compile: bool = False
+    accumulate: int = Field(default=1, ge=1)
+    evaluate_every: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1)
+
+
+class MeasureSpec(Frozen):
+    """What an evaluation measures beyond the fixed metrics."""
+
+    object_iou: float = Field(default=0.5, ge=0.5, lt=1.0)
+    minimum_area: int = Field(default=1, ge=1)
+    connectivity: Literal[4, 8] = 8
+    precision_floors: tuple[float, ...] = ()
+    recall_floors: tuple[float, ...] = ()
+    betas: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrialPlan:
+    """One trial. Its training follows from this and the data alone.
+
+    Attributes:
+        number: the trial's number in its study.
+        seed: of its weights, data order and augmentation.
+        schedule: what it trains.
+        epochs: its whole budget.
+        micro_batch: images a forward pass; less than ``training.batch`` after running out of memory.
+    """
+
+    number: int
+    seed: int
+    schedule: LossSchedule
+    epochs: int
+    data: DataSpec
+    model: ModelSpec
+    training: TrainingSpec
+    guards: GuardSpec
+    measure: MeasureSpec
+    micro_batch: int | None = None
