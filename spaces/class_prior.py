@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import BaseModel, ConfigDict, model_validator
+
+IGNORE_INDEX: Final = 255
+"""Mask value of pixels that count nowhere: not in a loss, not in a metric, not in a class frequency."""
 
 
 class ClassPrior(BaseModel):
