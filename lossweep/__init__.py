@@ -1,0 +1,29 @@
+"""lossweep: hyperparameter search that treats the loss function as a hyperparameter.
+
+The few names a user imports. Each is loaded when it is first used, so that ``import lossweep`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spaces.schedule import LossSchedule
+    from trainers.callbacks import LossScheduleCallback, ScheduledLoss
+
+__version__ = version("lossweep")
+__all__ = ["LossSchedule", "LossScheduleCallback", "ScheduledLoss"]
+
+_HOMES = {
+    "LossSchedule": "spaces.schedule",
+    "LossScheduleCallback": "trainers.callbacks",
+    "ScheduledLoss": "trainers.callbacks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lossweep' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,54 @@
+"""The commands, a file each. A command's heavy imports stand inside it, so that ``--help`` starts at once."""
+
+from __future__ import annotations
+
+import typer
+
+from lossweep.commands import (
+    check,
+    compare,
+    dashboard,
+    doctor,
+    export,
+    gc,
+    list_sweeps,
+    losses,
+    report,
+    resume,
+    schema,
+    space,
+    status,
+    stop,
+    submit,
+    sync,
+    train,
+    why,
+)
+
+app = typer.Typer(
+    name="lossweep",
+    help="Search for the best loss schedule of a segmentation model: submit a sweep, watch it, export the winner.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_PANELS = {
+    "Run a sweep": (check.check, submit.submit, resume.resume, stop.stop),
+    "See what it found": (
+        list_sweeps.list_sweeps,
+        status.status,
+        why.why,
+        dashboard.dashboard,
+        report.report,
+        compare.compare,
+    ),
+    "Use what it found": (export.export, train.train),
+    "Look things up": (losses.losses, space.space, schema.schema),
+    "Keep house": (doctor.doctor, sync.sync, gc.gc),
+}
+
+for _panel, _commands in _PANELS.items():
+    for _command in _commands:
+        _name = "list" if _command is list_sweeps.list_sweeps else _command.__name__
+        app.command(_name, rich_help_panel=_panel)(_command)

@@ -1,0 +1,49 @@
+"""The arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP.yaml", help="The sweep file.", show_default=False)]
+SweepName = Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name.", show_default=False)]
+HomeFolder = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder of the sweeps' database, checkpoints and logs.", envvar="LOSSWEEP_HOME"),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Put a value over the file's: --set budget.trials=4. May be repeated."
+    ),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write it.", show_default=False)
+]
+
+
+def parse_overrides(texts: list[str] | None) -> dict[str, object]:
+    """Turn ``KEY=VALUE`` texts into values, each read as YAML.
+
+    Raises:
+        UserError: when a text has no ``=``, or its value is not YAML.
+    """
+    import yaml
+
+    from spaces.errors import Problem, UserError
+
+    overrides: dict[str, object] = {}
+    problems: list[Problem] = []
+    for text in texts or []:
+        key, equals, value = text.partition("=")
+        try:
+            overrides[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals or not key.strip():
+            problems.append(Problem("not a setting", key="--set", found=repr(text), allowed="KEY=VALUE"))
+    if problems:
+        raise UserError(problems)
+    return overrides

@@ -1,0 +1,118 @@
+"""The sweep file: data, model, space, objective and budget, read once, checked whole, immutable from then on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from search.objectives import ObjectiveSpec
+from search.pruning import PruningSpec
+from search.sampling import SamplerSpec
+from spaces.errors import Problem, UserError
+from spaces.loss_terms import Frozen
+from spaces.schedule_space import SpaceSpec
+from spaces.yaml_source import YamlSource, load_yaml, validate
+from trainers.data.spec import DataSpec
+from trainers.guards.spec import GuardSpec
+from trainers.plan import MeasureSpec, ModelSpec, TrainingSpec
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+
+
+class BudgetSpec(Frozen):
+    """How much a sweep may spend.
+
+    Attributes:
+        trials: trials that end on their own: completed, pruned, diverged or failed; interrupted ones go on.
+        epochs: epochs each trial may train.
+        hours: wall-clock hours after which no new trial starts, counted over all drivers of the sweep.
+    """
+
+    trials: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    hours: float | None = Field(default=None, gt=0.0)
+
+
+class ResourceSpec(Frozen):
+    """What a trial holds while it trains, and how many train side by side.
+
+    Attributes:
+        parallel: trials at a time; None for as many as fit.
+        cpus_per_trial: cores each trial holds.
+        gpus_per_trial: a share of a GPU, or whole ones; a share also bounds the process's GPU memory.
+        max_failures: how often a trial is resumed after its worker or node was lost.
+        runner: ``tune`` for Ray Tune workers, ``inline`` for one process, trial after trial.
+    """
+
+    parallel: int | None = Field(default=None, ge=1)
+    cpus_per_trial: float = Field(default=1.0, gt=0.0)
+    gpus_per_trial: float = Field(default=0.0, ge=0.0)
+    max_failures: int = Field(default=2, ge=0)
+    runner: Literal["tune", "inline"] = "tune"
+
+    @model_validator(mode="after")
+    def _whole_gpus_above_one(self) -> Self:
+        if self.gpus_per_trial > 1 and self.gpus_per_trial != int(self.gpus_per_trial):
+            raise ValueError("gpus_per_trial must be a fraction of one GPU or a whole number of GPUs")
+        return self
+
+
+class ConfirmSpec(Frozen):
+    """Retraining the leaders and the control from scratch with fresh seeds, scored once on the test split."""
+
+    top: int = Field(default=3, ge=1)
+    seeds: int = Field(default=3, ge=1)
+
+
+class SweepSpec(Frozen):
+    """One sweep: what is trained, what is tried, what is good, and how much may be spent.
+
+    Attributes:
+        name: of the sweep, its study and its MLflow run; letters, digits, ``.``, ``_``, ``-``.
+        seed: everything random in the sweep follows from it.
+    """
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    seed: int = Field(default=0, ge=0)
+    data: DataSpec
+    model: ModelSpec = ModelSpec()
+    training: TrainingSpec = TrainingSpec()
+    measure: MeasureSpec = MeasureSpec()
+    guards: GuardSpec = GuardSpec()
+    space: SpaceSpec
+    objective: ObjectiveSpec
+    pruning: PruningSpec = PruningSpec()
+    sampler: SamplerSpec = SamplerSpec()
+    budget: BudgetSpec
+    resources: ResourceSpec = ResourceSpec()
+    confirm: ConfirmSpec | None = None
+
+    @classmethod
+    def load(cls, path: Path | str, overrides: dict[str, Any] | None = None) -> SweepSpec:
+        """Read a sweep file; relative folders in it are taken from where it lies.
+
+        Args:
+            path: the YAML file.
+            overrides: dotted keys and their values, such as ``{"budget.trials": 4}``, put over the file's.
+
+        Raises:
+            UserError: naming every mistake with its line.
+        """
+        source = load_yaml(Path(path))
+        if overrides:
+            source = source.overridden(overrides)
+        return cls.read(source, base=Path(path).absolute().parent)
+
+    @classmethod
+    def read(cls, source: YamlSource, base: Path) -> SweepSpec:
+        """Check what a sweep file says; see `load`."""
+        spec = validate(cls, source)
+        problems = spec.space.check(spec.data.classes)
+        if problems:
+            raise UserError(problems)
+        return spec.model_copy(update={"data": spec.data.resolve(base)})
+
+
+__all__ = ["BudgetSpec", "ConfirmSpec", "Problem", "ResourceSpec", "SweepSpec"]
