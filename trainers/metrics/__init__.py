@@ -1,0 +1,5 @@
+"""What an evaluation measures: pixel curves from a histogram of logits, objects from connected components."""
+
+from trainers.metrics.meter import Measured, Meter
+
+__all__ = ["Measured", "Meter"]

@@ -1,0 +1,187 @@
+"""The meter of an evaluation: takes logits and masks, gives every metric of `spaces.metric_names`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spaces.class_prior import IGNORE_INDEX, ClassPrior
+from trainers.metrics.counts import Counts
+from trainers.metrics.curves import ConfusionCurve
+from trainers.metrics.figures import combined, metric_names, object_figures, pixel_figures
+from trainers.metrics.kept_images import KeptImages
+from trainers.metrics.logit_scale import BINS, LARGEST, LOWEST_KEY, bin_of, keys
+from trainers.metrics.objects import ObjectCounts, TrueObjects
+from trainers.metrics.one_vs_rest import one_vs_rest
+from trainers.plan import MeasureSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What an evaluation measured.
+
+    Attributes:
+        metrics: by the names of `spaces.metric_names`: macro over the foreground classes and, when there are
+            several, ``NAME/CLASS`` for each. Finite, in [0, 1]; count errors are >= 0 and may exceed 1.
+        threshold: tuned logit threshold of the first foreground class; ``logit >= threshold`` is foreground.
+        thresholds: tuned logit threshold of each foreground class.
+        positives: foreground pixels of the truth.
+        absent: foreground classes that do not occur in the truth.
+        degenerate: images whose prediction had too many components to be matched, at the worst class and
+            threshold.
+    """
+
+    metrics: Mapping[str, float]
+    threshold: float
+    thresholds: tuple[float, ...] = ()
+    positives: int = 0
+    absent: tuple[str, ...] = ()
+    degenerate: int = 0
+
+
+class Meter:
+    """Sums over one pass through a split; never a mean of batches.
+
+    Logits are counted on the device they are on; nothing waits for it before `compute`.
+
+    Args:
+        prior: the classes; two of them have one logit channel, more have one a class.
+        measure: object rules, floors and betas.
+        device: where `update` gets its tensors.
+        objects: whether images are kept for the object metrics.
+    """
+
+    def __init__(
+        self, prior: ClassPrior, measure: MeasureSpec, device: torch.device | str, objects: bool = True
+    ) -> None:
+        self._prior = prior
+        self._measure = measure
+        self._device = torch.device(device)
+        self._foreground = len(prior.names) - 1
+        self._objects = objects
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything counted."""
+        classes = len(self._prior.names)
+        # [class, is it that class, bin] and, for several classes, [truth, argmax].
+        self._histogram = torch.zeros(self._foreground, 2, BINS, dtype=torch.int64, device=self._device)
+        self._confusion = torch.zeros(classes, classes, dtype=torch.int64, device=self._device)
+        self._kept = KeptImages()
+
+    @torch.no_grad()
+    def update(self, logits: Tensor, masks: Tensor) -> None:
+        """Count one batch.
+
+        Args:
+            logits: (N, K, H, W), any floating type; K = 1 for two classes.
+            masks: (N, H, W) integer class indices, 255 ignored.
+
+        Raises:
+            ValueError: the shapes do not fit each other or the classes.
+        """
+        expected = (masks.shape[0], self._prior.channels, *masks.shape[1:])
+        if tuple(logits.shape) != expected:
+            raise ValueError(
+                f"logits must be {expected} for masks {tuple(masks.shape)}, but got {tuple(logits.shape)}"
+            )
+        truth = masks.to(torch.uint8)
+        labelled = (truth != IGNORE_INDEX).long()
+        argmax = None
+        scores = logits
+        if not self._prior.is_binary:
+            finite = torch.nan_to_num(logits.float(), nan=-LARGEST).clamp(-LARGEST, LARGEST)
+            argmax = finite.argmax(dim=1).to(torch.uint8)
+            cells = truth.long() * labelled * len(self._prior.names) + argmax
+            self._confusion.view(-1).scatter_add_(0, cells.flatten(), labelled.flatten())
+            scores = one_vs_rest(finite)[:, 1:]
+        ranks = keys(scores)
+        for c in range(self._foreground):  # class by class, so that the 64-bit indices stay small
+            cells = (truth == c + 1).long() * BINS + (ranks[:, c].long() - LOWEST_KEY)
+            self._histogram[c].view(-1).scatter_add_(0, cells.flatten(), labelled.flatten())
+        if self._objects:
+            self._kept.add(truth, ranks, argmax)
+
+    def compute(self, threshold: float | Sequence[float] | None = None, objects: bool = True) -> Measured:
+        """Return the metrics of everything counted since the last `reset`; waits for the device once.
+
+        Args:
+            threshold: logit thresholds of the ``tuned_`` figures, as validation gave them (one, or one a
+                foreground class); None tunes them here, for the best F1 of each class.
+            objects: whether to measure objects, which takes the longer part of the time.
+        """
+        counted = torch.cat([self._histogram.flatten(), self._confusion.flatten()]).cpu().numpy()
+        histogram, confusion = np.split(counted, [self._histogram.numel()])
+        curves = [
+            ConfusionCurve(positives=is_class, negatives=is_other)
+            for is_other, is_class in histogram.reshape(self._foreground, 2, BINS)
+        ]
+        thresholds = self._thresholds(curves, threshold)
+        fixed = [curve.at(0.0) for curve in curves]
+        if not self._prior.is_binary:
+            fixed = _of_each_class(confusion.reshape(self._confusion.shape))
+        figures = [
+            pixel_figures(curve, at_fixed, curve.at(at), self._measure)
+            for curve, at_fixed, at in zip(curves, fixed, thresholds, strict=True)
+        ]
+        degenerate = 0
+        objects = objects and self._objects
+        if objects:
+            at_fixed_point, at_tuned = self._count_objects(thresholds)
+            for figure, found in zip(figures, zip(at_fixed_point, at_tuned, strict=True), strict=True):
+                figure |= object_figures(*found)
+            degenerate = max(found.degenerate for found in (*at_fixed_point, *at_tuned))
+        classes = self._prior.names[1:]
+        return Measured(
+            metrics=combined(classes, figures, metric_names(self._measure, objects)),
+            threshold=thresholds[0],
+            thresholds=thresholds,
+            positives=sum(curve.truth for curve in curves),
+            absent=tuple(name for name, curve in zip(classes, curves, strict=True) if not curve.truth),
+            degenerate=degenerate,
+        )
+
+    def _thresholds(
+        self, curves: Sequence[ConfusionCurve], given: float | Sequence[float] | None
+    ) -> tuple[float, ...]:
+        if given is None:
+            return tuple(curve.best_threshold() for curve in curves)
+        thresholds = (float(given),) if isinstance(given, int | float) else tuple(map(float, given))
+        if len(thresholds) != len(curves):
+            raise ValueError(
+                f"threshold must be one logit for each of {len(curves)} foreground classes, but got {given}"
+            )
+        return thresholds
+
+    def _count_objects(self, thresholds: Sequence[float]) -> tuple[list[ObjectCounts], list[ObjectCounts]]:
+        """Return each foreground class's objects at the fixed point, and at its tuned threshold."""
+        lowest = [bin_of(threshold) + LOWEST_KEY for threshold in thresholds]
+        fixed = [ObjectCounts() for _ in thresholds]
+        tuned = list(fixed)
+        for batch in self._kept.batches():
+            for i, truth in enumerate(batch.truth):
+                labelled = truth != IGNORE_INDEX
+                known = None if labelled.all() else labelled
+                for c, key in enumerate(lowest):
+                    objects = TrueObjects.of(truth == c + 1, known, self._measure)
+                    ranks = batch.keys[i, c]
+                    predicted = ranks >= 0 if batch.argmax is None else batch.argmax[i] == c + 1
+                    at_fixed_point = objects.compare(predicted, self._measure)
+                    fixed[c] += at_fixed_point
+                    same = batch.argmax is None and key == 0
+                    tuned[c] += at_fixed_point if same else objects.compare(ranks >= key, self._measure)
+        return fixed, tuned
+
+
+def _of_each_class(confusion: NDArray[np.int64]) -> list[Counts]:
+    """Return the foreground classes' counts from a (truth, prediction) table."""
+    hits, true, called = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    return [
+        Counts(int(hits[c]), int(called[c] - hits[c]), int(true[c] - hits[c]))
+        for c in range(1, len(confusion))
+    ]
