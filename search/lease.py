@@ -1,0 +1,198 @@
+"""Who drives a sweep: one driver at a time, and never none because the last one was killed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from spaces.errors import LossweepError
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 5.0
+"""Seconds between two heartbeats."""
+
+EXPIRES_AFTER = timedelta(seconds=60)
+"""How long a driver on another machine may be silent before it counts as dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that drives a sweep.
+
+    Attributes:
+        host: its machine.
+        pid: its process id there.
+        born: its start, in the kernel's own unit: a process id alone may be another's by now.
+        space: identifies the boot and the process-id namespace in which ``pid`` means something.
+        since: when it took the lease, ISO 8601, UTC.
+    """
+
+    host: str
+    pid: int
+    born: int
+    space: str
+    since: str
+
+    @classmethod
+    def here(cls, now: datetime) -> Holder:
+        """This process."""
+        return cls(socket.gethostname(), os.getpid(), _born(os.getpid()), _space(), now.isoformat())
+
+    def is_alive(self) -> bool | None:
+        """Whether the process lives; None when it cannot be known from here."""
+        if not self.space or self.space != _space():
+            return None
+        return _born(self.pid) == self.born
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.since[:19].replace('T', ' ')} UTC"
+
+
+class LeaseHeld(LossweepError):
+    """Another driver has the sweep."""
+
+
+class LeaseLost(LossweepError):
+    """Another driver took the sweep over while this one was silent; it must write nothing more."""
+
+
+class LeaseBook(Protocol):
+    """Where leases are written: the ledger."""
+
+    def now(self) -> datetime:
+        """The database's own clock."""
+
+    def read_lease(self, sweep: str) -> tuple[dict[str, Any] | None, str | None, datetime | None]:
+        """The holder, the token and the last heartbeat."""
+
+    def swap_lease(self, sweep: str, expected: str | None, token: str | None, holder: dict[str, Any] | None) -> bool:
+        """Replace the lease if it is still the expected one."""
+
+    def beat(self, sweep: str, token: str, seconds: float) -> bool:
+        """Write a heartbeat and the seconds driven since the last one; False when the lease is another's."""
+
+    def stop_requested(self, sweep: str) -> bool:
+        """Whether somebody asked the sweep to stop."""
+
+
+def holder_of(book: LeaseBook, sweep: str) -> tuple[Holder | None, bool]:
+    """Who holds the sweep's lease, and whether it is in force (a dead driver's is not)."""
+    return _judged(book, *book.read_lease(sweep))
+
+
+def _judged(
+    book: LeaseBook, data: dict[str, Any] | None, _token: str | None, heartbeat: datetime | None
+) -> tuple[Holder | None, bool]:
+    if data is None:
+        return None, False
+    holder = Holder(**data)
+    alive = holder.is_alive()
+    if alive is None:
+        alive = heartbeat is not None and book.now() - heartbeat < EXPIRES_AFTER
+    return holder, alive
+
+
+class Lease:
+    """One driver's right to a sweep, kept by a heartbeat while the ``with`` block runs.
+
+    Attributes:
+        lost: set when another driver took over.
+        stop: set when ``lossweep stop`` asked for an end.
+    """
+
+    def __init__(self, book: LeaseBook, sweep: str, on_stop: Callable[[], None] = lambda: None) -> None:
+        self.token = uuid.uuid4().hex
+        self.lost = threading.Event()
+        self.stop = threading.Event()
+        self._book = book
+        self._sweep = sweep
+        self._on_stop = on_stop
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"lease-{sweep}", daemon=True)
+
+    def __enter__(self) -> Lease:
+        """Take the lease.
+
+        Raises:
+            LeaseHeld: when a living driver has it, naming host, process and since when.
+        """
+        data, token, heartbeat = self._book.read_lease(self._sweep)
+        holder, in_force = _judged(self._book, data, token, heartbeat)
+        if holder is not None and not in_force:
+            log.warning("Taking over the lease of a dead driver (%s).", holder)
+        me = Holder.here(self._book.now())
+        if in_force or not self._book.swap_lease(self._sweep, token, self.token, asdict(me)):
+            holder, _ = holder_of(self._book, self._sweep)
+            raise LeaseHeld(
+                f"sweep {self._sweep} is already driven by {holder}; stop it with: lossweep stop {self._sweep}"
+            )
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the lease back."""
+        self._done.set()
+        self._thread.join(timeout=2 * BEAT_S)
+        if not self.lost.is_set():
+            self._book.swap_lease(self._sweep, self.token, None, None)
+
+    def check(self) -> None:
+        """Make sure that the lease is still this driver's.
+
+        Raises:
+            LeaseLost: when it is not.
+        """
+        if self.lost.is_set():
+            holder, _ = holder_of(self._book, self._sweep)
+            raise LeaseLost(f"sweep {self._sweep} was taken over by {holder}")
+
+    def _beat(self) -> None:
+        last = time.monotonic()
+        while not self._done.wait(1.0):
+            try:
+                if not self.stop.is_set() and self._book.stop_requested(self._sweep):
+                    self.stop.set()
+                    self._on_stop()
+                now = time.monotonic()
+                if now - last >= BEAT_S:
+                    if not self._book.beat(self._sweep, self.token, now - last):
+                        self.lost.set()
+                        self._on_stop()
+                        return
+                    last = now
+            except Exception:
+                # The lease outlives a few missed beats; the driver's own calls report a database that is gone.
+                log.warning("A heartbeat of sweep %s failed.", self._sweep, exc_info=True)
+
+
+def _space() -> str:
+    """The boot and the process-id namespace, or empty where the system does not tell."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _born(pid: int) -> int:
+    """Start time of a process in clock ticks since boot, -1 when there is none (a zombie is none)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return -1
+    # The command name stands in parentheses and may hold anything; the state follows it.
+    fields = stat.rpartition(")")[2].split()
+    return -1 if fields[0] in ("Z", "X") else int(fields[19])

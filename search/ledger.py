@@ -1,0 +1,366 @@
+"""The ledger: which sweeps there are, how each stands, and everything their trials reported and were told."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from optuna.storages import RDBStorage
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from search.database import open_engine, open_storage, patient, shown
+from search.faults import Fault, FaultKind
+from search.history import DecisionRecord
+from search.ledger_tables import AttemptRow, DecisionRow, EvaluationRow, SweepRow
+from search.migrations import upgrade
+from spaces.class_prior import ClassPrior
+from spaces.errors import Problem, UserError, nearest
+from trainers.evaluation import Evaluation
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRecord:
+    """One sweep's row: everything but its trials. Field by field as in `search.ledger_tables.SweepRow`."""
+
+    id: int
+    name: str
+    spec_yaml: str
+    seed: int
+    state: str
+    note: str
+    objective: str
+    metric: str
+    direction: str
+    prior: ClassPrior
+    budget_trials: int
+    budget_epochs: int
+    slots: float
+    data_fingerprint: str
+    code_version: str
+    created: datetime
+    driven_seconds: float
+    mlflow_run: str | None
+    ray_job: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewSweep:
+    """What is written when a sweep is created."""
+
+    name: str
+    spec_yaml: str
+    seed: int
+    objective: str
+    metric: str
+    direction: str
+    prior: ClassPrior
+    budget_trials: int
+    budget_epochs: int
+    slots: float = 1.0
+    data_fingerprint: str = ""
+    code_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One worker's try at one trial; see `search.ledger_tables.AttemptRow`."""
+
+    trial: int
+    attempt: str
+    worker: str
+    micro_batch: int | None
+    started: datetime
+    ended: datetime | None
+    fault: FaultKind | None
+    message: str
+
+
+class Ledger:
+    """Everything lossweep keeps in the study's database beside the Optuna study.
+
+    Every write is one transaction; while the database does not answer, calls wait (`search.database.patient`).
+    """
+
+    def __init__(self, url: str) -> None:
+        """Open the database, bringing its tables to this code's schema.
+
+        Raises:
+            UserError: when it cannot be opened, lies on a network file system, or is newer than this code.
+        """
+        self._url = url
+        self._engine = open_engine(url)
+        upgrade(self._engine)
+        self._sessions = sessionmaker(self._engine, expire_on_commit=False)
+        self._storage: RDBStorage | None = None
+
+    def __str__(self) -> str:
+        return shown(self._url)
+
+    @property
+    def storage(self) -> RDBStorage:
+        """The Optuna storage in the same database."""
+        if self._storage is None:
+            self._storage = open_storage(self._url)
+        return self._storage
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+        if self._storage is not None:
+            self._storage.remove_session()
+            self._storage.engine.dispose()
+
+    def now(self) -> datetime:
+        """The clock all leases are compared by: the database server's, or this machine's for a file."""
+        if self._engine.dialect.name == "sqlite":
+            return datetime.now(UTC)
+        moment: datetime = self.do(lambda session: session.scalar(select(func.now())))
+        return moment.astimezone(UTC)
+
+    # Sweeps
+
+    def create(self, sweep: NewSweep) -> SweepRecord:
+        """Write a new sweep.
+
+        Raises:
+            UserError: when the name is taken.
+        """
+
+        def insert(session: Session) -> None:
+            if session.scalar(select(SweepRow.id).where(SweepRow.name == sweep.name)) is not None:
+                raise UserError(Problem(f"there is already a sweep named {sweep.name}"))
+            values = {name: getattr(sweep, name) for name in NewSweep.__dataclass_fields__}
+            values["prior"] = sweep.prior.model_dump(mode="json")
+            session.add(SweepRow(**values, state="created", created=datetime.now(UTC)))
+
+        self.do(insert)
+        return self.sweep(sweep.name)
+
+    def sweep(self, name: str) -> SweepRecord:
+        """Read one sweep.
+
+        Raises:
+            UserError: when there is none of this name, with the nearest one.
+        """
+        record = self.find(name)
+        if record is None:
+            known = [one.name for one in self.sweeps()]
+            allowed = ", ".join(known) or "there are no sweeps yet"
+            raise UserError(Problem(f"there is no sweep named {name}", allowed=allowed, hint=nearest(name, known)))
+        return record
+
+    def find(self, name: str) -> SweepRecord | None:
+        """Read one sweep, or None."""
+        row = self.do(lambda session: session.scalar(select(SweepRow).where(SweepRow.name == name)))
+        return None if row is None else _record(row)
+
+    def sweeps(self) -> tuple[SweepRecord, ...]:
+        """All sweeps, oldest first."""
+        rows = self.do(lambda session: list(session.scalars(select(SweepRow).order_by(SweepRow.id))))
+        return tuple(_record(row) for row in rows)
+
+    def change(self, name: str, **values: Any) -> None:
+        """Change columns of a sweep's row, such as ``state``, ``note``, ``mlflow_run``, ``ray_job``."""
+        self.do(lambda session: session.execute(update(SweepRow).where(SweepRow.name == name).values(**values)))
+
+    def remove(self, name: str) -> None:
+        """Forget a sweep with everything its trials reported. The Optuna study is the caller's."""
+        self.do(lambda session: session.execute(delete(SweepRow).where(SweepRow.name == name)))
+
+    def request_stop(self, name: str) -> None:
+        """Ask the sweep's driver, wherever it runs, to finish the running evaluations and stop."""
+        self.sweep(name)
+        self.change(name, stop_requested=datetime.now(UTC))
+
+    def stop_requested(self, name: str) -> bool:
+        """Whether somebody asked the sweep to stop since it was last taken up."""
+        query = select(SweepRow.stop_requested).where(SweepRow.name == name)
+        return self.do(lambda session: session.scalar(query)) is not None
+
+    # The lease: see `search.lease.LeaseBook`
+
+    def read_lease(self, sweep: str) -> tuple[dict[str, Any] | None, str | None, datetime | None]:
+        """The holder, the token and the last heartbeat."""
+        query = select(SweepRow.lease, SweepRow.lease_token, SweepRow.heartbeat).where(SweepRow.name == sweep)
+        row = self.do(lambda session: session.execute(query).one())
+        return row[0], row[1], row[2]
+
+    def swap_lease(self, sweep: str, expected: str | None, token: str | None, holder: dict[str, Any] | None) -> bool:
+        """Replace the lease if it is still the expected one, atomically."""
+        same = SweepRow.lease_token.is_(None) if expected is None else SweepRow.lease_token == expected
+        moment = self.now() if token is not None else None
+        statement = (
+            update(SweepRow)
+            .where(SweepRow.name == sweep, same)
+            .values(lease=holder, lease_token=token, heartbeat=moment)
+        )
+        return self._changed(statement)
+
+    def beat(self, sweep: str, token: str, seconds: float) -> bool:
+        """Write a heartbeat and the seconds driven since the last one; False when the lease is another's."""
+        statement = (
+            update(SweepRow)
+            .where(SweepRow.name == sweep, SweepRow.lease_token == token)
+            .values(heartbeat=self.now(), driven_seconds=SweepRow.driven_seconds + seconds)
+        )
+        return self._changed(statement)
+
+    # Trials
+
+    def journal(self, name: str) -> SweepJournal:
+        """Where the conductor of this sweep writes."""
+        return SweepJournal(self, self.sweep(name).id)
+
+    def start_attempt(self, sweep_id: int, trial: int, worker: str = "", micro_batch: int | None = None) -> str:
+        """Write that a worker starts on a trial; return the attempt's fencing id."""
+        attempt = uuid.uuid4().hex
+        row = dict(sweep_id=sweep_id, trial=trial, attempt=attempt, worker=worker, micro_batch=micro_batch)
+        self.do(lambda session: session.add(AttemptRow(**row, started=datetime.now(UTC))))
+        return attempt
+
+    def end_attempt(self, attempt: str, fault: Fault | None = None, message: str = "") -> None:
+        """Write how an attempt ended."""
+        values = {
+            "ended": datetime.now(UTC),
+            "fault": "" if fault is None else fault.kind.value,
+            "message": message if fault is None else fault.message,
+        }
+        statement = update(AttemptRow).where(AttemptRow.attempt == attempt).values(**values)
+        self.do(lambda session: session.execute(statement))
+
+    def attempts(self, sweep_id: int, trial: int | None = None) -> tuple[Attempt, ...]:
+        """The attempts at one trial or at all, oldest first."""
+        query = select(AttemptRow).where(AttemptRow.sweep_id == sweep_id).order_by(AttemptRow.id)
+        if trial is not None:
+            query = query.where(AttemptRow.trial == trial)
+        return tuple(_attempt(row) for row in self.do(lambda session: list(session.scalars(query))))
+
+    def all_evaluations(self, sweep_id: int) -> dict[int, list[Evaluation]]:
+        """Every trial's evaluations by number, in order of step."""
+        table = EvaluationRow
+        query = select(table.trial, table.data).where(table.sweep_id == sweep_id).order_by(table.trial, table.step)
+        found: dict[int, list[Evaluation]] = {}
+        for trial, data in self.do(lambda session: session.execute(query).all()):
+            found.setdefault(trial, []).append(Evaluation.from_dict(data))
+        return found
+
+    def all_decisions(self, sweep_id: int) -> dict[int, list[DecisionRecord]]:
+        """Every trial's decisions by number, in order of time."""
+        query = select(DecisionRow).where(DecisionRow.sweep_id == sweep_id).order_by(DecisionRow.id)
+        found: dict[int, list[DecisionRecord]] = {}
+        for row in self.do(lambda session: list(session.scalars(query))):
+            found.setdefault(row.trial, []).append(_decision(row))
+        return found
+
+    # Transactions
+
+    def do(self, work: Callable[[Session], T]) -> T:
+        """Run one transaction, waiting for an absent database."""
+
+        @patient
+        def once() -> T:
+            with self._sessions.begin() as session:
+                return work(session)
+
+        return once()
+
+    def _changed(self, statement: Any) -> bool:
+        return bool(self.do(lambda session: session.execute(statement).rowcount))  # type: ignore[attr-defined]
+
+
+class SweepJournal:
+    """What the conductor of one sweep writes; implements `search.journal.Journal`.
+
+    Only one driver writes to a sweep (its lease), so what was read of an open trial is kept in memory.
+    """
+
+    def __init__(self, ledger: Ledger, sweep_id: int) -> None:
+        self._ledger = ledger
+        self._sweep_id = sweep_id
+        self._evaluations: dict[int, dict[int, Evaluation]] = {}
+        self._decisions: dict[int, list[DecisionRecord]] = {}
+
+    def record_evaluation(self, number: int, evaluation: Evaluation) -> bool:
+        """Write an evaluation; see `search.journal.Journal`."""
+        known = self._known_evaluations(number)
+        if evaluation.step in known:
+            return False
+        row = dict(sweep_id=self._sweep_id, trial=number, step=evaluation.step, data=evaluation.to_dict())
+
+        def insert(session: Session) -> None:
+            # Asked again inside the transaction: a commit whose answer was lost is not made twice.
+            table = EvaluationRow
+            here = select(table.id).where(
+                table.sweep_id == self._sweep_id, table.trial == number, table.step == evaluation.step
+            )
+            if session.scalar(here) is None:
+                session.add(EvaluationRow(**row, recorded=datetime.now(UTC)))
+
+        self._ledger.do(insert)
+        known[evaluation.step] = evaluation
+        return True
+
+    def record_decision(self, number: int, decision: DecisionRecord) -> None:
+        """Write a decision; see `search.journal.Journal`."""
+        known = self._known_decisions(number)
+        if any((d.step, d.action) == (decision.step, decision.action) for d in known):
+            return
+        row = dict(
+            sweep_id=self._sweep_id,
+            trial=number,
+            step=decision.step,
+            action=decision.action,
+            reason=decision.reason,
+            figures=dict(decision.figures),
+        )
+        self._ledger.do(lambda session: session.add(DecisionRow(**row, recorded=datetime.now(UTC))))
+        known.append(decision)
+
+    def evaluations(self, number: int) -> tuple[Evaluation, ...]:
+        """The trial's evaluations; see `search.journal.Journal`."""
+        return tuple(e for _, e in sorted(self._known_evaluations(number).items()))
+
+    def decisions(self, number: int) -> tuple[DecisionRecord, ...]:
+        """The trial's decisions; see `search.journal.Journal`."""
+        return tuple(self._known_decisions(number))
+
+    def _known_evaluations(self, number: int) -> dict[int, Evaluation]:
+        if number not in self._evaluations:
+            query = select(EvaluationRow.data).where(
+                EvaluationRow.sweep_id == self._sweep_id, EvaluationRow.trial == number
+            )
+            rows = self._ledger.do(lambda session: list(session.scalars(query)))
+            found = [Evaluation.from_dict(data) for data in rows]
+            self._evaluations[number] = {evaluation.step: evaluation for evaluation in found}
+        return self._evaluations[number]
+
+    def _known_decisions(self, number: int) -> list[DecisionRecord]:
+        if number not in self._decisions:
+            query = (
+                select(DecisionRow)
+                .where(DecisionRow.sweep_id == self._sweep_id, DecisionRow.trial == number)
+                .order_by(DecisionRow.id)
+            )
+            rows = self._ledger.do(lambda session: list(session.scalars(query)))
+            self._decisions[number] = [_decision(row) for row in rows]
+        return self._decisions[number]
+
+
+def _record(row: SweepRow) -> SweepRecord:
+    values = {name: getattr(row, name) for name in SweepRecord.__dataclass_fields__}
+    return SweepRecord(**{**values, "prior": ClassPrior.model_validate(row.prior)})
+
+
+def _decision(row: DecisionRow) -> DecisionRecord:
+    return DecisionRecord(row.step, row.action, row.reason, row.figures)
+
+
+def _attempt(row: AttemptRow) -> Attempt:
+    values = {name: getattr(row, name) for name in Attempt.__dataclass_fields__}
+    return Attempt(**{**values, "fault": FaultKind(row.fault) if row.fault else None})

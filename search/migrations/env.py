@@ -1,0 +1,13 @@
+"""Alembic's entry: runs the steps on the connection that `search.migrations.upgrade` gives."""
+
+from __future__ import annotations
+
+from alembic import context
+from search.ledger_tables import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    version_table="lossweep_alembic_version",
+)
+context.run_migrations()
