@@ -1,0 +1,59 @@
+"""What both collapses share: a sign at the operating point, confirmed by a ranking that is no better than chance."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+from spaces.class_prior import ClassPrior
+from trainers.evaluation import Evaluation
+from trainers.guards.base_rate import base_rate, near
+from trainers.guards.rule import Evidence, Rule
+from trainers.guards.spec import AllBackgroundSpec, AllForegroundSpec
+
+
+@dataclass(slots=True)
+class CollapseState:
+    """Evaluations in a row that showed the collapse, and the AP of the first of them."""
+
+    streak: int = 0
+    first_ap: float = 0.0
+
+
+class Collapse(Rule[CollapseState]):
+    """Fires when the sign is seen ``patience`` times in a row while AP neither leaves the base rate nor rises.
+
+    The sign alone would end honest trials: strongly weighted cross-entropy predicts far too much and ranks well,
+    focal loss predicts nothing at 0.5 for long and ranks well.
+    """
+
+    def __init__(self, spec: AllForegroundSpec | AllBackgroundSpec, prior: ClassPrior) -> None:
+        super().__init__(CollapseState())
+        self._limits = spec
+        self._base = base_rate(prior)
+
+    @abstractmethod
+    def _sign(self, evaluation: Evaluation) -> Evidence | None:
+        """Return what was seen at the operating point, when it looks collapsed."""
+
+    def on_evaluation(self, evaluation: Evaluation, positives: int | None) -> Evidence | None:
+        """See one evaluation."""
+        if evaluation.step < self._limits.warm_up:
+            return None
+        sign, ap = self._sign(evaluation), evaluation.metrics["ap"]
+        if sign is None or not near(ap, self._base, self._limits):
+            self.state = CollapseState()
+            return None
+        if self.state.streak == 0:
+            self.state.first_ap = ap
+        self.state.streak += 1
+        if self.state.streak < self._limits.patience:
+            return None
+        if ap > self.state.first_ap * (1.0 + self._limits.rise):  # still learning: watch on from here
+            self.state = CollapseState(streak=1, first_ap=ap)
+            return None
+        return Evidence(
+            f"{sign.message}, and AP {ap:.4g} is no better than chance ({self._base:.4g}) "
+            f"in {self.state.streak} evaluation(s) in a row",
+            {**sign.figures, "ap": ap, "base_rate": self._base, "evaluations": float(self.state.streak)},
+        )

@@ -1,0 +1,49 @@
+"""Ends a trial whose loss or gradient is not finite."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from trainers.guards.rule import Evidence, Rule, Step
+from trainers.guards.spec import NonFiniteSpec
+
+
+@dataclass(slots=True)
+class NonFiniteState:
+    """Steps in a row that were not finite: applied to the weights, and skipped by the loss scaler."""
+
+    applied: int = 0
+    skipped: int = 0
+
+
+class NonFinite(Rule[NonFiniteState]):
+    """Both are watched, as some losses stay finite while their gradient is NaN (focal with gamma under 1).
+
+    Under float16 the loss scaler skips such steps and halves its scale, so that a few of them are its way of working.
+    """
+
+    name = "non_finite"
+
+    def __init__(self, spec: NonFiniteSpec) -> None:
+        super().__init__(NonFiniteState())
+        self._spec = spec
+
+    def on_step(self, step: Step) -> Evidence | None:
+        """See one optimizer step."""
+        state, spec = self.state, self._spec
+        if step.number <= spec.warm_up:
+            return None
+        bad = not (math.isfinite(step.loss) and math.isfinite(step.gradient_norm))
+        state.applied = state.applied + 1 if bad and not step.skipped else 0
+        state.skipped = state.skipped + 1 if bad and step.skipped else 0
+        if state.applied < spec.patience and state.skipped < spec.skipped_patience:
+            return None
+        steps = state.applied or state.skipped
+        what = "loss" if not math.isfinite(step.loss) else "gradient"
+        how = " although the loss scaler skipped them" if step.skipped else ""
+        return Evidence(
+            f"the {what} is not finite: loss {step.loss:.4g}, gradient norm {step.gradient_norm:.4g}, "
+            f"in {steps} step(s) in a row{how}",
+            {"loss": step.loss, "gradient_norm": step.gradient_norm, "steps": float(steps)},
+        )

@@ -1,0 +1,101 @@
+"""All guards of one trial together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spaces.class_prior import ClassPrior
+from trainers.evaluation import Evaluation, GuardVerdict
+from trainers.guards.all_background import AllBackground
+from trainers.guards.all_foreground import AllForeground
+from trainers.guards.ap_collapse import ApCollapse
+from trainers.guards.loss_spike import LossSpike
+from trainers.guards.non_finite import NonFinite
+from trainers.guards.rule import Rule, Step
+from trainers.guards.spec import GuardSpec
+from trainers.guards.stuck_loss import StuckLoss
+
+
+class Guards:
+    """Shows each step and evaluation to every rule; the first rule that has seen enough gives the verdict.
+
+    Deterministic: verdicts follow from what was shown, and from `load_state_dict`, alone.
+    """
+
+    def __init__(self, rules: Sequence[Rule[Any]]) -> None:
+        self._rules = tuple(rules)
+        self._phase = 0
+        self._steps_in_phase = 0
+
+    def phase_started(self, phase: int) -> None:
+        """Begin a phase, given by its index in the unrolled schedule. Not to be called again on resuming one."""
+        self._phase = phase
+        self._steps_in_phase = 0
+        for rule in self._rules:
+            rule.phase_started()
+
+    def on_step(
+        self, step: int, loss: float, gradient_norm: float, skipped: bool = False
+    ) -> GuardVerdict | None:
+        """See one optimizer step, in order; a few steps late is allowed, so that a GPU need not be waited for.
+
+        Args:
+            step: optimizer steps done, this one included.
+            loss: of the step's batch.
+            gradient_norm: L2 norm before clipping.
+            skipped: the float16 loss scaler skipped the step.
+        """
+        self._steps_in_phase += 1
+        seen = Step(step, self._steps_in_phase, loss, gradient_norm, skipped)
+        # Every rule sees every step, also after another's verdict, so that no rule's memory has gaps.
+        found = [(rule.name, rule.on_step(seen)) for rule in self._rules]
+        for name, evidence in found:
+            if evidence is not None:
+                return GuardVerdict(name, step, self._phase, evidence.message, evidence.figures)
+        return None
+
+    def on_evaluation(self, evaluation: Evaluation, positives: int | None = None) -> GuardVerdict | None:
+        """See one evaluation.
+
+        Args:
+            evaluation: with macro and, for several foreground classes, per-class metrics.
+            positives: `Measured.positives`: the foreground pixels it was measured on; None when unknown.
+        """
+        found = [(rule.name, rule.on_evaluation(evaluation, positives)) for rule in self._rules]
+        for name, evidence in found:
+            if evidence is not None:
+                step, phase = evaluation.step, evaluation.phase
+                return GuardVerdict(name, step, phase, evidence.message, evidence.figures)
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything remembered, as plain numbers, lists and dicts."""
+        rules = {rule.name: rule.state_dict() for rule in self._rules}
+        return {"phase": self._phase, "steps_in_phase": self._steps_in_phase, "rules": rules}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned. A rule switched on since starts afresh."""
+        self._phase = int(state["phase"])
+        self._steps_in_phase = int(state["steps_in_phase"])
+        for rule in self._rules:
+            if rule.name in state["rules"]:
+                rule.load_state_dict(state["rules"][rule.name])
+
+
+def build_guards(spec: GuardSpec, prior: ClassPrior) -> Guards:
+    """Return the guards that ``spec`` has not switched off. What is worst is told first."""
+    rules: list[Rule[Any]] = []
+    if spec.non_finite is not None:
+        rules.append(NonFinite(spec.non_finite))
+    if spec.stuck_loss is not None:
+        rules.append(StuckLoss(spec.stuck_loss))
+    if spec.loss_spike is not None:
+        rules.append(LossSpike(spec.loss_spike))
+    if spec.all_foreground is not None:
+        rules.append(AllForeground(spec.all_foreground, prior))
+    if spec.all_background is not None:
+        rules.append(AllBackground(spec.all_background, prior))
+    if spec.ap_collapse is not None:
+        rules.append(ApCollapse(spec.ap_collapse, prior))
+    return Guards(rules)
