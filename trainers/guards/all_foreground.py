@@ -29,7 +29,8 @@ class AllForeground(Collapse):
             if recall >= self._spec.recall and near(precision, share, self._spec):
                 of_class = f" of class {suffix[1:]}" if suffix else ""
                 return Evidence(
-                    f"everything is predicted as foreground: recall{of_class} {recall:.4g} at precision {precision:.4g}",
+                    f"everything is predicted as foreground: recall{of_class} {recall:.4g} "
+                    f"at precision {precision:.4g}",
                     {"recall": recall, "precision": precision},
                 )
         return None

@@ -1,4 +1,4 @@
-"""What both collapses share: a sign at the operating point, confirmed by a ranking that is no better than chance."""
+"""What both collapses share: a sign at the operating point, confirmed by a ranking no better than chance."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class CollapseState:
 
 
 class Collapse(Rule[CollapseState]):
-    """Fires when the sign is seen ``patience`` times in a row while AP neither leaves the base rate nor rises.
+    """Fires when the sign is seen ``patience`` times in a row while AP stays near the base rate.
 
-    The sign alone would end honest trials: strongly weighted cross-entropy predicts far too much and ranks well,
-    focal loss predicts nothing at 0.5 for long and ranks well.
+    The sign alone would end honest trials: strongly weighted cross-entropy predicts far too much and ranks
+    well, focal loss predicts nothing at 0.5 for long and ranks well.
     """
 
     def __init__(self, spec: AllForegroundSpec | AllBackgroundSpec, prior: ClassPrior) -> None:

@@ -21,10 +21,10 @@ class LossSpikeState:
 
 
 class LossSpike(Rule[LossSpikeState]):
-    """Robust z of the loss over a window of the same phase: median and MAD, so that single outliers don't count.
+    """Robust z of the loss over a window of the same phase: median and MAD, so that outliers don't count.
 
-    Another phase has another loss on another scale, so that a switch starts a new window. Losses of a spike under way stay
-    out of the window: it remembers where the loss came from.
+    Another phase has another loss on another scale, so that a switch starts a new window. Losses of a spike
+    under way stay out of the window: it remembers where the loss came from.
     """
 
     name = "loss_spike"

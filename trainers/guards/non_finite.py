@@ -20,7 +20,8 @@ class NonFiniteState:
 class NonFinite(Rule[NonFiniteState]):
     """Both are watched, as some losses stay finite while their gradient is NaN (focal with gamma under 1).
 
-    Under float16 the loss scaler skips such steps and halves its scale, so that a few of them are its way of working.
+    Under float16 the loss scaler skips such steps and halves its scale, so that a few of them are its way of
+    working.
     """
 
     name = "non_finite"

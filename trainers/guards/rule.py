@@ -54,7 +54,7 @@ class Rule(Generic[StateT]):
         return None
 
     def on_evaluation(self, evaluation: Evaluation, positives: int | None) -> Evidence | None:
-        """See one evaluation; ``positives`` are the foreground pixels it was measured on, None when unknown."""
+        """See one evaluation; ``positives``: foreground pixels it was measured on, if known."""
         return None
 
     def phase_started(self) -> None:

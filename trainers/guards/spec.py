@@ -13,8 +13,8 @@ class NonFiniteSpec(Frozen):
     Attributes:
         warm_up: optimizer steps of the trial before it counts.
         patience: steps in a row whose update was applied.
-        skipped_patience: steps in a row that the float16 loss scaler skipped. Finding its scale takes up to 16 from
-            PyTorch's initial 65,536.
+        skipped_patience: steps in a row that the float16 loss scaler skipped. Finding its scale takes
+            up to 16 from PyTorch's initial 65,536.
     """
 
     warm_up: int = Field(default=0, ge=0)
@@ -25,8 +25,8 @@ class NonFiniteSpec(Frozen):
 class NearBaseRate(Frozen):
     """When a precision or AP is no better than chance: near the share b of foreground pixels.
 
-    That is ``value <= min(ratio * b, b + lift * (1 - b))``: the ratio speaks for rare classes, the lift for common
-    ones.
+    That is ``value <= min(ratio * b, b + lift * (1 - b))``: the ratio speaks for rare classes, the lift for
+    common ones.
     """
 
     ratio: float = Field(default=2.0, ge=1.0)
@@ -34,7 +34,7 @@ class NearBaseRate(Frozen):
 
 
 class AllForegroundSpec(NearBaseRate):
-    """Everything is predicted as one foreground class, and the ranking of the pixels is no better than chance.
+    """Everything is predicted as one foreground class, and the pixels are ranked no better than chance.
 
     Attributes:
         recall: at the fixed operating point, at least this.
@@ -50,7 +50,7 @@ class AllForegroundSpec(NearBaseRate):
 
 
 class AllBackgroundSpec(NearBaseRate):
-    """No foreground is predicted, and the ranking of the pixels is no better than chance.
+    """No foreground is predicted, and the pixels are ranked no better than chance.
 
     Attributes:
         recall: at the fixed operating point, at most this.

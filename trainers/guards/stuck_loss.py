@@ -16,7 +16,7 @@ class StuckLossState:
 
 
 class StuckLoss(Rule[StuckLossState]):
-    """Jaccard, Dice and Tversky at 1 with a vanished gradient: no error is raised, and nothing is learned any more."""
+    """Jaccard, Dice and Tversky at 1 with a vanished gradient: no error, and nothing is learned any more."""
 
     name = "stuck_loss"
 

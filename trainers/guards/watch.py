@@ -29,7 +29,7 @@ class Guards:
         self._steps_in_phase = 0
 
     def phase_started(self, phase: int) -> None:
-        """Begin a phase, given by its index in the unrolled schedule. Not to be called again on resuming one."""
+        """Begin a phase, by its index in the unrolled schedule. Not to be called on resuming within one."""
         self._phase = phase
         self._steps_in_phase = 0
         for rule in self._rules:
@@ -38,7 +38,7 @@ class Guards:
     def on_step(
         self, step: int, loss: float, gradient_norm: float, skipped: bool = False
     ) -> GuardVerdict | None:
-        """See one optimizer step, in order; a few steps late is allowed, so that a GPU need not be waited for.
+        """See one optimizer step, in order; late is allowed, so that a GPU need not be waited for.
 
         Args:
             step: optimizer steps done, this one included.

@@ -1,8 +1,8 @@
 """What an evaluation keeps of each image for its objects, whose threshold is only known after the last image.
 
-A pixel costs 1 byte for its truth, 2 for its logit's key per foreground class and, with several classes, 1 for
-the argmax: 64 validation tiles of 256 x 256 are 12 MB. Copies from a GPU go to pinned memory without waiting.
-Beyond a bound on memory the older batches go to an unnamed temporary file.
+A pixel costs 1 byte for its truth, 2 for its logit's key per foreground class and, with several classes, 1
+for the argmax: 64 validation tiles of 256 x 256 are 12 MB. Copies from a GPU go to pinned memory without
+waiting. Beyond a bound on memory the older batches go to an unnamed temporary file.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The scale logits are counted on: the 63,487 finite half-precision numbers, one bin each.
 
-They are a monotone, non-linear grid that is already in the hardware: steps of 6e-8 around 0, 0.004 at a logit of
-5, 0.06 at 100, up to 65,504, so that neither the tiny differences of an untrained model nor the saturated logits
-of a region loss fall into one bin. 0 is on the grid, so that the figures at probability 0.5 are exact but for
-logits that half precision itself rounds to 0 (under 3e-8). A bin's index is its number's rank ("key"), as a 16-bit
-integer: keys compare like the logits, and are what is kept of an image for its objects.
+They are a monotone, non-linear grid that is already in the hardware: steps of 6e-8 around 0, 0.004 at a logit
+of 5, 0.06 at 100, up to 65,504, so that neither the tiny differences of an untrained model nor the saturated
+logits of a region loss fall into one bin. 0 is on the grid, so that the figures at probability 0.5 are exact
+but for logits that half precision itself rounds to 0 (under 3e-8). A bin's index is its number's rank
+("key"), as a 16-bit integer: keys compare like the logits, and are what is kept of an image for its objects.
 """
 
 from __future__ import annotations

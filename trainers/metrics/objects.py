@@ -74,8 +74,8 @@ class TrueObjects:
     def compare(self, prediction: Mask, spec: MeasureSpec) -> ObjectCounts:
         """Match the components of ``prediction`` (H, W) with the true ones.
 
-        IoU and areas are of labelled pixels only. A predicted object that matches none and lies for the greater
-        part in unlabelled pixels does not count: nobody knows whether it is wrong.
+        IoU and areas are of labelled pixels only. A predicted object that matches none and lies for the
+        greater part in unlabelled pixels does not count: nobody knows whether it is wrong.
         """
         found, predicted = _components(prediction, spec.connectivity)
         if predicted > MAXIMUM_OBJECTS:

@@ -9,9 +9,9 @@ from torch import Tensor
 def one_vs_rest(logits: Tensor) -> Tensor:
     """Return each class's logit against all others together: z_c - logsumexp over j != c of z_j.
 
-    Its sigmoid is the softmax's p_c. ``1 - p_c`` is never formed: for the largest class the sum over the others
-    is taken anew; for any other class the sum without it still holds the largest term, so that the subtraction
-    is harmless.
+    Its sigmoid is the softmax's p_c. ``1 - p_c`` is never formed: for the largest class the sum over the
+    others is taken anew; for any other class the sum without it still holds the largest term, so that the
+    subtraction is harmless.
 
     Args:
         logits: (N, K, H, W), K >= 2, finite.
