@@ -1,0 +1,8 @@
+"""The losses a schedule trains with: right where the well-known libraries are not, and as fast (docs/losses.md)."""
+
+from trainers.losses.build import build_loss
+from trainers.losses.class_weights import class_weights
+from trainers.losses.imported import check_importable
+from trainers.losses.segmentation_loss import SegmentationLoss
+
+__all__ = ["SegmentationLoss", "build_loss", "check_importable", "class_weights"]

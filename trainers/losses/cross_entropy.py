@@ -1,0 +1,58 @@
+"""Cross-entropy, plain and weighted by class."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from trainers.losses.segmentation_loss import Term, ratio
+from trainers.losses.statistics import Statistics
+
+
+class CrossEntropyTerm(Term):
+    """Mean of ``-w[t] log p[t]`` over labelled pixels, divided by the sum of ``w[t]`` as in torch.
+
+    Label smoothing e is torch's: ``(1 - e) w[t] (-log p[t]) + e / classes * sum_k w[k] (-log p[k])``, also for two
+    classes (whose sigmoid is a softmax over the logits 0 and z). Whether there is any is fixed when the term is built.
+    """
+
+    weights: Tensor
+    smoothing: Tensor
+
+    def __init__(self, classes: int, weights: Tensor | None = None, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.weighted = weights is not None
+        self.smoothed = label_smoothing > 0
+        self.classes = classes
+        self.constant("weights", torch.ones(classes) if weights is None else weights)
+        self.constant("smoothing", label_smoothing)
+
+    def forward(self, found: Statistics) -> Tensor:
+        weights = self.weights.to(found.logits.dtype)
+        share = pixel_weights(found, weights) if self.weighted else found.labelled
+        amount = share.sum()
+        loss = -ratio((found.log_likelihood * share).sum(), amount)
+        if not self.smoothed:
+            return loss
+        smoothing = self.smoothing.to(found.logits.dtype)
+        every = -ratio((_weighted_log_softmax(found, weights) * found.labelled).sum(), amount)
+        return (1.0 - smoothing) * loss + smoothing / self.classes * every
+
+
+def pixel_weights(found: Statistics, weights: Tensor) -> Tensor:
+    """Each pixel's class weight (N, H, W), 0 at ignored pixels, for class weights (K,)."""
+    if found.is_binary:
+        return torch.addcmul(found.labelled * weights[0], found.labels, weights[1] - weights[0])
+    looked_up = weights.index_select(0, found.labels.reshape(-1)).view_as(found.labels)
+    return looked_up * found.labelled
+
+
+def _weighted_log_softmax(found: Statistics, weights: Tensor) -> Tensor:
+    """``sum_k w[k] log p[k]`` (N, H, W), from the normalizer that the true class's log-probability gives away."""
+    logits = found.logits
+    if found.is_binary:
+        foreground = logits.squeeze(1)
+        normalizer = foreground * found.labels - found.log_likelihood
+        return weights[1] * foreground - weights.sum() * normalizer
+    normalizer = logits.gather(1, found.labels.unsqueeze(1)).squeeze(1) - found.log_likelihood
+    return torch.einsum("k,nkhw->nhw", weights, logits) - weights.sum() * normalizer
