@@ -1,4 +1,4 @@
-"""The losses a schedule trains with: right where the well-known libraries are not, and as fast (docs/losses.md)."""
+"""The losses a schedule trains with (docs/losses.md says how each behaves, and why)."""
 
 from trainers.losses.build import build_loss
 from trainers.losses.class_weights import class_weights

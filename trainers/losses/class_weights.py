@@ -13,9 +13,9 @@ from spaces.loss_terms import ClassWeights, EffectiveNumberWeights, FrequencyWei
 def class_weights(weights: ClassWeights, prior: ClassPrior) -> Tensor:
     """Return one weight a class, background first.
 
-    Computed weights are relative to the commonest class, which has weight 1, and capped. A class that never occurs in
-    the training masks has weight 1: no pixel of it exists to be weighted, and should one turn up later, a made-up
-    infinite weight would do harm.
+    Computed weights are relative to the commonest class, which has weight 1, and capped. A class that never
+    occurs in the training masks has weight 1: no pixel of it exists to be weighted, and should one turn up
+    later, a made-up infinite weight would do harm.
 
     Args:
         weights: the weights themselves, or how to compute them.
@@ -25,8 +25,8 @@ def class_weights(weights: ClassWeights, prior: ClassPrior) -> Tensor:
         (classes,) float64:
         ``(max f / f)^power`` for `FrequencyWeights`;
         ``(1 - beta^(max n)) / (1 - beta^n)`` with ``n = f / min f`` for `EffectiveNumberWeights` (Cui et al.,
-        CVPR 2019, eq. 4). n counts pixels in units of the rarest class: in raw pixels, which number millions, beta
-        below 0.999999 would leave every class with the same effective number.
+        CVPR 2019, eq. 4). n counts pixels in units of the rarest class: in raw pixels, which number millions,
+        beta below 0.999999 would leave every class with the same effective number.
 
     Raises:
         UserError: the number of weights is not the number of classes, or all are zero.

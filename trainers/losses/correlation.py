@@ -11,8 +11,9 @@ from trainers.losses.statistics import Needs, Statistics
 class MatthewsTerm(Term):
     """``1 - MCC`` of the soft confusion matrix of the batch (Abhishek and Hamarneh, ISBI 2021, eq. 3-5).
 
-    ``smooth`` pixels are added to each of TP, TN, FP and FN, so that a batch without foreground (where MCC is 0 / 0)
-    still punishes false positives. More than two classes: the mean over classes of one against the rest.
+    ``smooth`` pixels are added to each of TP, TN, FP and FN, so that a batch without foreground (where MCC is
+    0 / 0) still punishes false positives. More than two classes: the mean over classes of one against the
+    rest.
     """
 
     needs = Needs(regions=True)
@@ -23,7 +24,9 @@ class MatthewsTerm(Term):
         self.constant("smooth", smooth)
 
     def forward(self, found: Statistics) -> Tensor:
-        assert found.false_positives is not None and found.false_negatives is not None  # as `needs` says
+        """Return the loss as a scalar."""
+        assert found.false_positives is not None  # as `needs` says
+        assert found.false_negatives is not None
         assert found.support is not None
         smooth = self.smooth.to(found.logits.dtype)
         pixels = found.labelled.sum()

@@ -12,8 +12,9 @@ from trainers.losses.statistics import Statistics
 class CrossEntropyTerm(Term):
     """Mean of ``-w[t] log p[t]`` over labelled pixels, divided by the sum of ``w[t]`` as in torch.
 
-    Label smoothing e is torch's: ``(1 - e) w[t] (-log p[t]) + e / classes * sum_k w[k] (-log p[k])``, also for two
-    classes (whose sigmoid is a softmax over the logits 0 and z). Whether there is any is fixed when the term is built.
+    Label smoothing e is torch's: ``(1 - e) w[t] (-log p[t]) + e / classes * sum_k w[k] (-log p[k])``, also
+    for two classes (whose sigmoid is a softmax over the logits 0 and z). Whether there is any is fixed when
+    the term is built.
     """
 
     weights: Tensor
@@ -28,6 +29,7 @@ class CrossEntropyTerm(Term):
         self.constant("smoothing", label_smoothing)
 
     def forward(self, found: Statistics) -> Tensor:
+        """Return the loss as a scalar."""
         weights = self.weights.to(found.logits.dtype)
         share = pixel_weights(found, weights) if self.weighted else found.labelled
         amount = share.sum()
@@ -48,7 +50,7 @@ def pixel_weights(found: Statistics, weights: Tensor) -> Tensor:
 
 
 def _weighted_log_softmax(found: Statistics, weights: Tensor) -> Tensor:
-    """``sum_k w[k] log p[k]`` (N, H, W), from the normalizer that the true class's log-probability gives away."""
+    """``sum_k w[k] log p[k]`` (N, H, W): the true class's log-probability gives the normalizer away."""
     logits = found.logits
     if found.is_binary:
         foreground = logits.squeeze(1)

@@ -16,9 +16,10 @@ from trainers.losses.statistics import Statistics
 class FocalTerm(Term):
     """Mean of ``-a[t] (1 - p[t])^gamma log p[t]`` over labelled pixels (Lin et al., ICCV 2017, eq. 5).
 
-    ``p[t]`` is the sigmoid's for two classes, the softmax's for more. ``alpha`` weighs the foreground and 1 - alpha the
-    background (each foreground class, for more than two), as in the paper without renormalizing. Class weights
-    are divided by their sum over the pixels, so that gamma 0 gives weighted cross-entropy. Both may be given.
+    ``p[t]`` is the sigmoid's for two classes, the softmax's for more. ``alpha`` weighs the foreground and 1 -
+    alpha the background (each foreground class, for more than two), as in the paper without renormalizing.
+    Class weights are divided by their sum over the pixels, so that gamma 0 gives weighted cross-entropy. Both
+    may be given.
     """
 
     gamma: Tensor
@@ -37,6 +38,7 @@ class FocalTerm(Term):
         self.constant("balance", [1.0 if alpha is None else 1.0 - share, *[share] * (classes - 1)])
 
     def forward(self, found: Statistics) -> Tensor:
+        """Return the loss as a scalar."""
         dtype = found.logits.dtype
         weights = self.weights.to(dtype)
         values: Tensor = _Focal.apply(found.log_likelihood, self.gamma.to(dtype))
@@ -50,8 +52,8 @@ class FocalTerm(Term):
 class _Focal(torch.autograd.Function):
     """``-q^gamma l`` of a log-probability ``l``, with ``q = 1 - exp(l)``, and its derivative written out.
 
-    The derivative is ``-q^gamma (1 - gamma p l / q)``, and -l / q lies between 1 (as q goes to 0) and -l: nothing
-    divides by zero, where differentiating ``q ** gamma`` for gamma < 1 gives infinity times zero.
+    The derivative is ``-q^gamma (1 - gamma p l / q)``, and -l / q goes to 1 as q goes to 0: nothing divides
+    by zero, where differentiating ``q ** gamma`` for gamma < 1 gives infinity times zero.
     """
 
     @staticmethod
@@ -73,6 +75,6 @@ class _Focal(torch.autograd.Function):
 
 
 def miss_of(loss: Tensor) -> Tensor:
-    """``1 - exp(-loss)`` without cancellation: ``2 t / (1 + t)`` with ``t = tanh(loss / 2)``, faster than expm1."""
+    """``1 - exp(-loss)`` without cancellation, as ``2 t / (1 + t)`` with ``t = tanh(loss / 2)``."""
     half = (0.5 * loss).tanh_()
     return (2.0 * half).div_(half + 1.0)

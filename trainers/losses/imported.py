@@ -17,7 +17,7 @@ from trainers.losses.statistics import Statistics
 
 
 class ImportedTerm(Term):
-    """Calls the user's loss with logits (N, K, H, W) in float32 and target (N, H, W), int64 with 255 for ignored."""
+    """Calls the user's loss with logits (N, K, H, W), float32, and target (N, H, W), int64, 255 ignored."""
 
     def __init__(self, criterion: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
@@ -25,10 +25,11 @@ class ImportedTerm(Term):
         self.criterion = criterion
 
     def forward(self, found: Statistics) -> Tensor:
+        """Return the loss as a scalar."""
         value: Tensor = self.criterion(found.logits, found.target.long())
         if value.ndim != 0:
             raise UserError(
-                f"an imported loss must return a scalar, but {type(self.criterion).__name__} returned shape {tuple(value.shape)}"
+                f"an imported loss must return a scalar, but got {tuple(value.shape)} from {self.criterion}"
             )
         return value
 

@@ -13,9 +13,10 @@ from trainers.losses.statistics import Needs, Statistics
 class LovaszTerm(Term):
     """Lovasz hinge for two classes, Lovasz softmax for more (Berman et al., CVPR 2018, alg. 1).
 
-    More than two classes: the mean over the classes present (a false positive of an absent class costs the class it
-    displaces). Two classes without foreground: the largest hinge error, so the worst false positive has a gradient.
-    Reduction ``batch`` sorts all pixels together, ``image`` takes the mean over images with a labelled pixel.
+    More than two classes: the mean over the classes present (a false positive of an absent class costs the
+    class it displaces). Two classes without foreground: the largest hinge error, so the worst false positive
+    has a gradient. Reduction ``batch`` sorts all pixels together, ``image`` takes the mean over images with a
+    labelled pixel.
     """
 
     def __init__(self, classes: int, reduction: Reduction) -> None:
@@ -25,6 +26,7 @@ class LovaszTerm(Term):
         self.needs = Needs(probabilities=classes > 2)
 
     def forward(self, found: Statistics) -> Tensor:
+        """Return the loss as a scalar."""
         errors, truth, counts = self._errors(found)
         values = torch.stack(
             [_extension(e, t) for e, t in zip(errors.unbind(0), truth.unbind(0), strict=True)]
@@ -57,7 +59,7 @@ class LovaszTerm(Term):
 
 
 def _extension(errors: Tensor, truth: Tensor) -> Tensor:
-    """The Lovasz extension at non-negative errors (P,) with truth (P,) bool; linear in the errors for a given order."""
+    """The Lovasz extension at errors (P,) >= 0, truth (P,) bool: linear in the errors while their order stays."""
     with torch.no_grad():
         slope = _slopes(errors, truth)
     return (errors * slope).sum()
@@ -68,7 +70,8 @@ def _slopes(errors: Tensor, truth: Tensor) -> Tensor:
 
     The increments are written out: taking differences of neighbouring distances loses most digits in float32.
     """
-    # Floats >= 0 order like the integers of their bits, and integers are sorted by radix: eight times as fast on a CPU.
+    # Floats >= 0 order like the integers of their bits, and integers are sorted by radix: eight times as fast
+    # on a CPU.
     bits = errors.view(torch.int64 if errors.dtype == torch.float64 else torch.int32)
     order = torch.sort(torch.iinfo(bits.dtype).max - bits).indices
     hits = truth.index_select(0, order)

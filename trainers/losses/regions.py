@@ -15,17 +15,19 @@ NUDGE: Final = 1e-6
 
 
 class RegionTerm(Term):
-    """The Tversky distance ``(a FP + b FN) / (TP + a FP + b FN + s)`` (Salehi et al., 2017, eq. 3), to a power.
+    """Tversky distance ``(a FP + b FN) / (TP + a FP + b FN + s)`` (Salehi et al., 2017, eq. 3), to a power.
 
-    a = b = 1 is the Jaccard distance, a = b = 1/2 the Dice distance (whose customary smoothing, added to 2 TP, is 2 s).
-    TP, FP and FN are sums of probability: TP + FN is the number of the class's pixels. Written with the errors in the
-    numerator, the distance lies in [0, 1] and loses no digits near 0.
+    a = b = 1 is the Jaccard distance, a = b = 1/2 the Dice distance (whose customary smoothing, added to 2
+    TP, is 2 s). TP, FP and FN are sums of probability: TP + FN is the number of the class's pixels. Written
+    with the errors in the numerator, the distance lies in [0, 1] and loses no digits near 0.
 
-    Classes: two classes have the foreground's distance; more have the mean over all, background included. A class
-    absent from the masks counts too: its distance is a FP / (a FP + s), 0 when nothing is predicted, and false positives
-    have a gradient. That holds for empty tiles alike.
+    Classes: two classes have the foreground's distance; more have the mean over all, background included. A
+        class
+    absent from the masks counts too: its distance is a FP / (a FP + s), 0 when nothing is predicted, and
+    false positives have a gradient. That holds for empty tiles alike.
 
-    Reduction: ``batch`` takes one ratio of sums over all images; ``image`` the mean of one ratio an image, over the
+    Reduction: ``batch`` takes one ratio of sums over all images; ``image`` the mean of one ratio an image,
+        over the
     images with at least one labelled pixel.
     """
 
@@ -47,6 +49,7 @@ class RegionTerm(Term):
         self.constant("gamma", 1.0 if gamma is None else gamma)
 
     def forward(self, found: Statistics) -> Tensor:
+        """Return the loss as a scalar."""
         distance = self.distance(found)
         if self.has_power:
             gamma = self.gamma.to(distance.dtype)
@@ -59,7 +62,9 @@ class RegionTerm(Term):
     def distance(self, found: Statistics) -> Tensor:
         """Return each class's distance: (C,) for reduction by batch, (N, C) by image."""
         positives, negatives, support = found.false_positives, found.false_negatives, found.support
-        assert positives is not None and negatives is not None and support is not None  # as `needs` says
+        assert positives is not None  # as `needs` says
+        assert negatives is not None
+        assert support is not None
         if self.reduction == "batch":
             positives, negatives, support = positives.sum(0), negatives.sum(0), support.sum(0)
         dtype = positives.dtype

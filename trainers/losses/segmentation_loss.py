@@ -29,8 +29,8 @@ class Term(nn.Module):
 class SegmentationLoss(nn.Module):
     """A weighted sum of terms that share one softmax (one sigmoid for two classes).
 
-    Computes in float32 outside autocast whatever the model's precision (float64 stays float64). Pixels labelled 255
-    count nowhere; when all are, the loss is 0 with a zero gradient.
+    Computes in float32 outside autocast whatever the model's precision (float64 stays float64). Pixels
+    labelled 255 count nowhere; when all are, the loss is 0 with a zero gradient.
     """
 
     weights: Tensor

@@ -1,9 +1,10 @@
 """What the losses see of a batch: a few statistics, computed once and shared by every term.
 
-A pixelwise loss (cross-entropy, focal) depends on the logits only through the log-probability of each pixel's true
-class; a region loss (Jaccard, Dice, Tversky, MCC) only through each class's false positives and false negatives.
-So one softmax (sigmoid for two classes) serves any sum of them, and its backward pass is written out here: with ``v``
-the gradient by a pixel's true-class log-probability and ``a[k]`` that by the total probability of class ``k``,
+A pixelwise loss (cross-entropy, focal) depends on the logits only through the log-probability of each pixel's
+true class; a region loss (Jaccard, Dice, Tversky, MCC) only through each class's false positives and false
+negatives. So one softmax (sigmoid for two classes) serves any sum of them, and its backward pass is written
+out here: with ``v`` the gradient by a pixel's true-class log-probability and ``a[k]`` that by the total
+probability of class ``k``,
 
     dL/dz[k] = p[k] * (a[k] - sum_j a[j] p[j] - v) + [k is the true class] * v.
 
@@ -29,16 +30,18 @@ class Needs(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """A batch as the losses see it. N images, H x W pixels, C region classes (1 for two classes: the foreground).
+    """A batch as the losses see it: N images, H x W pixels, C region classes (only the foreground of two).
 
     Attributes:
         logits: (N, K, H, W), float32 or float64; K = 1 for two classes.
         target: (N, H, W) as given, int64, ignored pixels 255.
-        labels: (N, H, W) class index, int64 with ignored pixels 0 when K > 1; for K = 1 the same as a float mask.
+        labels: (N, H, W) class index, int64 with ignored pixels 0 when K > 1; for K = 1 the same as a float
+            mask.
         labelled: (N, H, W), 1 where the pixel counts and 0 where it is ignored; dtype of the logits.
         log_likelihood: (N, H, W) log-probability of the true class; arbitrary but finite at ignored pixels.
         false_positives: (N, C) probability of a class summed over the pixels of others; None unless needed.
-        false_negatives: (N, C) probability of other classes summed over the class's pixels; None unless needed.
+        false_negatives: (N, C) probability of other classes summed over the class's pixels; None unless
+            needed.
         support: (N, C) labelled pixels of each class; None unless needed.
         probabilities: (N, K, H, W), 0 at ignored pixels; None unless needed.
     """
@@ -72,7 +75,8 @@ def statistics(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
     """
     if logits.ndim != 4 or target.shape != (logits.shape[0], *logits.shape[2:]):
         raise ValueError(
-            f"logits must be (N, K, H, W) and target (N, H, W), but got {tuple(logits.shape)} and {tuple(target.shape)}"
+            "logits must be (N, K, H, W) and target (N, H, W), "
+            f"but got {tuple(logits.shape)} and {tuple(target.shape)}"
         )
     return (_binary if logits.shape[1] == 1 else _multiclass)(logits, target, needs)
 
@@ -127,10 +131,11 @@ def sum_by_class(values: Tensor, labels: Tensor, classes: int) -> Tensor:
 
 
 class _BinaryStatistics(torch.autograd.Function):
-    """Logits (N, H, W) to the true class's log-probability and, when asked for, false positives and negatives.
+    """Logits (N, H, W) to log-probability of the true class; when asked for, false positives and negatives.
 
-    All of it follows from the miss ``q = 1 - p_true = sigmoid(-x)``, ``x`` being the logit with the sign of the truth,
-    which is exact however small: FP and FN are its sums, and the gradient by ``x`` is ``q`` times simple factors.
+    All of it follows from the miss ``q = 1 - p_true = sigmoid(-x)``, ``x`` being the logit with the sign of
+    the truth, which is exact however small: FP and FN are its sums, and the gradient by ``x`` is ``q`` times
+    simple factors.
     """
 
     @staticmethod
@@ -142,7 +147,8 @@ class _BinaryStatistics(torch.autograd.Function):
         miss = against.sigmoid()
         other = 1.0 - miss
         larger = torch.maximum(miss, other)
-        # log(1 - q) = log(r) + (exact(1 - q) - r) / r with r the rounded 1 - q, which is about 1 where this matters.
+        # log(1 - q) = log(r) + (exact(1 - q) - r) / r with r the rounded 1 - q, which is about 1 where this
+        # matters.
         lost = (1.0 - larger) - torch.minimum(miss, other)
         log_likelihood = larger.log().add_(lost).sub_(against.clamp_min(0.0))
         miss = miss * labelled
@@ -171,7 +177,7 @@ class _BinaryStatistics(torch.autograd.Function):
 
 
 class _SoftmaxStatistics(torch.autograd.Function):
-    """Logits (N, K, H, W) to the true class's log-probability and, when asked for, class sums and probabilities."""
+    """Logits (N, K, H, W) to log-probability of the true class; when asked for, class sums, probabilities."""
 
     @staticmethod
     def forward(
@@ -179,7 +185,8 @@ class _SoftmaxStatistics(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         index = labels.unsqueeze(1)
         p = logits.softmax(1)
-        # log-softmax at the true class, without a second pass of exponentials: log max(p) = -log sum exp(z - max z).
+        # log-softmax at the true class, without a second pass of exponentials: log max(p) = -log sum exp(z -
+        # max z).
         log_likelihood = logits.gather(1, index).squeeze(1)
         log_likelihood = log_likelihood.sub_(logits.amax(1)).add_(p.amax(1).log_())
         p.mul_(labelled.unsqueeze(1))  # ignored pixels have no probability: nothing below needs to mask them
@@ -197,7 +204,7 @@ class _SoftmaxStatistics(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         p, likelihood, labels, labelled = ctx.saved_tensors
-        images, classes, height, width = p.shape
+        images, classes = p.shape[:2]
         true = grads[0] * labelled
         pull = -true
         if ctx.regions:
