@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from search.history import DecisionRecord, SweepHistory, TrialHistory
 from trainers.evaluation import Evaluation
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +64,32 @@ class Listener(Protocol):
 
     def close(self) -> None:
         """Flush what is pending; called once, at the end."""
+
+
+class Audience:
+    """The listeners of a sweep. One that raises is logged once and goes on being told."""
+
+    def __init__(self, listeners: Iterable[Listener] = ()) -> None:
+        self._listeners = tuple(listeners)
+        self._logged: set[int] = set()
+
+    def tell(self, event: Event) -> None:
+        """Give every listener an event."""
+        for listener in self._listeners:
+            try:
+                listener.handle(event)
+            except Exception:
+                self._log(listener)
+
+    def close(self) -> None:
+        """Let every listener flush."""
+        for listener in self._listeners:
+            try:
+                listener.close()
+            except Exception:
+                self._log(listener)
+
+    def _log(self, listener: Listener) -> None:
+        if id(listener) not in self._logged:
+            self._logged.add(id(listener))
+            _logger.exception("%s failed; the sweep goes on", type(listener).__name__)

@@ -1,12 +1,18 @@
-"""How a trial ends, and what each end is called in Optuna, in MLflow and on the command line: one table, here."""
+"""How a trial ends, and what each end is called in Optuna, in MLflow and on the command line: one table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
+
+from trainers.evaluation import Evaluation
+
+if TYPE_CHECKING:  # search.history names its trials' outcomes, so this way round only for the types
+    from search.history import DecisionRecord
 
 
 class OutcomeKind(StrEnum):
@@ -61,3 +67,16 @@ class Outcome:
     reason: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
     traceback: str = ""
+
+
+def outcome_after(evaluation: Evaluation, decision: DecisionRecord) -> Outcome | None:
+    """Return how a trial ends after an evaluation and what was decided upon it, or None when it goes on."""
+    if evaluation.verdict is not None:
+        verdict = evaluation.verdict
+        figures = {"step": float(verdict.step), "phase": float(verdict.phase), **verdict.figures}
+        return Outcome(OutcomeKind.DIVERGED, f"{verdict.rule}: {verdict.message}", figures)
+    if decision.action == "prune":
+        return Outcome(OutcomeKind.PRUNED, decision.reason, decision.figures)
+    if evaluation.finished:
+        return Outcome(OutcomeKind.COMPLETED, "trained its whole budget")
+    return None

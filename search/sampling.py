@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+import inspect
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Self
 
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    NSGAIIISampler,
+    NSGAIISampler,
+    RandomSampler,
+)
 from pydantic import Field, field_validator, model_validator
 
+from search.importing import imported
+from search.seeds import derive
+from search.steady_tpe import SteadyTPESampler
+from spaces.errors import Problem, UserError
 from spaces.loss_terms import Frozen
 
+HUB: Final = "hub:"
 NAMED = ("tpe", "random", "gp", "cmaes", "nsga2", "nsga3")
 
 
@@ -16,7 +34,7 @@ class SamplerSpec(Frozen):
 
     Attributes:
         sampler: ``tpe``, ``random``, ``gp``, ``cmaes``, ``nsga2``, ``nsga3``, ``package.module:Class`` of an
-            Optuna sampler, or ``hub:samplers/NAME`` from OptunaHub.
+            Optuna sampler, or ``hub:samplers/NAME:Class`` from OptunaHub.
         startup: proposals at random before TPE, GP or CMA-ES model anything.
         ahead: prepare the next proposal while trials train. It then knows every result up to the previous
             ask.
@@ -32,7 +50,7 @@ class SamplerSpec(Frozen):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in NAMED and ":" not in name:
-            allowed = f"{', '.join(NAMED)}, package.module:Class, hub:samplers/NAME"
+            allowed = f"{', '.join(NAMED)}, package.module:Class, hub:samplers/NAME:Class"
             raise ValueError(f"unknown sampler {name!r}; allowed: {allowed}")
         return name
 
@@ -42,3 +60,124 @@ class SamplerSpec(Frozen):
         if clash:
             raise ValueError(f"{clash} follow from the sweep's seed and from startup; leave them out")
         return self
+
+
+class Sampling:
+    """The sampler of a sweep, its randomness derived from the sweep's seed and the number of trials so far.
+
+    A sampler's own random state is not kept in the study, so one that is merely seeded would replay its start
+    after a resume. ``random`` and ``tpe`` are reseeded for every trial from (seed, number): with ``random``
+    the list of schedules is the same whatever was interrupted. The others are built once a driver, from
+    (seed, trials so far).
+
+    Args:
+        spec: which sampler.
+        seed: the sweep's.
+        objectives: how many metrics are optimized.
+    """
+
+    def __init__(self, spec: SamplerSpec, seed: int, objectives: int) -> None:
+        self._spec = spec
+        self._seed = seed
+        self._objectives = objectives
+        self._sampler: BaseSampler | None = None
+
+    def sampler(self, number: int) -> BaseSampler:
+        """Return the sampler that is to propose the trial with this number.
+
+        Raises:
+            UserError: when it cannot be imported or built.
+        """
+        seed = derive(self._seed, "sampler", number)
+        if self._spec.sampler == "random":
+            return RandomSampler(seed=seed)
+        if self._sampler is None:
+            self._sampler = self._build(seed)
+        if isinstance(self._sampler, SteadyTPESampler):
+            self._sampler.reseed(seed)
+        return self._sampler
+
+    def _build(self, seed: int) -> BaseSampler:
+        startup = {"n_startup_trials": self._spec.startup}
+        parameters = self._spec.parameters
+        with (
+            warnings.catch_warnings()
+        ):  # "experimental" is for us to know, not for the person who runs a sweep
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            try:
+                match self._spec.sampler:
+                    case "tpe":
+                        tpe = {"multivariate": True, "group": True, "constant_liar": True}
+                        return SteadyTPESampler(**(tpe | startup | parameters), seed=seed)
+                    case "gp":
+                        return GPSampler(
+                            **({"deterministic_objective": False} | startup | parameters), seed=seed
+                        )
+                    case "cmaes":
+                        quiet = {"warn_independent_sampling": False}
+                        return CmaEsSampler(**(quiet | startup | parameters), seed=seed)
+                    case "nsga2":
+                        return NSGAIISampler(**parameters, seed=seed)
+                    case "nsga3":
+                        return NSGAIIISampler(**parameters, seed=seed)
+                    case path:
+                        return self._imported(path, seed)
+            except (TypeError, ValueError) as error:
+                found = str(parameters)
+                problem = Problem("cannot be built", key="sampler", found=found, hint=str(error))
+                raise UserError(problem) from error
+
+    def _imported(self, path: str, seed: int) -> BaseSampler:
+        kind = _from_hub(path) if path.startswith(HUB) else imported(path, "sampler.sampler")
+        seeded = {"seed": seed} if "seed" in inspect.signature(kind).parameters else {}
+        sampler = kind(**self._spec.parameters, **seeded)
+        if not isinstance(sampler, BaseSampler):
+            raise UserError(Problem("is not an Optuna sampler", key="sampler.sampler", found=path))
+        return sampler
+
+
+def check_sampler(
+    spec: SamplerSpec, objectives: int, distributions: Sequence[Mapping[str, BaseDistribution]]
+) -> list[Problem]:
+    """Return why this sampler does not fit this sweep, if so.
+
+    Args:
+        spec: the sampler.
+        objectives: how many metrics are optimized.
+        distributions: of some schedules drawn at random from the space, by parameter.
+    """
+    problems = []
+    if spec.sampler == "cmaes":
+        names = {frozenset(drawn) for drawn in distributions}
+        categorical = sorted(
+            {n for drawn in distributions for n, d in drawn.items() if isinstance(d, CategoricalDistribution)}
+        )
+        if len(names) > 1 or categorical:
+            why = f"choices {', '.join(categorical)}" if categorical else "parameters that depend on others"
+            problems.append(
+                Problem(
+                    "CMA-ES needs a space of numbers that are always there",
+                    key="sampler.sampler",
+                    found=why,
+                    hint="use tpe, or fix these in the space",
+                )
+            )
+        if objectives > 1:
+            problems.append(
+                Problem("CMA-ES optimizes one metric", key="sampler.sampler", hint="use tpe or nsga2")
+            )
+    return problems
+
+
+def _from_hub(path: str) -> Any:
+    package, _, name = path.removeprefix(HUB).rpartition(":")
+    if not package:
+        raise UserError(
+            Problem("names no class", key="sampler.sampler", found=path, allowed="hub:samplers/NAME:Class")
+        )
+    try:
+        import optunahub
+    except ImportError as error:
+        hint = "install optunahub"
+        raise UserError(Problem("needs OptunaHub", key="sampler.sampler", found=path, hint=hint)) from error
+    return getattr(optunahub.load_module(package), name)

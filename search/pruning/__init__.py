@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from search.pruning.audit import PrunerAudit, audit
+from search.pruning.pruner import Pruner
 from search.pruning.spec import PruningSpec
 
-__all__ = ["PruningSpec"]
+__all__ = ["Pruner", "PrunerAudit", "PruningSpec", "audit"]

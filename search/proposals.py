@@ -1,0 +1,219 @@
+"""Proposes the next schedule, from a mirror of the study in memory, and ahead of time if wished.
+
+Samplers read the whole study for every parameter they suggest. On a database that costs tenths of seconds and
+grows with the study; so they read a mirror, and only the finished proposal is written to the database, in one
+transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final, Literal, Protocol, TypeVar
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from search.sampling import SamplerSpec, Sampling
+from search.study_record import Proposal
+from spaces.errors import UserError
+from spaces.schedule import LossSchedule
+
+T = TypeVar("T")
+Direction = Literal["maximize", "minimize"]
+
+_PASSING: Final = ("tpe:", "fixed_params")
+"""Attributes that samplers leave on a trial only while it is being suggested."""
+
+
+class Space(Protocol):
+    """What may be proposed: `spaces.schedule_space.ScheduleSpace`."""
+
+    def suggest(self, trial: Any) -> LossSchedule:
+        """Return a schedule built from what an Optuna trial suggests."""
+
+    def parameters_of(self, schedule: LossSchedule) -> Mapping[str, Any]:
+        """Return the parameters that suggest this schedule; raises UserError or ValueError when none do."""
+
+
+class Mirror:
+    """The study in memory, as samplers see it. Its trials have the numbers they have in the database."""
+
+    def __init__(self, directions: Sequence[Direction], space: Space, sampling: Sampling) -> None:
+        self._space = space
+        self._sampling = sampling
+        logging.getLogger("optuna.storages._in_memory").setLevel(logging.WARNING)  # "a new study created"
+        self._study = optuna.create_study(
+            directions=list(directions), sampler=optuna.samplers.RandomSampler(seed=0)
+        )
+        self._storage = self._study._storage
+        self._id = self._study._study_id
+
+    def load(self, trials: Sequence[FrozenTrial]) -> None:
+        """Copy the trials of the database's study."""
+        for trial in trials:
+            self._storage.create_new_trial(self._id, template_trial=trial)
+
+    def propose(self) -> tuple[LossSchedule, FrozenTrial]:
+        """Create the next trial here, and return what the sampler suggests for it."""
+        number = self._storage.get_n_trials(self._id)
+        self._study.sampler = self._sampling.sampler(number)
+        return self._suggest(create_trial(state=TrialState.RUNNING))
+
+    def enter(self, schedule: LossSchedule) -> FrozenTrial:
+        """Create a trial of a given schedule here, with its parameters if it is in the space."""
+        try:
+            parameters = dict(self._space.parameters_of(schedule))
+        except (UserError, ValueError):
+            trial_id = self._storage.create_new_trial(self._id)
+            return self._storage.get_trial(trial_id)
+        fixed = create_trial(state=TrialState.RUNNING, system_attrs={"fixed_params": parameters})
+        return self._suggest(fixed)[1]
+
+    def _suggest(self, template: FrozenTrial) -> tuple[LossSchedule, FrozenTrial]:
+        self._study._thread_local.cached_all_trials = None  # as study.ask does: read the study once a trial
+        trial_id = self._storage.create_new_trial(self._id, template_trial=template)
+        schedule = self._space.suggest(optuna.Trial(self._study, trial_id))
+        return schedule, self._storage.get_trial(trial_id)
+
+    def set_state(self, number: int, state: TrialState) -> None:
+        """Let a trial wait or run."""
+        self._storage.set_trial_state_values(self._trial_id(number), state)
+
+    def finish(
+        self,
+        number: int,
+        state: TrialState,
+        values: Sequence[float] | None,
+        reported: Mapping[int, float],
+        violations: Mapping[str, float],
+    ) -> None:
+        """End a trial as it ended in the database, and let the sampler know."""
+        trial_id = self._trial_id(number)
+        trial = optuna.Trial(self._study, trial_id)
+        for name, violation in violations.items():
+            trial.set_constraint(name, violation)
+        for step, value in reported.items():
+            self._storage.set_trial_intermediate_value(trial_id, step, value)
+        complete = list(values) if values is not None and state is TrialState.COMPLETE else None
+        self._study.tell(trial, complete, state=state)
+
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+
+class Proposer:
+    """Proposes trials one after another; prepares the next one in a thread while trials train.
+
+    Everything that touches the mirror is done in the order it was asked for, on one thread, so that what is
+    proposed follows from the order of events and not from how long a proposal takes. A proposal prepared
+    ahead knows what had happened up to the ask before it; running trials are known as such.
+
+    Args:
+        directions: of the objective's metrics.
+        space: what may be proposed.
+        spec: the sampler.
+        seed: the sweep's.
+        trials: of the study so far.
+    """
+
+    def __init__(
+        self,
+        directions: Sequence[Direction],
+        space: Space,
+        spec: SamplerSpec,
+        seed: int,
+        trials: Sequence[FrozenTrial],
+    ) -> None:
+        self._mirror = Mirror(directions, space, Sampling(spec, seed, len(directions)))
+        self._mirror.load(trials)
+        self._thread = ThreadPoolExecutor(1, "proposer") if spec.ahead else None
+        self._ahead: Future[tuple[LossSchedule, FrozenTrial]] | None = None
+        self._pending: Proposal | None = None
+        self._orders: deque[Future[None]] = deque()
+
+    def next(self, seed: int) -> Proposal:
+        """Return the next proposal. Asked again before `taken`, it returns the same one."""
+        if self._pending is None:
+            ahead, self._ahead = self._ahead or self._submit(self._mirror.propose), None
+            schedule, trial = ahead.result()
+            self._pending = _proposal(trial, schedule, seed, None)
+        self._raise()
+        return self._pending
+
+    def enter(self, schedule: LossSchedule, seed: int, control: str) -> Proposal:
+        """Return the proposal of a control; the same one until it is `taken`."""
+        if self._pending is None:
+            trial = self._submit(lambda: self._mirror.enter(schedule)).result()
+            self._pending = _proposal(trial, schedule, seed, control)
+        return self._pending
+
+    def taken(self, prepare: bool) -> None:
+        """The proposal was written to the database; with ``prepare``, begin with another one."""
+        self._pending = None
+        if prepare and self._thread is not None:
+            self._ahead = self._submit(self._mirror.propose)
+
+    def set_state(self, number: int, state: TrialState) -> None:
+        """Let a trial wait or run."""
+        self._order(lambda: self._mirror.set_state(number, state))
+
+    def finish(
+        self,
+        number: int,
+        state: TrialState,
+        values: Sequence[float] | None,
+        reported: Mapping[int, float],
+        violations: Mapping[str, float],
+    ) -> None:
+        """End a trial."""
+        self._order(lambda: self._mirror.finish(number, state, values, reported, violations))
+
+    def close(self) -> None:
+        """Let the thread go."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _submit(self, work: Callable[[], T]) -> Future[T]:
+        if self._thread is not None:
+            return self._thread.submit(work)
+        future: Future[T] = Future()
+        future.set_result(work())
+        return future
+
+    def _order(self, work: Callable[[], None]) -> None:
+        self._orders.append(self._submit(work))
+        self._raise()
+
+    def _raise(self) -> None:
+        """Raise what went wrong on the thread, rather than lose it."""
+        while self._orders and self._orders[0].done():
+            self._orders.popleft().result()
+
+
+def _proposal(trial: FrozenTrial, schedule: LossSchedule, seed: int, control: str | None) -> Proposal:
+    return Proposal(
+        schedule=schedule,
+        seed=seed,
+        control=control,
+        parameters=trial.params,
+        distributions=trial.distributions,
+        system_attributes={
+            key: value for key, value in trial.system_attrs.items() if not key.startswith(_PASSING)
+        },
+    )
+
+
+def drawn_at_random(space: Space, draws: int) -> list[dict[str, BaseDistribution]]:
+    """Return the distributions met in some random draws from a space."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    met = []
+    for _ in range(draws):
+        trial = study.ask()
+        space.suggest(trial)
+        met.append(dict(trial.distributions))
+        study.tell(trial, state=TrialState.FAIL)
+    return met

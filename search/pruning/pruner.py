@@ -1,0 +1,111 @@
+"""The pruner of a sweep: its rule over all curves, and the audit that spares some trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from optuna.pruners import BasePruner
+
+from search.history import DecisionRecord
+from search.importing import imported
+from search.pruning.curves import Curve
+from search.pruning.imported import OptunaRule
+from search.pruning.rules import BelowMedian, NoPruning, Patient, Rule, Rungs
+from search.pruning.spec import PruningSpec
+from search.seeds import share
+from spaces.errors import Problem, UserError
+from spaces.metric_names import higher_is_better
+from spaces.schedule import LossSchedule
+from trainers.evaluation import Evaluation
+
+
+class Pruner:
+    """Decides upon each evaluation whether its trial goes on.
+
+    Args:
+        spec: which rule, with its parameters.
+        pilot: the metric compared when the spec names none.
+        seed: the sweep's, for the audit.
+    """
+
+    def __init__(self, spec: PruningSpec, pilot: str, seed: int) -> None:
+        self.metric = spec.metric or pilot
+        self._sign = 1.0 if higher_is_better(self.metric) else -1.0
+        self._rule = build_rule(spec)
+        self._audit = spec.audit
+        self._seed = seed
+        self._curves: dict[int, Curve] = {}
+        self._exempt: set[int] = set()
+
+    def begin(
+        self,
+        number: int,
+        schedule: LossSchedule,
+        exempt: bool,
+        evaluations: Iterable[Evaluation] = (),
+    ) -> None:
+        """Know a trial, with what it reported to earlier drivers. An exempt one is never ended."""
+        if number not in self._curves:
+            self._curves[number] = Curve(number, schedule, self.metric, self._sign)
+            if exempt:
+                self._exempt.add(number)
+        for evaluation in evaluations:
+            self._curves[number].add(evaluation)
+
+    def forget(self, number: int) -> None:
+        """Leave a failed trial out of later comparisons: its curve says nothing of its schedule."""
+        self._curves.pop(number, None)
+
+    def decide(self, number: int, evaluation: Evaluation) -> DecisionRecord:
+        """Take an evaluation in and decide: ``continue``, ``prune`` or ``spare``."""
+        curve = self._curves[number]
+        curve.add(evaluation)
+        if number in self._exempt:
+            return DecisionRecord(evaluation.step, "continue", "a control is never pruned")
+        peers = [other for other in self._curves.values() if other is not curve]
+        judgement = self._rule.judge(curve, peers)
+        figures = {
+            key: self._sign * value if key in ("own", "cutoff", "median") else value
+            for key, value in judgement.figures.items()
+        }
+        if not judgement.prune:
+            return DecisionRecord(evaluation.step, "continue", judgement.reason, figures)
+        reason = f"{self.metric}: {judgement.reason}"
+        if self.audited(number):
+            return DecisionRecord(evaluation.step, "spare", f"{reason}; let go on as an audit", figures)
+        return DecisionRecord(evaluation.step, "prune", reason, figures)
+
+    def audited(self, number: int) -> bool:
+        """Whether this trial would be let go on if the rule wanted it pruned: by seed and number alone."""
+        return share(self._seed, "audit", number) < self._audit
+
+
+def build_rule(spec: PruningSpec) -> Rule:
+    """Return the rule a spec describes.
+
+    Raises:
+        UserError: when an imported pruner cannot be imported or built, or is none.
+    """
+    rule: Rule
+    match spec.pruner:
+        case "none":
+            return NoPruning()
+        case "rungs":
+            rule = Rungs(spec.rungs, spec.keep, spec.min_peers)
+        case "median":
+            rule = BelowMedian(spec.rungs[0], spec.min_peers)
+        case path:
+            rule = OptunaRule(_imported_pruner(path, spec.parameters))
+    return rule if spec.patience is None else Patient(rule, spec.patience)
+
+
+def _imported_pruner(path: str, parameters: dict[str, Any]) -> BasePruner:
+    try:
+        pruner = imported(path, "pruning.pruner")(**parameters)
+    except (TypeError, ValueError) as error:
+        problem = Problem("cannot be built", key="pruning.parameters", found=str(parameters), hint=str(error))
+        raise UserError(problem) from error
+    if not isinstance(pruner, BasePruner):
+        raise UserError(Problem("is not an Optuna pruner", key="pruning.pruner", found=path))
+    return pruner
