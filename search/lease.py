@@ -79,8 +79,8 @@ class LeaseBook(Protocol):
     def swap_lease(self, sweep: str, expected: str | None, token: str | None, holder: dict[str, Any] | None) -> bool:
         """Replace the lease if it is still the expected one."""
 
-    def beat(self, sweep: str, token: str, seconds: float) -> bool:
-        """Write a heartbeat and the seconds driven since the last one; False when the lease is another's."""
+    def beat(self, sweep: str, token: str) -> bool:
+        """Write a heartbeat; False when the lease is another's."""
 
     def stop_requested(self, sweep: str) -> bool:
         """Whether somebody asked the sweep to stop."""
@@ -168,7 +168,7 @@ class Lease:
                     self._on_stop()
                 now = time.monotonic()
                 if now - last >= BEAT_S:
-                    if not self._book.beat(self._sweep, self.token, now - last):
+                    if not self._book.beat(self._sweep, self.token):
                         self.lost.set()
                         self._on_stop()
                         return

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import yaml
 from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from search.database import open_engine, open_storage, patient, shown
 from search.faults import Fault, FaultKind
-from search.history import DecisionRecord
+from search.history import DecisionRecord, SweepHistory
 from search.ledger_tables import AttemptRow, DecisionRow, EvaluationRow, SweepRow
 from search.migrations import upgrade
+from search.objectives import ObjectiveSpec
+from search.study_record import trial_history
 from spaces.class_prior import ClassPrior
 from spaces.errors import Problem, UserError, nearest
 from trainers.evaluation import Evaluation
@@ -44,7 +48,6 @@ class SweepRecord:
     data_fingerprint: str
     code_version: str
     created: datetime
-    driven_seconds: float
     mlflow_run: str | None
     ray_job: str | None
 
@@ -202,12 +205,12 @@ class Ledger:
         )
         return self._changed(statement)
 
-    def beat(self, sweep: str, token: str, seconds: float) -> bool:
-        """Write a heartbeat and the seconds driven since the last one; False when the lease is another's."""
+    def beat(self, sweep: str, token: str) -> bool:
+        """Write a heartbeat; False when the lease is another's."""
         statement = (
             update(SweepRow)
             .where(SweepRow.name == sweep, SweepRow.lease_token == token)
-            .values(heartbeat=self.now(), driven_seconds=SweepRow.driven_seconds + seconds)
+            .values(heartbeat=self.now())
         )
         return self._changed(statement)
 
@@ -257,6 +260,49 @@ class Ledger:
         for row in self.do(lambda session: list(session.scalars(query))):
             found.setdefault(row.trial, []).append(_decision(row))
         return found
+
+    def history(self, name: str) -> SweepHistory:
+        """Read the whole sweep as it stands: what every view is built from.
+
+        Raises:
+            UserError: when there is none of this name.
+        """
+        record = self.sweep(name)
+        objective = ObjectiveSpec.model_validate(yaml.safe_load(record.spec_yaml)["objective"])
+        evaluations = self.all_evaluations(record.id)
+        decisions = self.all_decisions(record.id)
+        trials = [
+            trial_history(
+                trial,
+                objective,
+                evaluations.get(trial.number, ()),
+                decisions.get(trial.number, ()),
+                record.slots,
+            )
+            for trial in self._trials(name)
+        ]
+        return SweepHistory(
+            name=record.name,
+            spec_yaml=record.spec_yaml,
+            state=record.state,
+            objective=record.objective,
+            metric=record.metric,
+            direction=record.direction,
+            prior=record.prior,
+            budget_trials=record.budget_trials,
+            budget_epochs=record.budget_epochs,
+            trials=tuple(trials),
+            created=record.created,
+            data_fingerprint=record.data_fingerprint,
+            code_version=record.code_version,
+        )
+
+    def _trials(self, name: str) -> list[FrozenTrial]:
+        try:
+            study_id = self.storage.get_study_id_from_name(name)
+        except KeyError:
+            return []
+        return self.storage.get_all_trials(study_id, deepcopy=False)
 
     # Transactions
 

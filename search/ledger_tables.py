@@ -78,7 +78,6 @@ class SweepRow(Base):
     data_fingerprint: Mapped[str] = mapped_column(String(80), default="")
     code_version: Mapped[str] = mapped_column(String(64), default="")
     created: Mapped[datetime] = mapped_column(UtcDateTime)
-    driven_seconds: Mapped[float] = mapped_column(default=0.0)
     lease: Mapped[Any | None] = mapped_column(JsonText)
     lease_token: Mapped[str | None] = mapped_column(String(32))
     heartbeat: Mapped[datetime | None] = mapped_column(UtcDateTime)

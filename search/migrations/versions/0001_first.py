@@ -41,7 +41,6 @@ def upgrade() -> None:
         sa.Column("data_fingerprint", sa.String(80), nullable=False),
         sa.Column("code_version", sa.String(64), nullable=False),
         _moment("created", nullable=False),
-        sa.Column("driven_seconds", sa.Float, nullable=False),
         sa.Column("lease", sa.Text),
         sa.Column("lease_token", sa.String(32)),
         _moment("heartbeat"),

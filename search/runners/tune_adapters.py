@@ -1,0 +1,144 @@
+"""The two places where Ray Tune meets the desk: a searcher that hands out, a scheduler that takes reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ray.tune import Stopper
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from search.faults import Fault, FaultKind
+from search.runners.desk import Desk
+from search.runners.tune_cluster import IdleWatch
+from search.runners.tune_worker import ASSIGNMENT, REPORT, Report
+
+R = TypeVar("R")
+
+
+class Clerk:
+    """Calls the desk on Tune's behalf and keeps what it raises.
+
+    Tune turns an exception in a searcher or scheduler into text; kept here, the runner raises it as it was.
+
+    Attributes:
+        error: what the desk raised; from then on everything stops.
+        started: whether any trial runs on an actor right now.
+    """
+
+    def __init__(self, desk: Desk, slots: int, watch: IdleWatch) -> None:
+        self.desk = desk
+        self.slots = slots
+        self.error: BaseException | None = None
+        self.started = False
+        self.attempts: dict[str, str] = {}
+        self.watch = watch
+
+    def call(self, work: Callable[[], R], otherwise: R) -> R:
+        """Do ``work``; once something was raised, return ``otherwise``."""
+        if self.error is not None:
+            return otherwise
+        try:
+            return work()
+        except Exception as error:
+            self.error = error
+            return otherwise
+
+    @property
+    def over(self) -> bool:
+        """Nothing is to be started any more."""
+        return self.error is not None or self.desk.stop.is_set()
+
+    def __reduce__(self) -> tuple[type[_Nothing], tuple[()]]:
+        # Tuner pickles whatever it is given, for a restore that is never made.
+        return _Nothing, ()
+
+
+class _Nothing:
+    """What is pickled in place of a clerk."""
+
+
+class DeskSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
+    """Suggests the desk's next assignment; a Tune trial is one attempt."""
+
+    def __init__(self, clerk: Clerk) -> None:
+        super().__init__(metric=None, mode=None)
+        self._clerk = clerk
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Hand out an assignment, or None while all slots are taken, or FINISHED."""
+        clerk = self._clerk
+        if clerk.error is None and clerk.desk.running >= clerk.slots:
+            return None
+        assignment = clerk.call(clerk.desk.next, None)
+        if assignment is None:
+            # Something still running may fault and be handed out again, so only the last one finishes the search.
+            if clerk.error is None and clerk.desk.running:
+                return None
+            finished: str = Searcher.FINISHED
+            return finished
+        clerk.attempts[trial_id] = assignment.attempt
+        return {ASSIGNMENT: assignment}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Take the loss of a worker: everything else was a report."""
+        attempt = self._clerk.attempts.pop(trial_id, None)
+        if error and attempt is not None:
+            fault = Fault(FaultKind.WORKER_LOST, "the worker or its node was lost")
+            self._clerk.call(lambda: self._clerk.desk.faulted(attempt, fault), None)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study is the only state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the study is the only state."""
+
+
+class DeskScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray has no types
+    """Takes reports to the desk, and answers whether the worker goes on."""
+
+    def __init__(self, clerk: Clerk) -> None:
+        super().__init__()
+        self._clerk = clerk
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Take one report."""
+        report: Report = result[REPORT]
+        goes_on = self._clerk.call(lambda: self._take(report), False)
+        decision: str = TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+        return decision
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """Leave the choice to Tune, which starts what is pending in order; called in every round."""
+        self._clerk.started = any(trial.status == Trial.RUNNING for trial in tune_controller.get_live_trials())
+        if self._clerk.started:
+            self._clerk.watch.busy()
+        else:
+            self._clerk.watch.idle(self._clerk.desk.running)
+
+    def _take(self, report: Report) -> bool:
+        desk = self._clerk.desk
+        if report.fault is not None:
+            desk.faulted(report.attempt, report.fault)
+            return False
+        if report.evaluation is None:
+            desk.ended(report.attempt)
+            return False
+        return desk.evaluated(report.attempt, report.evaluation)
+
+
+class DeskStopper(Stopper):  # type: ignore[misc]  # Ray has no types
+    """Ends the experiment once a stop is wanted and no worker is in mid-evaluation, or at once after an error."""
+
+    def __init__(self, clerk: Clerk) -> None:
+        self._clerk = clerk
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Never ends a single trial: the scheduler does."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether everything is to end now."""
+        return self._clerk.error is not None or (self._clerk.over and not self._clerk.started)
