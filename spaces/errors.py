@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pydantic_core import PydanticCustomError
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -52,9 +54,7 @@ class UserError(LossweepError):
     def __init__(self, problems: Problem | str | Iterable[Problem]) -> None:
         if isinstance(problems, str):
             problems = Problem(problems)
-        self.problems: tuple[Problem, ...] = (
-            (problems,) if isinstance(problems, Problem) else tuple(problems)
-        )
+        self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
     def __reduce__(self) -> tuple[type[UserError], tuple[tuple[Problem, ...]]]:
@@ -65,3 +65,24 @@ def nearest(word: str, known: Sequence[str]) -> str | None:
     """Return the hint that names the known word closest to a misspelt one, or None when none is close."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else None
+
+
+def refused(
+    message: str,
+    *,
+    key: str = "",
+    found: str | None = None,
+    allowed: str | None = None,
+    hint: str | None = None,
+) -> PydanticCustomError:
+    """Return the error that a validator of a pydantic model raises, with the parts of a `Problem`.
+
+    Args:
+        message: what is wrong, as a short sentence without a full stop.
+        key: the dotted path of the key below the model that is validated, or empty for the model itself.
+        found: what stands there, rendered; None renders the value itself when ``key`` is given.
+        allowed: what may stand there, rendered.
+        hint: what the user could do about it.
+    """
+    context = {"message": message, "key": key, "found": found, "allowed": allowed, "hint": hint}
+    return PydanticCustomError("refused", "{message}", context)

@@ -19,7 +19,9 @@ LOWER_IS_BETTER: Final = ("count_error", "tuned_count_error")
 """Relative count error: |predicted - true| summed over images, divided by the number of true objects."""
 
 FIXED_NAMES: Final = (*PIXEL, *TUNED, *CURVE, *OBJECT, *TUNED_OBJECT, *LOWER_IS_BETTER)
-PARAMETRIC: Final = re.compile(r"(?P<name>fbeta|recall_at_precision|precision_at_recall)_(?P<value>\d+(?:\.\d+)?)")
+PARAMETRIC: Final = re.compile(
+    r"(?P<name>fbeta|recall_at_precision|precision_at_recall)_(?P<value>\d+(?:\.\d+)?)"
+)
 """``fbeta_2``: F-beta at 0.5; ``recall_at_precision_0.2``: the highest recall whose precision is at least 0.2."""
 
 
