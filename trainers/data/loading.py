@@ -1,0 +1,176 @@
+"""From a spec to splits ready to train on: decoded once a machine, then mapped from disk by every process."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from filelock import FileLock
+
+from spaces.class_prior import ClassPrior
+from spaces.errors import Problem, UserError
+from trainers.data.batches import Split
+from trainers.data.building import build
+from trainers.data.source import Listing, Progress, Source, silent
+from trainers.data.spec import DataSpec, FolderSource, ImportSource, RasterSource, ScenesSource
+from trainers.data.store import FORMAT, Store
+
+MOST_SHOWN = 20
+"""Problems listed in an error; how many more there are is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationData:
+    """Everything a trial needs of the data.
+
+    Attributes:
+        prior: the classes and their training frequencies.
+        fingerprint: ``sha256:...`` of the decoded data.
+        channels: bands of an image.
+        train: crops for training.
+        val: whole images that thresholds and switches are decided on.
+        test: whole images that only a confirmation reads; may be empty.
+    """
+
+    prior: ClassPrior
+    fingerprint: str
+    channels: int
+    train: Split
+    val: Split
+    test: Split
+
+
+def load_data(spec: DataSpec, cache: Path, progress: Progress | None = None) -> SegmentationData:
+    """Load a sweep's data; decode it first when this machine has not yet.
+
+    Several processes may call this at once: one decodes, the others wait for it.
+
+    Args:
+        spec: where the data comes from, its paths resolved.
+        cache: folder of decoded data, made when missing.
+        progress: told of what is being read and decoded.
+
+    Raises:
+        UserError: with every file that is missing, damaged or doesn't fit.
+    """
+    source = open_source(spec)
+    listing = source.listing()
+    if listing.problems:
+        raise UserError(shortened(listing.problems))
+    with opened_store(spec, source, listing, cache, progress or silent) as (store, problems):
+        problems = (*problems, *(class_problems(store) if store and not problems else ()))
+        if problems:
+            raise UserError(shortened(problems))
+    assert store is not None  # a build without problems writes one
+    train, val, test = (
+        Split(store, name, spec.tile, spec.augment, spec.crops) for name in ("train", "val", "test")
+    )
+    return SegmentationData(store.prior, store.meta.fingerprint, store.meta.bands, train, val, test)
+
+
+def open_source(spec: DataSpec) -> Source:
+    """Return the source a spec describes."""
+    # Imported where it is needed: rasterio and user's modules must not cost those who don't use them.
+    match spec:
+        case ScenesSource():
+            from trainers.data.scenes import Scenes
+
+            return Scenes(spec)
+        case FolderSource():
+            from trainers.data.folder import Folder
+
+            return Folder(spec)
+        case RasterSource():
+            from trainers.data.raster import Raster
+
+            return Raster(spec)
+        case ImportSource():
+            from trainers.data.imported import Imported
+
+            return Imported(spec)
+
+
+@contextmanager
+def opened_store(
+    spec: DataSpec, source: Source, listing: Listing, cache: Path, progress: Progress
+) -> Iterator[tuple[Store | None, tuple[Problem, ...]]]:
+    """Open the store of a source, building it when the cache has none.
+
+    Yields the store and the problems met while building it. With problems the store holds what could be decoded, is
+    not kept, and must not be used after the context ends; it is None when nothing could be decoded.
+    """
+    key = sha256(
+        f"{FORMAT}\n{spec.classes}\n{source.content_key(listing, cache, progress)}".encode()
+    ).hexdigest()[:32]
+    place = cache / "data" / key
+    if store := Store.open(place):
+        yield store, ()
+        return
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            Problem(f"can't make the cache folder: {error.strerror}", file=str(place.parent))
+        ) from None
+    with FileLock(place.with_suffix(".lock")):
+        if store := Store.open(place):  # another process built it while this one waited
+            yield store, ()
+            return
+        for torn in place.parent.glob(f"{key}.*.building"):  # of a process that was killed: we hold the lock
+            shutil.rmtree(torn, ignore_errors=True)
+        building = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=".building", dir=place.parent))
+        percentiles = spec.percentiles if isinstance(spec, RasterSource | FolderSource) else (0.1, 99.9)
+        try:
+            problems = _built(source, listing, spec.classes, building, progress, percentiles)
+            if not problems:
+                shutil.rmtree(place, ignore_errors=True)  # a torn one, or of another format
+                building.rename(place)
+            yield Store.open(building if problems else place), problems
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+
+
+def _built(
+    source: Source,
+    listing: Listing,
+    classes: tuple[str, ...],
+    folder: Path,
+    progress: Progress,
+    percentiles: tuple[float, float],
+) -> tuple[Problem, ...]:
+    try:
+        return build(source, listing.items, classes, folder, progress, percentiles)
+    except OSError as error:
+        problem = Problem(f"can't write the data cache: {error.strerror or error}", file=str(folder.parent))
+        raise UserError(problem) from error
+
+
+def class_problems(store: Store) -> tuple[Problem, ...]:
+    """What makes a whole store unfit for training: a class without a pixel to learn from."""
+    counts = store.items.class_counts("train")
+    *labelled, ignored = (int(count) for count in counts)
+    if not any(labelled[1:]) and ignored and len(labelled) == 2:
+        hint = (
+            f"the masks hold {ignored} pixels of the ignored value: if that is {store.meta.classes[1]}, say"
+            f" `colors: {{{store.meta.classes[1]}: 255}}`"
+        )
+    else:
+        hint = "leave the class out, or put an image that shows it into train"
+    return tuple(
+        Problem(f"class {name!r} has no pixel in the training masks", key="data.classes", hint=hint)
+        for name, count in zip(store.meta.classes, labelled, strict=True)
+        if count == 0
+    )
+
+
+def shortened(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """The first problems, and one that says how many more there are."""
+    if len(problems) <= MOST_SHOWN:
+        return tuple(problems)
+    more = Problem(f"and {len(problems) - MOST_SHOWN} more problems", hint="`lossweep check` lists them all")
+    return (*problems[:MOST_SHOWN], more)

@@ -1,0 +1,162 @@
+"""Finds images and their masks in folders, and divides them into splits; reads names only."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from trainers.data.source import Item, Listing, Problems
+from trainers.data.spec import SPLITS, FolderSource, Fractions, RasterSource, SplitName
+
+Pair = tuple[Path, Path]
+
+
+def list_pairs(spec: FolderSource | RasterSource, images: Sequence[str], masks: Sequence[str]) -> Listing:
+    """List the pairs of a data set: items whose place is (image file, mask file).
+
+    Args:
+        spec: with its root absolute.
+        images: suffixes of image files, lower case.
+        masks: suffixes of mask files, lower case.
+    """
+    root, problems, notes = Path(spec.root), Problems(), list[str]()
+    if not _is_folder(root, problems, "data folder"):
+        return Listing((), tuple(problems.found))
+    if spec.split is not None:
+        found = _pairs(root, images, masks, problems, notes)
+        chosen = _divided(root, found, spec.split, problems)
+    else:
+        chosen = _by_folder(root, images, masks, problems, notes)
+    items = [
+        Item(_name(image, root), split, (image, mask))
+        for split in SPLITS
+        for image, mask in chosen.get(split, ())
+    ]
+    listing = Listing(tuple(items), notes=tuple(notes))
+    if not problems.found:
+        for split in ("train", "val"):
+            if not listing.of(split):
+                problems.add(f"no image is left for the {split} split", root)
+    if not listing.of("test"):
+        notes.append("no test split: nothing can be confirmed on untouched images")
+    return Listing(tuple(items), tuple(problems.found), tuple(notes))
+
+
+def divide(units: Iterable[str], fractions: Fractions) -> dict[str, SplitName]:
+    """Divide units by the fractions, in an order that follows from the seed and each unit's name alone.
+
+    Adding a unit moves few others. With at least as many units as splits, no split asked for stays empty.
+    """
+    ordered = sorted(set(units), key=lambda unit: sha256(f"{fractions.seed}/{unit}".encode()).digest())
+    wanted = [split for split in SPLITS if getattr(fractions, split) > 0.0]
+    sizes = {split: max(1, round(getattr(fractions, split) * len(ordered))) for split in wanted[1:]}
+    split_of: dict[str, SplitName] = {}
+    for split, size in sizes.items():
+        taken, ordered = ordered[:size], ordered[size:]
+        split_of |= dict.fromkeys(taken, split)
+    return split_of | dict.fromkeys(ordered, "train")
+
+
+def _name(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _is_folder(path: Path, problems: Problems, what: str) -> bool:
+    try:
+        if path.is_dir():
+            return True
+        path.stat()
+        problems.add(f"{what} is a file", path)
+    except OSError as error:
+        circular = error.errno == errno.ELOOP
+        problems.add("symbolic links lead in a circle" if circular else f"{what} is missing", path)
+    return False
+
+
+def _by_folder(
+    root: Path, images: Sequence[str], masks: Sequence[str], problems: Problems, notes: list[str]
+) -> Mapping[SplitName, Sequence[Pair]]:
+    if not (root / "train").exists() and (root / "images").exists():
+        problems.add(
+            "data folder holds images itself, not train, val and test",
+            root,
+            hint="say how to divide them: `split: {train: 0.7, val: 0.15, test: 0.15}`",
+        )
+        return {}
+    chosen: dict[SplitName, Sequence[Pair]] = {}
+    for split in SPLITS:
+        if split == "test" and not (root / split).exists():
+            continue
+        if _is_folder(root / split, problems, "folder"):
+            chosen[split] = _pairs(root / split, images, masks, problems, notes)
+    return chosen
+
+
+def _pairs(
+    folder: Path, images: Sequence[str], masks: Sequence[str], problems: Problems, notes: list[str]
+) -> list[Pair]:
+    found = {}
+    for kind, suffixes in (("images", images), ("masks", masks)):
+        if _is_folder(folder / kind, problems, "folder"):
+            found[kind] = _by_stem(folder / kind, suffixes, problems, notes)
+    if len(found) < 2:
+        return []
+    by_image, by_mask = found["images"], found["masks"]
+    for stem in sorted(set(by_image) - set(by_mask)):
+        problems.add("image has no mask", by_image[stem], hint=f"expected {folder / 'masks' / stem}.*")
+    for stem in sorted(set(by_mask) - set(by_image)):
+        problems.add("mask has no image", by_mask[stem], hint=f"expected {folder / 'images' / stem}.*")
+    return [(by_image[stem], by_mask[stem]) for stem in sorted(set(by_image) & set(by_mask))]
+
+
+def _by_stem(folder: Path, suffixes: Sequence[str], problems: Problems, notes: list[str]) -> dict[str, Path]:
+    by_stem: dict[str, Path] = {}
+    others = []
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        problems.add(f"folder can't be read: {error.strerror}", folder)
+        return {}
+    for path in entries:
+        if path.name.startswith(".") or path.name == "Thumbs.db":
+            continue
+        if path.is_dir():
+            problems.add("a folder lies where only files are read", path)
+        elif path.suffix.lower() not in suffixes:
+            others.append(path)
+        elif path.stem in by_stem:
+            problems.add(f"two files have one stem; the other is {by_stem[path.stem].name}", path)
+        else:
+            by_stem[path.stem] = path
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        notes.append(f"{others[0]}{more}: left out, neither of {', '.join(suffixes)}")
+    return by_stem
+
+
+def _divided(
+    root: Path, pairs: Sequence[Pair], fractions: Fractions, problems: Problems
+) -> Mapping[SplitName, Sequence[Pair]]:
+    groups = [_group(image, fractions.group, problems) for image, _ in pairs]
+    wanted = sum(getattr(fractions, split) > 0.0 for split in SPLITS)
+    if pairs and len(set(groups)) < wanted:
+        what = "groups" if fractions.group else "images"
+        problems.add(f"{len(set(groups))} {what} can't be divided into {wanted} splits", root)
+    split_of = divide(groups, fractions)
+    chosen: dict[SplitName, list[Pair]] = {split: [] for split in SPLITS}
+    for pair, group in zip(pairs, groups, strict=True):
+        chosen[split_of[group]].append(pair)
+    return chosen
+
+
+def _group(image: Path, pattern: str | None, problems: Problems) -> str:
+    if pattern is None:
+        return image.stem
+    match = re.search(pattern, image.stem)
+    if match is None:
+        problems.add("file name doesn't match the group's regular expression", image, allowed=pattern)
+        return image.stem
+    return match[1] if match.re.groups and match[1] is not None else match[0]
