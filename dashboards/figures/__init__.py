@@ -1,0 +1,1 @@
+"""The report's figures, a file each: functions from a sweep's history to a plotly figure as plain data."""

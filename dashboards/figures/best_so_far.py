@@ -1,0 +1,119 @@
+"""The best score so far, over trials and over GPU-seconds, against the control's level."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Any
+
+from dashboards.figures.style import ACCENT, CONTROL, OUTCOME_COLORS, Figure, layout, rounded, shortened, text
+from search.history import SweepHistory
+
+
+def best_so_far(history: SweepHistory) -> Figure | None:
+    """Return the figure; a button switches the axis between trials and GPU-seconds."""
+    scored = [trial for trial in history.trials if trial.score is not None and trial.feasible]
+    if not scored:
+        return None
+    better = max if history.direction == "maximize" else min
+    # A trial that was stopped early has a score, too, but it can't win: only completed ones move the line.
+    scores = [trial.score or 0.0 for trial in scored]
+    completed = [trial.outcome.value == "completed" for trial in scored]
+    worst = float("-inf") if history.direction == "maximize" else float("inf")
+    running = accumulate((s if c else worst for s, c in zip(scores, completed, strict=True)), better)
+    best = [value if abs(value) != float("inf") else None for value in running]
+    spent_by_number = dict(
+        zip(
+            (trial.number for trial in history.trials),
+            accumulate(trial.gpu_seconds for trial in history.trials),
+            strict=True,
+        )
+    )
+    axes = {
+        "trial": [float(trial.number) for trial in scored],
+        "GPU-seconds": [spent_by_number[trial.number] for trial in scored],
+    }
+    traces: list[dict[str, Any]] = []
+    for axis, xs in axes.items():
+        visible = axis == "trial"
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "trials",
+                "visible": visible,
+                "x": rounded(list(xs)),
+                "y": rounded(list(scores)),
+                "customdata": [trial.number for trial in scored],
+                "text": [f"<b>#{t.number}</b> {t.outcome.value}<br>{text(shortened(str(t.schedule)))}" for t in scored],
+                "hovertemplate": "%{text}<br>%{y:.3f}<extra></extra>",
+                "marker": {
+                    "size": [8 if trial.control else 6 for trial in scored],
+                    "symbol": ["x" if trial.control else "circle" for trial in scored],
+                    "color": [CONTROL if t.control else OUTCOME_COLORS[t.outcome] for t in scored],
+                    "opacity": 0.65,
+                },
+            }
+        )
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": "best completed so far",
+                "visible": visible,
+                "x": rounded(list(xs)),
+                "y": rounded(best),
+                "line": {"color": ACCENT, "width": 2.5, "shape": "hv"},
+                "hovertemplate": "best so far %{y:.3f}<extra></extra>",
+            }
+        )
+    control = history.control()
+    shapes, notes = [], []
+    if control is not None and control.score is not None:
+        line = {"color": CONTROL, "width": 1.5, "dash": "dash"}
+        shapes = [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": control.score, "y1": control.score, "line": line}]
+        notes = [
+            {
+                "xref": "paper",
+                "x": 1,
+                "xanchor": "right",
+                "y": control.score,
+                "yanchor": "bottom",
+                "text": "control",
+                "showarrow": False,
+                "font": {"color": CONTROL, "size": 11},
+            }
+        ]
+    buttons = [
+        {
+            "label": f"over {axis}s" if axis == "trial" else f"over {axis}",
+            "method": "update",
+            "args": [
+                {"visible": [axis == "trial"] * 2 + [axis != "trial"] * 2},
+                {"xaxis.title.text": axis},
+            ],
+        }
+        for axis in axes
+    ]
+    menu = {
+        "type": "buttons",
+        "direction": "right",
+        "buttons": buttons,
+        "x": 0,
+        "xanchor": "left",
+        "y": 1.02,
+        "yanchor": "bottom",
+        "font": {"size": 11},
+        "bgcolor": "#f4f6f8",
+        "bordercolor": "#c5ccd3",
+    }
+    return {
+        "data": traces,
+        "layout": layout(
+            "trial",
+            text(history.metric),
+            shapes=shapes,
+            annotations=notes,
+            updatemenus=[menu],
+            margin={"l": 56, "r": 16, "t": 44, "b": 48},
+        ),
+    }

@@ -1,0 +1,147 @@
+"""All trials in the precision-recall plane, with iso-F1 lines and the Pareto front."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dashboards.families import family_color, loss_kind, short_name
+from dashboards.figures.style import CONTROL, INK, Figure, iso_f1_lines, layout, rounded, shortened, text
+from dashboards.standing import scored_evaluation
+from search.history import SweepHistory, TrialHistory
+from search.outcomes import OutcomeKind
+
+POINTS = {"tuned": ("tuned_recall", "tuned_precision"), "fixed": ("recall", "precision")}
+"""Operating points: at the threshold tuned on validation, and at 0.5."""
+
+
+def pareto_front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points that no other equals or beats in both coordinates, by rising first coordinate."""
+    front: list[tuple[float, float]] = []
+    for point in sorted(set(points), reverse=True):
+        if not front or point[1] > front[-1][1]:
+            front.append(point)
+    return front[::-1]
+
+
+def precision_recall_plane(history: SweepHistory) -> Figure | None:
+    """Return the figure; both operating points are drawn, one is shown at a time."""
+    trials = [
+        (trial, evaluation.metrics)
+        for trial in history.trials
+        if (evaluation := scored_evaluation(history, trial)) is not None
+    ]
+    traces: list[dict[str, Any]] = iso_f1_lines()
+    fixed_part = len(traces)
+    masks = {"tuned": [True] * fixed_part, "fixed": [True] * fixed_part}
+    for point, (recall, precision) in POINTS.items():
+        placed = [(t, m[recall], m[precision]) for t, m in trials if recall in m and precision in m]
+        if not placed:
+            continue
+        new = [*_by_loss(history, placed), _front(placed), *_controls(history, placed)]
+        traces += [{**trace, "visible": point == "tuned"} for trace in new]
+        for other, mask in masks.items():
+            mask += [other == point] * len(new)
+    if len(traces) == fixed_part:
+        return None
+    square = {"range": [-0.02, 1.02], "constrain": "domain", "dtick": 0.2}
+    buttons = [
+        {"label": label, "method": "restyle", "args": [{"visible": masks[point]}]}
+        for point, label in (("tuned", "at the tuned threshold"), ("fixed", "at 0.5"))
+    ]
+    menu = {
+        "type": "buttons",
+        "direction": "right",
+        "buttons": buttons,
+        "x": 0,
+        "xanchor": "left",
+        "y": 1.02,
+        "yanchor": "bottom",
+        "pad": {"t": 0, "b": 4},
+        "font": {"size": 11},
+        "bgcolor": "#f4f6f8",
+        "bordercolor": "#c5ccd3",
+    }
+    return {
+        "data": traces,
+        "layout": layout(
+            "recall",
+            "precision",
+            xaxis=square,
+            yaxis=square,
+            height=520,
+            updatemenus=[menu],
+            margin={"l": 56, "r": 16, "t": 44, "b": 48},
+            legend={"orientation": "h", "y": -0.13, "yanchor": "top", "x": 0, "font": {"size": 11}},
+        ),
+    }
+
+
+def _by_loss(history: SweepHistory, placed: list[tuple[TrialHistory, float, float]]) -> list[dict[str, Any]]:
+    groups: dict[str, list[tuple[TrialHistory, float, float]]] = {}
+    for trial, recall, precision in placed:
+        groups.setdefault(loss_kind(trial.schedule.phases[0].loss), []).append((trial, recall, precision))
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": f"starts with {text(short_name(kind))}",
+            "x": rounded([recall for _, recall, _ in group]),
+            "y": rounded([precision for _, _, precision in group]),
+            "customdata": [trial.number for trial, _, _ in group],
+            "text": [_label(trial) for trial, _, _ in group],
+            "hovertemplate": "%{text}<br>recall %{x:.3f}, precision %{y:.3f}<extra></extra>",
+            "marker": {
+                "color": family_color(kind),
+                "size": [9 if trial.outcome is OutcomeKind.COMPLETED else 6 for trial, _, _ in group],
+                "opacity": [0.9 if trial.outcome is OutcomeKind.COMPLETED else 0.35 for trial, _, _ in group],
+                "symbol": ["circle" if len(trial.schedule.phases) == 1 else "diamond" for trial, _, _ in group],
+                "line": {"width": 0.5, "color": "#ffffff"},
+            },
+        }
+        for kind, group in sorted(groups.items())
+    ]
+
+
+def _front(placed: list[tuple[TrialHistory, float, float]]) -> dict[str, Any]:
+    front = pareto_front([(recall, precision) for _, recall, precision in placed])
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "Pareto front",
+        "x": rounded([recall for recall, _ in front]),
+        "y": rounded([precision for _, precision in front]),
+        "line": {"color": INK, "width": 1.5, "shape": "hv"},
+        "hoverinfo": "skip",
+    }
+
+
+def _controls(history: SweepHistory, placed: list[tuple[TrialHistory, float, float]]) -> list[dict[str, Any]]:
+    winner, control = history.winner(), history.control()
+    marks = []
+    for trial, name, color, symbol in (
+        (control, "control", CONTROL, "x-thin"),
+        (winner, "winner", INK, "star-open"),
+    ):
+        spot = next(((r, p) for t, r, p in placed if trial is not None and t.number == trial.number), None)
+        if spot is None or trial is None:
+            continue
+        marks.append(
+            {
+                "type": "scatter",
+                "mode": "markers+text",
+                "name": name,
+                "x": rounded([spot[0]]),
+                "y": rounded([spot[1]]),
+                "text": [name],
+                "textposition": "top center",
+                "textfont": {"size": 12, "color": color},
+                "marker": {"symbol": symbol, "size": 17, "color": color, "line": {"width": 2.5, "color": color}},
+                "hoverinfo": "skip",
+            }
+        )
+    return marks
+
+
+def _label(trial: TrialHistory) -> str:
+    mark = f" (control {trial.control})" if trial.control else ""
+    return f"<b>#{trial.number}</b>{text(mark)} {trial.outcome.value}<br>{text(shortened(str(trial.schedule)))}"

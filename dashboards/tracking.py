@@ -1,0 +1,244 @@
+"""Shows a running sweep in MLflow: a listener with a thread of its own, which no trial ever waits for."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from dashboards.mlflow_content import evaluation_points, moment, seconds_so_far
+from dashboards.mlflow_store import EXPERIMENT, MlflowStore, quiet_mlflow
+from dashboards.report import build_report
+from search.events import Event, SweepEnded, SweepStarted, TrialEnded, TrialEvaluated, TrialStarted
+from search.history import SweepHistory, TrialHistory
+
+log = logging.getLogger(__name__)
+
+_FATAL: Final = frozenset(
+    {
+        "INVALID_PARAMETER_VALUE",
+        "BAD_REQUEST",
+        "MALFORMED_REQUEST",
+        "RESOURCE_DOES_NOT_EXIST",
+        "RESOURCE_ALREADY_EXISTS",
+        "INVALID_STATE",
+        "PERMISSION_DENIED",
+    }
+)
+
+
+class MlflowListener:
+    """A `search.events.Listener` that writes a sweep into MLflow.
+
+    Events are queued and written by one background thread. While the store can't be reached they wait, in order, and
+    are tried again; what could not be written by `close` is said in the log, and `sync` mends it from the study.
+    """
+
+    def __init__(
+        self,
+        tracking_uri: str,
+        experiment: str = EXPERIMENT,
+        artifacts: Path | None = None,
+        *,
+        system_metrics: bool = False,
+        report: Callable[[SweepHistory], str] | None = build_report,
+        patience: float = 60.0,
+        retry: tuple[float, float] = (0.5, 15.0),
+    ) -> None:
+        """Prepare to listen; nothing is imported from MLflow and nothing connected before the first event.
+
+        Args:
+            tracking_uri: MLflow's store, ``sqlite:///...`` or ``http://...``.
+            experiment: the project's experiment.
+            artifacts: where a new experiment keeps its artifacts; beside a SQLite store by default.
+            system_metrics: also record this machine's CPU, GPU and memory use with the sweep's run.
+            report: what builds the report that is stored when the sweep ends; None for none.
+            patience: seconds `close` waits for what is not written yet.
+            retry: the first and the longest pause between tries, in seconds.
+        """
+        self._uri, self._experiment, self._artifacts = tracking_uri, experiment, artifacts
+        self._system_metrics, self._report, self._patience, self._retry = system_metrics, report, patience, retry
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._abandon = threading.Event()
+        self._store: MlflowStore | None = None
+        self._sweep: SweepHistory | None = None
+        self._trials: dict[int, TrialHistory] = {}
+        self._clock: dict[int, float] = {}
+        self._monitor: Any = None
+        self._last_step: dict[int, int] = {}
+        self._queued = self._written = 0
+        self.dropped = 0
+        """Events that MLflow refused."""
+
+    @property
+    def pending(self) -> int:
+        """Events not written yet."""
+        return self._queued - self._written
+
+    def handle(self, event: Event) -> None:
+        """Queue one event."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="lossweep-mlflow", daemon=True)
+            self._thread.start()
+        self._queued += 1
+        self._events.put(event)
+
+    def close(self) -> None:
+        """Wait until everything is written, but no longer than ``patience``."""
+        if self._thread is None:
+            return
+        self._events.put(None)
+        self._thread.join(self._patience)
+        if self._thread.is_alive():
+            self._abandon.set()
+            self._thread.join(1.0)
+        if self.pending or self.dropped:
+            log.warning(
+                "MLflow at %s misses %d events of this sweep; `lossweep sync` writes them from the study.",
+                _without_secret(self._uri),
+                self.pending + self.dropped,
+            )
+        self._thread = None
+
+    def _run(self) -> None:
+        quiet_mlflow()
+        while (event := self._events.get()) is not None:
+            if not self._write_until_done(event):
+                break
+            self._written += 1
+        if self._monitor is not None:
+            self._monitor.finish()
+            self._monitor = None
+
+    def _write_until_done(self, event: Event) -> bool:
+        """Write one event, trying again while the store is away. False when `close` gave up meanwhile."""
+        pause, longest = self._retry
+        warned = False
+        while True:
+            try:
+                self._write(event)
+                return True
+            except Exception as error:
+                if not _is_outage(error):
+                    self.dropped += 1
+                    log.warning("MLflow refused a %s event: %s", type(event).__name__, error, exc_info=True)
+                    return True
+                if not warned:
+                    log.warning("MLflow can't be reached; the sweep goes on and its numbers are kept: %s", error)
+                    warned = True
+            if self._abandon.wait(pause):
+                return False
+            pause = min(2.0 * pause, longest)
+
+    def _write(self, event: Event) -> None:
+        match event:
+            case SweepStarted(sweep):
+                self._take(sweep)
+                store = self._connected()
+                if sweep.trials:
+                    store.reconcile(sweep)
+                else:
+                    store.update_sweep(sweep)
+                if self._system_metrics and self._monitor is None:
+                    self._monitor = _start_monitor(store.parent, self._uri)
+            case TrialStarted(trial):
+                self._trials[trial.number] = trial
+                spent = [0.0, *seconds_so_far(trial.evaluations)]
+                self._clock[trial.number] = spent[-1]
+                self._last_step[trial.number] = trial.evaluations[-1].step if trial.evaluations else -1
+                self._connected().start_trial(trial, self._current())
+            case TrialEvaluated(number, evaluation, _):
+                if evaluation.step <= self._last_step.get(number, -1):
+                    return
+                sweep = self._current()
+                so_far = self._clock.get(number, 0.0) + evaluation.seconds
+                at = moment(self._trials[number], sweep, so_far)
+                self._connected().log_points(number, evaluation_points(evaluation, at))
+                self._clock[number], self._last_step[number] = so_far, evaluation.step
+            case TrialEnded(trial):
+                self._trials[trial.number] = trial
+                self._connected().end_trial(trial, self._current())
+                self._connected().update_sweep(self._current())
+            case SweepEnded(sweep):
+                self._take(sweep)
+                self._connected().reconcile(sweep)
+                if self._report is not None:
+                    self._connected().log_report(self._report(sweep))
+
+    def _take(self, sweep: SweepHistory) -> None:
+        self._sweep = sweep
+        self._trials = {trial.number: trial for trial in sweep.trials}
+
+    def _current(self) -> SweepHistory:
+        if self._sweep is None:
+            raise RuntimeError("a sweep's first event must be SweepStarted")
+        return replace(self._sweep, trials=tuple(self._trials[number] for number in sorted(self._trials)))
+
+    def _connected(self) -> MlflowStore:
+        if self._store is None:
+            self._store = MlflowStore(self._uri, self._current(), self._experiment, self._artifacts)
+        return self._store
+
+
+def sync(
+    history: SweepHistory,
+    tracking_uri: str,
+    experiment: str = EXPERIMENT,
+    artifacts: Path | None = None,
+    *,
+    verify: bool = True,
+    report: Callable[[SweepHistory], str] | None = build_report,
+) -> int:
+    """Make MLflow equal the study, number by number, and return how many runs had to be changed.
+
+    Idempotent: a second call changes nothing and returns 0.
+
+    Args:
+        history: the sweep as its database has it.
+        tracking_uri: MLflow's store.
+        experiment: the project's experiment.
+        artifacts: where a new experiment keeps its artifacts.
+        verify: read every value back, rather than trust the fingerprint left with each run.
+        report: what builds the report to store; None for none.
+    """
+    store = MlflowStore(tracking_uri, history, experiment, artifacts)
+    changed = store.reconcile(history, verify=verify)
+    if report is not None:
+        store.log_report(report(history))
+    return changed
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether waiting may help: the store is away or busy, rather than the content wrong."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        return str(error.error_code) not in _FATAL
+    if isinstance(error, OSError):  # requests' errors are, too
+        return True
+    return type(error).__module__.startswith(("sqlalchemy", "requests", "urllib3"))
+
+
+def _start_monitor(run: str, uri: str) -> Any:
+    """Start MLflow's own recorder of system metrics on the sweep's run, or say why there is none."""
+    try:
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        monitor = SystemMetricsMonitor(run, sampling_interval=10, resume_logging=True, tracking_uri=uri)
+        monitor.start()
+    except Exception as error:
+        log.warning("no system metrics: %s", error)
+        return None
+    return monitor
+
+
+def _without_secret(uri: str) -> str:
+    head, _, tail = uri.rpartition("@")
+    return f"{head.partition('://')[0]}://***@{tail}" if head else uri
+
+

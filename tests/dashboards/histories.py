@@ -1,0 +1,176 @@
+"""A sweep made by hand: every outcome, every control that matters, a cycling winner, and hostile names."""
+
+from __future__ import annotations
+
+import math
+import random
+from datetime import UTC, datetime, timedelta
+
+from search.history import DecisionRecord, SweepHistory, TrialHistory
+from search.outcomes import OutcomeKind
+from spaces.class_prior import ClassPrior
+from spaces.loss_terms import CrossEntropy, Focal, FrequencyWeights, Jaccard, Loss, WeightedCrossEntropy
+from spaces.schedule import LossSchedule, Phase
+from trainers.evaluation import Evaluation, GuardVerdict
+
+CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+HOSTILE = "<script>alert(1)</script>"
+STEPS_AN_EPOCH = 32
+
+WEIGHTED = WeightedCrossEntropy(weights=FrequencyWeights(power=0.7))
+
+
+def cycling(cycles: int = 3) -> LossSchedule:
+    phases = (Phase(loss=WEIGHTED, learning_rate=1e-3, epochs=2), Phase(loss=Jaccard(), learning_rate=1e-4, epochs=2))
+    return LossSchedule(phases=phases, cycles=cycles)
+
+
+def single(loss: Loss, rate: float = 1e-3) -> LossSchedule:
+    return LossSchedule(phases=(Phase(loss=loss, learning_rate=rate, epochs=12),))
+
+
+def evaluations(
+    schedule: LossSchedule, epochs: int, level: float, seed: int, of: int = 12, extra: dict[str, float] | None = None
+) -> tuple[Evaluation, ...]:
+    """Curves that rise to ``level``; weighted CE leans to recall at 0.5, the rest to precision."""
+    chance = random.Random(seed)
+    lengths = [phase.most_epochs for phase in schedule.unrolled()]
+    found = []
+    for epoch in range(1, epochs + 1):
+        phase, left = 0, epoch
+        while phase < len(lengths) - 1 and left > lengths[phase]:
+            left -= lengths[phase]
+            phase += 1
+        trained = schedule.unrolled()[phase]
+        grown = level * (1.0 - math.exp(-epoch / 3.0)) + chance.uniform(-0.01, 0.01)
+        lean = 0.3 if trained.loss.term == "weighted_ce" else -0.1
+        recall, precision = min(0.99, max(0.01, grown + lean)), min(0.99, max(0.01, grown - lean))
+        tuned = max(0.01, grown)
+        found.append(
+            Evaluation(
+                step=epoch * STEPS_AN_EPOCH,
+                epoch=epoch,
+                epochs=of,
+                phase=phase,
+                cycle=phase // len(schedule.phases),
+                loss_name=trained.loss.term,
+                learning_rate=trained.learning_rate,
+                metrics={
+                    "precision": precision,
+                    "recall": recall,
+                    "f1": 2 * precision * recall / (precision + recall),
+                    "tuned_precision": tuned + 0.02,
+                    "tuned_recall": tuned - 0.02,
+                    "tuned_f1": tuned,
+                    "ap": tuned * 0.97,
+                    "max_f1": tuned,
+                    "object_f1": tuned * 0.9,
+                    "tuned_object_f1": tuned * 0.95,
+                    **(extra or {}),
+                },
+                losses={"total": 1.0 / epoch, trained.loss.term: 1.0 / epoch},
+                gradient_norm=0.5,
+                threshold=0.1 * epoch,
+                images_per_second=120.0,
+                seconds=1.5 + chance.uniform(0.0, 0.3),
+                phase_ended=left == lengths[phase],
+                finished=epoch == of,
+            )
+        )
+    return tuple(found)
+
+
+def trial(
+    number: int,
+    schedule: LossSchedule,
+    level: float,
+    outcome: OutcomeKind = OutcomeKind.COMPLETED,
+    epochs: int = 12,
+    control: str | None = None,
+    reason: str = "",
+    **more: object,
+) -> TrialHistory:
+    curve = evaluations(schedule, epochs, level, seed=number)
+    score = max((e.metrics["tuned_f1"] for e in curve), default=None)
+    started = CREATED + timedelta(seconds=30 * number)
+    phases = schedule.phases
+    parameters: dict[str, float | int | str | bool | None] = {
+        "phase0.loss": phases[0].loss.term,
+        "phase0.learning_rate": phases[0].learning_rate * (1 + number % 5),
+        "cycles": schedule.cycles,
+    }
+    fields: dict[str, object] = {
+        "number": number,
+        "schedule": schedule,
+        "seed": 1000 + number,
+        "control": control,
+        "parameters": {} if control else parameters,
+        "outcome": outcome,
+        "reason": reason,
+        "score": score,
+        "feasible": True,
+        "evaluations": curve,
+        "decisions": (DecisionRecord(32, "continue", "first rung", {"ap": 0.1}),),
+        "started": started,
+        "ended": started + timedelta(seconds=20) if outcome is not OutcomeKind.RUNNING else None,
+        "gpu_seconds": sum(e.seconds for e in curve),
+    }
+    return TrialHistory(**{**fields, **more})  # type: ignore[arg-type] # a test's free hand with the fields
+
+
+def diverged(number: int) -> TrialHistory:
+    one = trial(number, single(Focal(gamma=0.3), 0.05), 0.1, OutcomeKind.DIVERGED, epochs=3)
+    verdict = GuardVerdict("all_foreground", 3 * STEPS_AN_EPOCH, 0, "recall 1.00 at precision 0.01", {"recall": 1.0})
+    last = Evaluation(**{**{f: getattr(one.evaluations[-1], f) for f in Evaluation.__slots__}, "verdict": verdict})
+    return trial(
+        number,
+        one.schedule,
+        0.1,
+        OutcomeKind.DIVERGED,
+        epochs=3,
+        reason="all_foreground: recall 1.00 at precision 0.01",
+        evaluations=(*one.evaluations[:-1], last),
+        score=None,
+    )
+
+
+def sweep(state: str = "finished", proposals: int = 8, hostile: bool = False) -> SweepHistory:
+    """Two controls, a cycling winner, and a trial of every other end."""
+    crash = "ValueError: boom" + (f" {HOSTILE}" if hostile else "")
+    trials = [
+        trial(0, single(CrossEntropy()), 0.60, control="cross_entropy"),
+        trial(1, single(Jaccard()), 0.62, control="jaccard"),
+        trial(2, cycling(), 0.71),
+        trial(3, single(WEIGHTED), 0.55, OutcomeKind.PRUNED, epochs=4, reason="AP 0.31 under the median 0.44 at rung 1/3"),
+        diverged(4),
+        trial(5, single(Focal()), 0.3, OutcomeKind.FAILED, epochs=0, reason=crash, traceback=f"Traceback:\n{crash}", score=None),
+    ]
+    trials += [
+        trial(6 + i, cycling(1 + i % 3) if i % 2 else single(Focal(gamma=1.0 + i / 4)), 0.45 + 0.02 * (i % 6))
+        for i in range(proposals)
+    ]
+    if state == "running":
+        trials.append(trial(len(trials), cycling(2), 0.6, OutcomeKind.RUNNING, epochs=5))
+    vehicle = HOSTILE if hostile else "vehicle"
+    if hostile:
+        extra = {f"precision/{HOSTILE}": 0.5, f"recall/{HOSTILE}": 0.25}
+        trials[2] = trial(2, cycling(), 0.71, evaluations=evaluations(cycling(), 12, 0.71, 2, extra=extra))
+        trials[3] = trial(3, single(WEIGHTED), 0.5, OutcomeKind.PRUNED, epochs=4, reason=f"worse than {HOSTILE} | `x`")
+    return SweepHistory(
+        name="vehicles",
+        spec_yaml=(
+            f"name: vehicles\nseed: 1\ndata: {{source: scenes, classes: [background, '{vehicle}']}}\n"
+            "objective: {use_case: counting}\nbudget: {trials: 16, epochs: 12}\n"
+        ),
+        state=state,
+        objective="tuned_f1 (use case counting)",
+        metric="tuned_f1",
+        direction="maximize",
+        prior=ClassPrior(names=("background", vehicle), frequencies=(0.99, 0.01)),
+        budget_trials=16,
+        budget_epochs=12,
+        trials=tuple(trials),
+        created=CREATED,
+        data_fingerprint="sha256:" + "ab" * 32,
+        code_version="0.1.0",
+    )
