@@ -1,0 +1,64 @@
+"""What a computation depends on: its own seed and threads, never on what else ran in the process."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+def derived_seed(seed: int, *path: int | str) -> int:
+    """A seed for one use of a trial's seed, such as its weights or one epoch, unlike every other."""
+    text = "/".join(str(part) for part in (seed, *path))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+@contextmanager
+def isolated(
+    seed: int, *path: int | str, device: torch.device | None = None, threads: int | None = None
+) -> Iterator[None]:
+    """Compute from a seed of one's own, and leave the process's random numbers and settings as they were.
+
+    Random numbers (Python's, NumPy's, torch's) start from the seed and are put back afterwards; threads are
+    pinned, since the order of a sum depends on their number; deterministic algorithms are used where there
+    are some. Never hold it across a ``yield`` of a generator: its consumer would compute inside.
+
+    Args:
+        seed: of the trial.
+        path: what the random numbers are for.
+        device: whose generator is seeded beside the CPU's.
+        threads: of one operation; as they are when None.
+    """
+    python, numpy = random.getstate(), np.random.get_state()
+    threads_before = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    filling = torch.utils.deterministic.fill_uninitialized_memory
+    benchmark = torch.backends.cudnn.benchmark
+    cuda = [device] if device is not None and device.type == "cuda" else []
+    own = derived_seed(seed, *path)
+    with torch.random.fork_rng(devices=cuda), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
+        try:
+            random.seed(own)
+            np.random.seed(own % 2**32)
+            torch.manual_seed(own)
+            torch.use_deterministic_algorithms(True, warn_only=True)
+            torch.utils.deterministic.fill_uninitialized_memory = False
+            torch.backends.cudnn.benchmark = False
+            if threads is not None and threads != threads_before:
+                torch.set_num_threads(threads)
+            yield
+        finally:
+            if torch.get_num_threads() != threads_before:
+                torch.set_num_threads(threads_before)
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            torch.utils.deterministic.fill_uninitialized_memory = filling
+            torch.backends.cudnn.benchmark = benchmark
+            random.setstate(python)
+            np.random.set_state(numpy)

@@ -1,0 +1,328 @@
+"""Training one trial: a generator of evaluations that goes on from checkpoints, and ends on divergence."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from spaces.cursor import ScheduleCursor
+from spaces.errors import LossweepError
+from trainers.arithmetic import Arithmetic
+from trainers.checkpoints import CheckpointStore
+from trainers.data.loading import SegmentationData
+from trainers.determinism import isolated
+from trainers.evaluation import Evaluation, GuardVerdict
+from trainers.guards import build_guards
+from trainers.losses import build_loss
+from trainers.measurement import measured
+from trainers.models import build_model
+from trainers.optimization import Optimization
+from trainers.plan import TrialPlan
+from trainers.prefix import TrainedEpoch, context_key, evaluates, identity, needs_metrics, relabelled, retrace
+from trainers.step_log import StepLog
+
+
+class OutOfMemory(LossweepError):
+    """The device has no memory for the micro-batch. `smaller` gives the plan to try next.
+
+    Attributes:
+        micro_batch: images of the forward pass that did not fit.
+    """
+
+    def __init__(self, message: str, micro_batch: int) -> None:
+        super().__init__(message)
+        self.micro_batch = micro_batch
+
+    def __reduce__(self) -> tuple[type[OutOfMemory], tuple[str, int]]:
+        return type(self), (str(self), self.micro_batch)
+
+
+class Stopped(Exception):
+    """``should_stop`` said so within an epoch."""
+
+
+def smaller(plan: TrialPlan) -> TrialPlan | None:
+    """The same trial and effective batch with half the images a forward pass; None when it had but one."""
+    images = micro_batch(plan)
+    return replace(plan, micro_batch=-(-images // 2)) if images > 1 else None
+
+
+def micro_batch(plan: TrialPlan) -> int:
+    """Most images of one forward pass."""
+    return plan.micro_batch or plan.training.batch
+
+
+def train(
+    plan: TrialPlan,
+    data: SegmentationData,
+    checkpoints: CheckpointStore | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    *,
+    device: torch.device | str | None = None,
+) -> Iterator[Evaluation]:
+    """Train a trial, one `Evaluation` at a time.
+
+    What is trained follows from the plan and the data alone. With a store of checkpoints, training goes on
+    from the longest prefix trained before, by this trial or another, and the evaluations of that prefix
+    come first, so that none is lost to a crash between a checkpoint and its report. Each evaluation is
+    checkpointed before it is yielded.
+
+    Args:
+        plan: what to train.
+        data: what on.
+        checkpoints: where prefixes are kept; None keeps none.
+        should_stop: asked before each step; when it says yes the generator ends, and what was trained since
+            the last evaluation is trained again on resuming.
+        device: the GPU, when there is one, when None.
+
+    Yields:
+        An evaluation every ``training.evaluate_every`` epochs, at every phase's end, and wherever the
+        schedule's next move depends on one. The last has ``finished`` set, or the ``verdict`` of the guard
+        that ended the trial.
+
+    Raises:
+        OutOfMemory: the device cannot hold the micro-batch.
+        CheckpointDiskFull: a checkpoint could not be written.
+        UserError: the model or a loss cannot be built.
+    """
+    arithmetic = Arithmetic.of(plan.training, device)
+    context = context_key(plan, data.fingerprint, str(arithmetic), torch.__version__)
+    cursor, history = ScheduleCursor.start(plan.schedule, plan.epochs), ()
+    found = checkpoints.newest(context, lambda past: retrace(plan, past) is not None) if checkpoints else None
+    retraced = retrace(plan, found[0].history) if found else None
+    if retraced:
+        cursor, history = retraced
+    yield from (epoch.evaluation for epoch in history if epoch.evaluation)
+    if cursor.finished:
+        return
+    trial = _Trial(plan, data, arithmetic, cursor, history)
+    if found:
+        trial.load_state_dict(found[1])
+        del found
+    while not trial.cursor.finished:
+        try:
+            evaluation = trial.epoch(should_stop or _never)
+        except Stopped:
+            return
+        if evaluation is None:
+            continue
+        if evaluation.verdict is None and checkpoints:
+            checkpoints.save(context, trial.history, trial.state_dict())
+            checkpoints.thin(context, trial.history)
+        yield evaluation
+        if evaluation.verdict:
+            return
+
+
+def final_model(plan: TrialPlan, data: SegmentationData, checkpoints: CheckpointStore) -> nn.Module | None:
+    """The trained weights of a trial, from its newest checkpoint: on the CPU, ready to predict.
+
+    Args:
+        plan: the trial, exactly as it was trained.
+        data: what it was trained on.
+        checkpoints: where.
+
+    Returns:
+        The model as it was at the trial's last checkpointed evaluation, or None when none is left.
+    """
+    arithmetics = {str(Arithmetic.of(plan.training, device)) for device in (None, "cpu")}
+    for arithmetic in sorted(arithmetics, reverse=True):  # a GPU's weights before a CPU's
+        context = context_key(plan, data.fingerprint, arithmetic, torch.__version__)
+        found = checkpoints.newest(context, lambda past: retrace(plan, past) is not None)
+        if found:
+            model = build_model(
+                plan.model.model_copy(update={"weights": None}), data.prior, data.channels, plan.seed
+            )
+            model.load_state_dict(found[1]["model"])
+            return model.eval()
+    return None
+
+
+class _Trial:
+    """A trial in memory: everything that changes while it trains."""
+
+    def __init__(
+        self,
+        plan: TrialPlan,
+        data: SegmentationData,
+        arithmetic: Arithmetic,
+        cursor: ScheduleCursor,
+        history: tuple[TrainedEpoch, ...],
+    ) -> None:
+        self.cursor = cursor
+        self.history = history
+        self._plan, self._data, self._arithmetic = plan, data, arithmetic
+        self._batch = plan.training.batch * plan.training.accumulate
+        self._steps = data.train.steps_per_epoch(self._batch)
+        self._guards = build_guards(plan.guards, data.prior)
+        self._log = StepLog(arithmetic.scales_gradients)
+        with _memory(plan):
+            model = arithmetic.place(build_model(plan.model, data.prior, data.channels, plan.seed))
+            self._optimization = Optimization(model, plan.training, arithmetic, micro_batch(plan))
+        self._criterion = self._build_criterion()
+        self._training_seconds, self._since = 0.0, time.perf_counter()
+        self._images = 0
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done at the last epoch's end."""
+        return self.cursor.epoch * self._steps
+
+    def epoch(self, should_stop: Callable[[], bool]) -> Evaluation | None:
+        """Train an epoch; returns its evaluation when there is one.
+
+        Raises:
+            Stopped: within the epoch; the trial in memory is of no more use.
+            OutOfMemory: likewise.
+        """
+        before, plan = self.cursor, self._plan
+        with _memory(plan):
+            verdict, done = self._train_epoch(should_stop)
+            if verdict:
+                return self._diverged(verdict, done)
+            after = None if needs_metrics(before) else before.advance(None)
+            measure = after is None or evaluates(plan, before, after)
+            evaluation = self._evaluate(done) if measure else None
+        if after is None:
+            assert evaluation is not None
+            after = before.advance(evaluation.metrics)
+        if evaluation:
+            evaluation = relabelled(evaluation, before, after, plan.epochs)
+            evaluation = replace(evaluation, verdict=self._guards.on_evaluation(evaluation))
+        trained = TrainedEpoch(identity(before.current), before.epochs_in_phase, evaluation, plan.number)
+        self.cursor, self.history = after, (*self.history, trained)
+        return evaluation
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that later epochs depend on, besides plan, data and history."""
+        return {
+            **self._optimization.state_dict(),
+            "criterion": self._criterion.state_dict(),
+            "guards": self._guards.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._optimization.load_state_dict(state)
+        self._guards.load_state_dict(state["guards"])
+        if self.cursor.epochs_in_phase:
+            self._criterion.load_state_dict(state["criterion"])
+
+    def _train_epoch(self, should_stop: Callable[[], bool]) -> tuple[GuardVerdict | None, int]:
+        cursor, plan, data = self.cursor, self._plan, self._data
+        offset, step = cursor.epochs_in_phase * self._steps, self.step
+        began = time.perf_counter()
+        with isolated(
+            plan.seed, "epoch", cursor.epoch, device=self._arithmetic.device, threads=plan.training.threads
+        ):
+            if cursor.epochs_in_phase == 0:
+                self._start_phase()
+            self._optimization.model.train()
+            batches = data.train.training_batches(
+                plan.seed, cursor.epoch, self._batch, self._arithmetic.device
+            )
+            with torch.enable_grad():
+                for index, batch in enumerate(batches):
+                    if should_stop():
+                        raise Stopped
+                    rate = cursor.learning_rate(offset + index, self._steps)
+                    tensors = self._optimization.step(batch.images, batch.masks, self._criterion, rate)
+                    step += 1
+                    self._images += len(batch.images)
+                    if self._log.add(step, tensors) and (verdict := self._watch()):
+                        return verdict, step
+            verdict = self._watch()
+        self._training_seconds += time.perf_counter() - began
+        return verdict, step
+
+    def _watch(self) -> GuardVerdict | None:
+        """Show the guards every step since the last look."""
+        for figures in self._log.read():
+            verdict = self._guards.on_step(figures.step, figures.loss, figures.gradient_norm, figures.skipped)
+            if verdict:
+                return verdict
+        return None
+
+    def _start_phase(self) -> None:
+        if self.history:
+            self._criterion = self._build_criterion()
+            if not self.cursor.current.keep_moments:
+                self._optimization.forget_moments()
+        self._guards.phase_started(self.cursor.phase)
+
+    def _build_criterion(self) -> nn.Module:
+        with isolated(self._plan.seed, "loss", self.cursor.phase):
+            return build_loss(self.cursor.current.loss, self._data.prior).to(self._arithmetic.device)
+
+    def _evaluate(self, step: int, verdict: GuardVerdict | None = None) -> Evaluation:
+        plan, data, cursor = self._plan, self._data, self.cursor
+        metrics, threshold = {}, 0.0
+        if verdict is None or self._is_finite():
+            with isolated(
+                plan.seed, "evaluation", device=self._arithmetic.device, threads=plan.training.threads
+            ):
+                model, images = self._optimization.model, micro_batch(plan)
+                result = measured(model, data.val, data.prior, plan.measure, self._arithmetic, images)
+            metrics = {name: value for name, value in result.metrics.items() if math.isfinite(value)}
+            threshold = result.threshold
+        now = time.perf_counter()
+        last = max(0, step - self.step - 1) + cursor.epochs_in_phase * self._steps
+        evaluation = Evaluation(
+            step=step,
+            epoch=cursor.epoch,
+            epochs=plan.epochs,
+            phase=cursor.phase,
+            cycle=cursor.cycle,
+            loss_name=cursor.current.loss_name,
+            learning_rate=cursor.learning_rate(last, self._steps),
+            metrics=metrics,
+            losses=self._log.losses,
+            gradient_norm=self._log.gradient_norm,
+            threshold=threshold,
+            images_per_second=self._images / self._training_seconds if self._training_seconds else 0.0,
+            seconds=now - self._since,
+            verdict=verdict,
+        )
+        self._log.reset()
+        self._training_seconds, self._since, self._images = 0.0, now, 0
+        return evaluation
+
+    def _diverged(self, verdict: GuardVerdict, step: int) -> Evaluation:
+        """The last evaluation of a trial that a step ended."""
+        return self._evaluate(step, verdict)
+
+    def _is_finite(self) -> bool:
+        weights = [p for p in self._optimization.model.state_dict().values() if p.is_floating_point()]
+        return bool(torch.stack([torch.isfinite(each).all() for each in weights]).all())
+
+
+def _never() -> bool:
+    return False
+
+
+@contextmanager
+def _memory(plan: TrialPlan) -> Iterator[None]:
+    """Turn a device's or the host's lack of memory into `OutOfMemory`."""
+    try:
+        yield
+        return
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        first = str(error).partition("\n")[0]
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" not in str(error):
+            raise
+        first = str(error).partition("\n")[0]
+    # Raised outside the handler: a chained traceback would hold on to the very tensors that fill the memory.
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    images = micro_batch(plan)
+    raise OutOfMemory(
+        f"no memory for {images} images of {plan.data.tile} pixels in one pass: {first}", images
+    )

@@ -1,0 +1,65 @@
+"""What a runner steps: a trainer that holds the data of its process and trains any number of trials on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from trainers.checkpoints import CheckpointStore
+from trainers.data.loading import SegmentationData, load_data
+from trainers.data.spec import DataSpec
+from trainers.evaluation import Evaluation
+from trainers.plan import TrialPlan
+from trainers.training import train
+
+
+class TrialTrainer(Protocol):
+    """Trains trials, one after another, in one process. Picklable, so that a runner can send it there."""
+
+    def prepare(self) -> None:
+        """Load what all trials share, in the process that trains, before the first trial; idempotent."""
+
+    def trial(self, plan: TrialPlan, should_stop: Callable[[], bool]) -> Iterator[Evaluation]:
+        """Train one trial, going on where it or its prefix stood; the recorded evaluations come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationTrainer:
+    """The `TrialTrainer` of real sweeps.
+
+    Attributes:
+        data_spec: where images and masks come from.
+        cache: folder of the decoded data.
+        checkpoints: folder of the checkpoints; None keeps none.
+    """
+
+    data_spec: DataSpec
+    cache: Path
+    checkpoints: Path | None
+
+    def prepare(self) -> None:
+        """Load the data, unless this process has them already."""
+        self.data()
+
+    def data(self) -> SegmentationData:
+        """The data, loaded once a process however many trainers there are."""
+        return _loaded(self.data_spec, self.cache)
+
+    def trial(self, plan: TrialPlan, should_stop: Callable[[], bool]) -> Iterator[Evaluation]:
+        """Train one trial."""
+        store = CheckpointStore(self.checkpoints) if self.checkpoints else None
+        return train(plan, self.data(), store, should_stop)
+
+
+_LOADED: dict[tuple[str, str], SegmentationData] = {}
+
+
+def _loaded(spec: DataSpec, cache: Path) -> SegmentationData:
+    """One data set a process: a runner may send a fresh trainer, without data, with every trial."""
+    key: tuple[str, str] = (spec.model_dump_json(), str(cache))
+    if key not in _LOADED:
+        _LOADED.clear()
+        _LOADED[key] = load_data(spec, cache)
+    return _LOADED[key]
