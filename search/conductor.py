@@ -10,70 +10,25 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from search.aim import Aim, PlanTemplate
 from search.events import Audience, Listener, TrialEnded, TrialEvaluated, TrialStarted
 from search.history import DecisionRecord, TrialHistory
 from search.journal import Journal
-from search.objectives import ObjectiveSpec, Score, score
+from search.objectives import Score, score
 from search.outcomes import Outcome, OutcomeKind
-from search.proposals import Proposer, Space, drawn_at_random
-from search.pruning import Pruner, PruningSpec
-from search.sampling import SamplerSpec, check_sampler
+from search.proposals import Proposer, drawn_at_random
+from search.pruning import Pruner
+from search.sampling import check_sampler
 from search.seeds import derive
 from search.study_record import CONTROL, DIVERGED, SEED, StudyRecord, outcome_of, schedule_of, trial_history
 from spaces.errors import UserError
-from spaces.schedule import LossSchedule
-from trainers.data.spec import DataSpec
 from trainers.evaluation import Evaluation
-from trainers.guards.spec import GuardSpec
-from trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
-
-
-@dataclass(frozen=True, slots=True)
-class PlanTemplate:
-    """What all trials of a sweep have in common."""
-
-    epochs: int
-    data: DataSpec
-    model: ModelSpec
-    training: TrainingSpec
-    guards: GuardSpec
-    measure: MeasureSpec
-
-    def plan(self, number: int, seed: int, schedule: LossSchedule) -> TrialPlan:
-        """Return one trial's plan."""
-        common = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return TrialPlan(number=number, seed=seed, schedule=schedule, **common)
-
-
-@dataclass(frozen=True, slots=True)
-class Aim:
-    """What a sweep searches, for what, and with how much.
-
-    Attributes:
-        space: what may be proposed.
-        objective: what is good.
-        pruning: which trials are ended early.
-        sampler: what proposes.
-        trials: how many trials there may be. All count but the interrupted ones, which go on.
-        hours: wall-clock hours after which no trial starts, summed over the sweep's drivers.
-        controls: schedules that are asked for first, by name.
-        seed: everything random follows from it.
-    """
-
-    space: Space
-    objective: ObjectiveSpec
-    pruning: PruningSpec
-    sampler: SamplerSpec
-    trials: int
-    hours: float | None = None
-    controls: Mapping[str, LossSchedule] = dataclasses.field(default_factory=dict)
-    seed: int = 0
+from trainers.plan import TrialPlan
 
 
 class Conductor:
@@ -200,7 +155,7 @@ class Conductor:
         else:
             self._finish(number, outcome)
         self._note_time()
-        self.audience.tell(TrialEnded(self.trial(number)))
+        self.audience.tell(TrialEnded(self.history(number)))
 
     def note(self, number: int, decision: DecisionRecord) -> None:
         """Write a runner's own decision, such as ``retry``."""
@@ -234,7 +189,7 @@ class Conductor:
         """Numbers of the trials that are to go on."""
         return tuple(n for n, kind in self._outcomes.items() if kind is OutcomeKind.INTERRUPTED)
 
-    def trial(self, number: int) -> TrialHistory:
+    def history(self, number: int) -> TrialHistory:
         """Return everything recorded of a trial."""
         return trial_history(
             self._record.trial(number),
@@ -264,7 +219,7 @@ class Conductor:
         self._outcomes[trial.number] = OutcomeKind.RUNNING
         self._mine.add(trial.number)
         self._know(trial)
-        self.audience.tell(TrialStarted(self.trial(trial.number)))
+        self.audience.tell(TrialStarted(self.history(trial.number)))
         return self._template.plan(trial.number, trial.user_attrs[SEED], schedule_of(trial))
 
     def _decide(self, number: int, evaluation: Evaluation) -> DecisionRecord:

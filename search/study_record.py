@@ -74,7 +74,7 @@ class StudyRecord:
             params=dict(proposal.parameters),
             distributions=dict(proposal.distributions),
             user_attrs={
-                SCHEDULE: proposal.schedule.model_dump(mode="json"),
+                SCHEDULE: proposal.schedule.plain(),
                 SEED: proposal.seed,
                 STARTED: datetime.now(UTC).isoformat(),
                 **({CONTROL: proposal.control} if proposal.control is not None else {}),

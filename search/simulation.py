@@ -1,0 +1,137 @@
+"""Whole sweeps without training: the real conductor, sampler and pruner over simulated trials."""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import optuna
+import yaml
+from spaces.controls import controls as standard_controls
+from spaces.schedule_space import ScheduleSpace, SpaceSpec
+
+from search.aim import Aim, PlanTemplate
+from search.conductor import Conductor
+from search.events import Listener
+from search.history import SweepHistory, TrialHistory
+from search.journal import MemoryJournal
+from search.objectives import ObjectiveSpec, measuring
+from search.proposals import Space
+from search.pruning import PruningSpec
+from search.runners.desk import Desk
+from search.runners.inline import InlineRunner
+from search.sampling import SamplerSpec
+from search.simulated_trainer import SimulatedTrainer
+from spaces.class_prior import ClassPrior
+from spaces.schedule import LossSchedule
+from trainers.data.spec import ScenesSource
+from trainers.guards.spec import GuardSpec
+from trainers.plan import MeasureSpec, ModelSpec, TrainingSpec
+
+VEHICLES: Final = ClassPrior(names=("background", "vehicle"), frequencies=(0.991, 0.009))
+EPOCH_ZERO: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""When simulated sweeps start, so that equal ones are equal."""
+
+
+def simulate_sweep(
+    trials: int = 64,
+    seed: int = 0,
+    *,
+    epochs: int = 12,
+    slots: int = 4,
+    prior: ClassPrior = VEHICLES,
+    space: SpaceSpec | Space | None = None,
+    objective: ObjectiveSpec | None = None,
+    pruning: PruningSpec | None = None,
+    sampler: SamplerSpec | None = None,
+    controls: Mapping[str, LossSchedule] | None = None,
+    trainer: SimulatedTrainer | None = None,
+    listeners: Iterable[Listener] = (),
+    name: str = "simulated",
+) -> SweepHistory:
+    """Run a sweep of simulated trials; equal arguments give equal histories.
+
+    Args:
+        trials: how many, controls included.
+        seed: of the sweep.
+        epochs: each trial's budget.
+        slots: trials side by side.
+        prior: classes and frequencies.
+        space: what may be proposed; the preset ``everything`` when None.
+        objective: the use case ``balanced`` when None.
+        pruning: the default pruner when None.
+        sampler: the default sampler when None.
+        controls: asked first; the standard ones when None.
+        trainer: how trials go; three in a hundred raise an exception when None.
+        listeners: who is told.
+        name: of the sweep.
+    """
+    objective = objective or ObjectiveSpec(use_case="balanced")
+    pruning = pruning or PruningSpec()
+    sampler = sampler or SamplerSpec()
+    spec = SpaceSpec.model_validate({"preset": "everything"}) if space is None else space
+    data = ScenesSource(source="scenes", classes=prior.names)
+    measure = measuring(MeasureSpec(), objective.watched)
+    study = optuna.create_study(study_name=name, directions=list(objective.directions))
+    conductor = Conductor(
+        study,
+        Aim(
+            space=ScheduleSpace(spec, epochs, prior) if isinstance(spec, SpaceSpec) else spec,
+            objective=objective,
+            pruning=pruning,
+            sampler=sampler,
+            trials=trials,
+            controls=standard_controls(epochs, prior, 1e-3) if controls is None else controls,
+            seed=seed,
+        ),
+        PlanTemplate(epochs, data, ModelSpec(), TrainingSpec(), GuardSpec(), measure),
+        MemoryJournal(),
+        listeners,
+    )
+    InlineRunner(slots).run(Desk(conductor), trainer or SimulatedTrainer(exceptions=0.03))
+    conductor.release()
+    written = {
+        "name": name,
+        "seed": seed,
+        "data": data.model_dump(mode="json", exclude_defaults=True),
+        "space": spec.model_dump(mode="json", exclude_defaults=True) if isinstance(spec, SpaceSpec) else {},
+        "objective": objective.model_dump(mode="json", exclude_defaults=True),
+        "pruning": pruning.model_dump(mode="json", exclude_defaults=True),
+        "sampler": sampler.model_dump(mode="json", exclude_defaults=True),
+        "budget": {"trials": trials, "epochs": epochs},
+    }
+    return SweepHistory(
+        name=name,
+        spec_yaml=yaml.safe_dump({key: value for key, value in written.items() if value}, sort_keys=False),
+        state="finished" if conductor.finished else "interrupted",
+        objective=str(objective),
+        metric=objective.names[0],
+        direction=objective.directions[0],
+        prior=prior,
+        budget_trials=trials,
+        budget_epochs=epochs,
+        trials=_timed([conductor.history(number) for number in range(len(study.trials))], slots),
+        created=EPOCH_ZERO,
+        data_fingerprint="sha256:" + "0" * 64,
+        code_version="simulated",
+    )
+
+
+def _timed(trials: Sequence[TrialHistory], slots: int) -> tuple[TrialHistory, ...]:
+    """Put the trials at the moments at which so many slots would have trained them."""
+    free = [0.0] * slots
+    timed = []
+    for trial in trials:
+        start = heapq.heappop(free)
+        end = start + sum(evaluation.seconds for evaluation in trial.evaluations)
+        heapq.heappush(free, end)
+        moments = {"started": start, "ended": end}
+        timed.append(
+            dataclasses.replace(
+                trial, **{key: EPOCH_ZERO + timedelta(seconds=value) for key, value in moments.items()}
+            )
+        )
+    return tuple(timed)
