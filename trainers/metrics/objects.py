@@ -84,7 +84,7 @@ class TrueObjects:
 
         occupied = (self.labels > 0) | prediction
         known = occupied if self.labelled is None else occupied & self.labelled
-        pixels = np.flatnonzero(known.view(np.uint8))
+        pixels = np.flatnonzero(known)
         of_truth = self.labels.ravel()[pixels].astype(np.int64)
         of_found = found.ravel()[pixels].astype(np.int64)
         true_area = np.bincount(of_truth, minlength=self.count + 1)

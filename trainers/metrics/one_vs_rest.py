@@ -21,7 +21,8 @@ def one_vs_rest(logits: Tensor) -> Tensor:
     """
     logits = logits.float()
     top, leader = logits.max(dim=1, keepdim=True)
-    shares = (logits - top).exp()
-    rest = top + (shares.sum(dim=1, keepdim=True) - shares).log()
+    logits = logits - top
+    shares = logits.exp()
+    rest = (shares.sum(dim=1, keepdim=True) - shares).log()
     others = logits.scatter(1, leader, -torch.inf).logsumexp(dim=1, keepdim=True)
     return logits - rest.scatter(1, leader, others)

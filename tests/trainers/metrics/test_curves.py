@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainers.metrics.counts import Counts
+from trainers.metrics.curves import ConfusionCurve
+from trainers.metrics.logit_scale import BINS, LARGEST, LOWEST_KEY, keys
+
+
+def curve(logits: np.ndarray, truth: np.ndarray) -> ConfusionCurve:
+    bins = keys(torch.from_numpy(np.asarray(logits, dtype=np.float32))).long().numpy() - LOWEST_KEY
+    return ConfusionCurve(
+        np.bincount(bins[truth], minlength=BINS).astype(np.int64),
+        np.bincount(bins[~truth], minlength=BINS).astype(np.int64),
+    )
+
+
+@st.composite
+def scored_pixels(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Half-precision logits of any spread and their truth, with at least one positive."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    size = draw(st.integers(1, 200))
+    truth = rng.random(size) < draw(st.sampled_from([0.02, 0.3, 0.9]))
+    truth[0] = True
+    spread = draw(st.sampled_from([1e-4, 1.0, 80.0]))
+    logits = rng.normal(size=size) * spread + truth * draw(st.sampled_from([0.0, 1.0, 3.0])) * spread
+    if draw(st.booleans()):
+        logits = np.round(logits / spread) * spread  # ties
+    return logits.astype(np.float16).astype(np.float64), truth
+
+
+@settings(deadline=None, max_examples=60)
+@given(scored_pixels())
+def test_average_precision_is_scikit_learns(pixels: tuple[np.ndarray, np.ndarray]) -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    logits, truth = pixels
+    assert curve(logits, truth).average_precision() == pytest.approx(
+        metrics.average_precision_score(truth, logits), abs=1e-12
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(scored_pixels())
+def test_the_best_f1_is_that_of_the_best_of_all_thresholds(pixels: tuple[np.ndarray, np.ndarray]) -> None:
+    logits, truth = pixels
+    pixel_curve = curve(logits, truth)
+    best = 0.0
+    for threshold in np.unique(logits):
+        called = logits >= threshold
+        best = max(best, 2 * (called & truth).sum() / (called.sum() + truth.sum()))
+        counts = pixel_curve.at(float(threshold))
+        assert counts == Counts(
+            int((called & truth).sum()), int((called & ~truth).sum()), int((~called & truth).sum())
+        )
+    assert pixel_curve.best_f1() == pytest.approx(best, abs=1e-15)
+    assert pixel_curve.at(pixel_curve.best_threshold()).f1 == pytest.approx(best, abs=1e-15)
+
+
+@settings(deadline=None, max_examples=30)
+@given(scored_pixels())
+def test_the_ranking_alone_decides(pixels: tuple[np.ndarray, np.ndarray]) -> None:
+    """A monotone map of the logits (here by 4, exact in half precision) changes no figure of the curve."""
+    logits, truth = pixels
+    one, other = curve(logits, truth), curve(logits * 4, truth)
+    assert one.average_precision() == other.average_precision()
+    assert one.best_f1() == other.best_f1()
+
+
+def test_precision_and_recall_run_from_the_highest_logit_down() -> None:
+    pixel_curve = curve(np.array([3.0, 2.0, 1.0, -1.0]), np.array([True, False, True, False]))
+    assert pixel_curve.recalls.tolist() == [0.5, 0.5, 1.0, 1.0]
+    assert pixel_curve.precisions.tolist() == [1.0, 0.5, 2 / 3, 0.5]
+
+
+def test_the_tuned_threshold_lies_midway_between_what_it_parts() -> None:
+    pixel_curve = curve(np.array([10.0, 12.0, -10.0, -30.0]), np.array([True, True, False, False]))
+    assert pixel_curve.best_threshold() == 0.0
+    assert pixel_curve.best_f1() == 1.0
+
+
+def test_neighbouring_logits_are_parted_without_taking_the_lower() -> None:
+    low, high = 1.0, float(np.nextafter(np.float16(1.0), np.float16(2.0)))
+    pixel_curve = curve(np.array([high, low]), np.array([True, False]))
+    assert pixel_curve.best_threshold() == high
+
+
+def test_a_class_that_does_not_occur_is_best_not_predicted() -> None:
+    pixel_curve = curve(np.array([1.0, 2.0]), np.array([False, False]))
+    assert (pixel_curve.average_precision(), pixel_curve.best_f1()) == (0.0, 0.0)
+    assert pixel_curve.best_threshold() == LARGEST
+    assert pixel_curve.at(LARGEST).absent
+
+
+def test_no_pixel_at_all() -> None:
+    nothing = ConfusionCurve(np.zeros(BINS, np.int64), np.zeros(BINS, np.int64))
+    assert (nothing.average_precision(), nothing.best_f1(), nothing.at(0.0)) == (0.0, 0.0, Counts())
