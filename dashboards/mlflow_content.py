@@ -248,7 +248,9 @@ def description(sweep: SweepHistory) -> str:
         )
     counts = ", ".join(f"{count} {kind}" for kind, count in sweep.counts().items() if count)
     lines += ["", f"Trials: {counts or 'none yet'} of {sweep.budget_trials}.", ""]
-    lines.append(f"Objective: {_plain(sweep.objective)}. The artifact `report.html` shows the sweep in figures.")
+    lines.append(
+        f"Objective: {_plain(sweep.objective)}. The artifact `report.html` shows the sweep in figures."
+    )
     return "\n".join(lines)
 
 

@@ -84,7 +84,8 @@ class MlflowStore:
         self.client: MlflowClient = mlflow.MlflowClient(tracking_uri=tracking_uri)
         self.experiment_id = self._experiment(experiment, artifacts)
         self._data = _dataset(sweep)
-        self.parent, self.runs = "", {}
+        self.parent = ""
+        self.runs: dict[int, str] = {}
         self._find(sweep)
         if not self.parent:
             self.parent = self._create(sweep_content(sweep))
@@ -178,7 +179,9 @@ class MlflowStore:
             if run.data.tags.get(ROLE_TAG) == "sweep":
                 self.parent = self.parent or run.info.run_id
             elif (number := run.data.tags.get(TRIAL_TAG, "")).isdigit():
-                if int(number) in self.runs:  # a second run of the same trial: MLflow was written to by others
+                if (
+                    int(number) in self.runs
+                ):  # a second run of the same trial: MLflow was written to by others
                     self.client.delete_run(run.info.run_id)
                 else:
                     self.runs[int(number)] = run.info.run_id

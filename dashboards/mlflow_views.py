@@ -53,7 +53,16 @@ def saved_views(sweep: SweepHistory) -> Mapping[str, str]:
     )
     lines = [
         _line(sweep.name, name)
-        for name in ("recall", "precision", "f1", "ap", "tuned_f1", "object_f1", "loss/total", "schedule/phase")
+        for name in (
+            "recall",
+            "precision",
+            "f1",
+            "ap",
+            "tuned_f1",
+            "object_f1",
+            "loss/total",
+            "schedule/phase",
+        )
     ]
     columns = [f"metrics.`{figure}`" for figure in figures]
     tags = [f"tags.`{name}`" for name in ("outcome", "loss_family", "is_control")]

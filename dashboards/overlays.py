@@ -52,7 +52,9 @@ def hits_and_misses(
         Three masks (H, W). Foreground of the wrong class is a false alarm: the object was seen, and called wrong.
     """
     if mask.shape != prediction.shape:
-        raise ValueError(f"mask and prediction must have one shape, but got {mask.shape} and {prediction.shape}")
+        raise ValueError(
+            f"mask and prediction must have one shape, but got {mask.shape} and {prediction.shape}"
+        )
     counted = mask != IGNORE_INDEX
     hit = counted & (mask > 0) & (prediction == mask)
     alarm = counted & (prediction > 0) & (prediction != mask)

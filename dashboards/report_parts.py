@@ -21,14 +21,20 @@ FIRST_ROWS = 15
 def headline(history: SweepHistory, result: Standing) -> str:
     """Return the first thing a person reads: winner, control, difference, and how sure that is."""
     metric = html.escape(history.metric)
-    cards = [_card("winner", "Winner", result.winner, history), _card("control", "Control", result.control, history)]
+    cards = [
+        _card("winner", "Winner", result.winner, history),
+        _card("control", "Control", result.control, history),
+    ]
     if result.difference is not None and not result.control_wins:
         better = (result.difference > 0) == (history.direction == "maximize") and result.difference != 0
         spread = "one seed, no spread yet"
         figure = f"{result.difference:+.3f}"
         if result.confirmed is not None:
             mean, deviation = result.confirmed.difference
-            figure, spread = f"{mean:+.3f} ± {deviation:.3f}", f"{len(result.confirmed.winner)} seeds, test split"
+            figure, spread = (
+                f"{mean:+.3f} ± {deviation:.3f}",
+                f"{len(result.confirmed.winner)} seeds, test split",
+            )
         cards.insert(
             1,
             f'<div class="card difference {"good" if better else "bad"}"><h3>Difference</h3>'
@@ -90,7 +96,7 @@ def stopped_table(history: SweepHistory) -> str:
     rows = "".join(
         f'<tr class="pick{" more" if position >= FIRST_ROWS else ""}" data-trial="{trial.number}">'
         f"<td class=number>#{trial.number}</td><td>{_outcome(trial)}</td><td>{html.escape(stop_rule(trial))}</td>"
-        f'<td class=number>{"–" if stop_step(trial) is None else stop_step(trial)}</td>'
+        f"<td class=number>{'–' if stop_step(trial) is None else stop_step(trial)}</td>"
         f"<td>{html.escape(trial.reason)}</td><td class=wide>{_schedule(trial)}</td></tr>"
         for position, trial in enumerate(sorted(trials, key=lambda t: (order[t.outcome], t.number)))
     )
@@ -120,9 +126,7 @@ def trial_choice(history: SweepHistory, shown: TrialHistory | None) -> str:
 def overlay_gallery(tiles: Sequence[OverlayTile]) -> str:
     """Return winner and control side by side on the same validation tiles, with the key to the colours."""
     if not tiles:
-        return (
-            '<p class="empty">No overlays in this report: they need the checkpoints of winner and control.</p>'
-        )
+        return '<p class="empty">No overlays in this report: they need the checkpoints of winner and control.</p>'
     key = "".join(
         f'<span class="key"><i style="background:rgb{color}"></i>{name}</span>'
         for name, color in (
@@ -211,7 +215,16 @@ def _leaderboard_row(
         f'<td class="number strong">{_number(trial.score)}</td>',
         f"<td class=number>{difference}</td>",
     ]
-    names = ("precision", "recall", "f1", "tuned_precision", "tuned_recall", "tuned_f1", "tuned_object_f1", "ap")
+    names = (
+        "precision",
+        "recall",
+        "f1",
+        "tuned_precision",
+        "tuned_recall",
+        "tuned_f1",
+        "tuned_object_f1",
+        "ap",
+    )
     cells += [f"<td class=number>{_number(metrics.get(name))}</td>" for name in names]
     return f'<tr class="{" ".join(classes)}" data-trial="{trial.number}">{"".join(cells)}</tr>'
 

@@ -61,7 +61,12 @@ class MlflowListener:
             retry: the first and the longest pause between tries, in seconds.
         """
         self._uri, self._experiment, self._artifacts = tracking_uri, experiment, artifacts
-        self._system_metrics, self._report, self._patience, self._retry = system_metrics, report, patience, retry
+        self._system_metrics, self._report, self._patience, self._retry = (
+            system_metrics,
+            report,
+            patience,
+            retry,
+        )
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._abandon = threading.Event()
@@ -129,7 +134,9 @@ class MlflowListener:
                     log.warning("MLflow refused a %s event: %s", type(event).__name__, error, exc_info=True)
                     return True
                 if not warned:
-                    log.warning("MLflow can't be reached; the sweep goes on and its numbers are kept: %s", error)
+                    log.warning(
+                        "MLflow can't be reached; the sweep goes on and its numbers are kept: %s", error
+                    )
                     warned = True
             if self._abandon.wait(pause):
                 return False
@@ -240,5 +247,3 @@ def _start_monitor(run: str, uri: str) -> Any:
 def _without_secret(uri: str) -> str:
     head, _, tail = uri.rpartition("@")
     return f"{head.partition('://')[0]}://***@{tail}" if head else uri
-
-

@@ -44,7 +44,10 @@ def best_so_far(history: SweepHistory) -> Figure | None:
                 "x": rounded(list(xs)),
                 "y": rounded(list(scores)),
                 "customdata": [trial.number for trial in scored],
-                "text": [f"<b>#{t.number}</b> {t.outcome.value}<br>{text(shortened(str(t.schedule)))}" for t in scored],
+                "text": [
+                    f"<b>#{t.number}</b> {t.outcome.value}<br>{text(shortened(str(t.schedule)))}"
+                    for t in scored
+                ],
                 "hovertemplate": "%{text}<br>%{y:.3f}<extra></extra>",
                 "marker": {
                     "size": [8 if trial.control else 6 for trial in scored],
@@ -70,7 +73,17 @@ def best_so_far(history: SweepHistory) -> Figure | None:
     shapes, notes = [], []
     if control is not None and control.score is not None:
         line = {"color": CONTROL, "width": 1.5, "dash": "dash"}
-        shapes = [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": control.score, "y1": control.score, "line": line}]
+        shapes = [
+            {
+                "type": "line",
+                "xref": "paper",
+                "x0": 0,
+                "x1": 1,
+                "y0": control.score,
+                "y1": control.score,
+                "line": line,
+            }
+        ]
         notes = [
             {
                 "xref": "paper",

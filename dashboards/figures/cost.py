@@ -48,7 +48,9 @@ def score_against_cost(history: SweepHistory) -> Figure | None:
         "x": rounded([trial.gpu_seconds for trial in trials]),
         "y": rounded([trial.score for trial in trials]),
         "customdata": [trial.number for trial in trials],
-        "text": [f"<b>#{t.number}</b> {t.outcome.value}<br>{text(shortened(str(t.schedule)))}" for t in trials],
+        "text": [
+            f"<b>#{t.number}</b> {t.outcome.value}<br>{text(shortened(str(t.schedule)))}" for t in trials
+        ],
         "hovertemplate": "%{text}<br>%{y:.3f} for %{x:.0f} s<extra></extra>",
         "marker": {
             "color": [family_color(loss_kind(t.schedule.phases[0].loss)) for t in trials],

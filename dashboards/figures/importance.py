@@ -65,7 +65,9 @@ def importances(history: SweepHistory) -> Mapping[str, float]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            study = optuna.create_study(direction=history.direction)
+            study = optuna.create_study(
+                direction="maximize" if history.direction == "maximize" else "minimize"
+            )
             study.add_trials([_frozen(trial, distributions) for trial in trials])
             # At least five trials above the quantile, as its authors advise.
             evaluator = PedAnovaImportanceEvaluator(target_quantile=min(0.5, max(0.1, 5 / len(trials))))

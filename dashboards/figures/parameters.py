@@ -68,7 +68,15 @@ def score_by_family(history: SweepHistory, most: int = 14) -> Figure | None:
     if control is not None and control.score is not None:
         line = {"color": "#b3261e", "width": 1.5, "dash": "dash"}
         shapes = [
-            {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": control.score, "x1": control.score, "line": line}
+            {
+                "type": "line",
+                "yref": "paper",
+                "y0": 0,
+                "y1": 1,
+                "x0": control.score,
+                "x1": control.score,
+                "line": line,
+            }
         ]
     return {
         "data": traces,

@@ -94,7 +94,9 @@ def _by_loss(history: SweepHistory, placed: list[tuple[TrialHistory, float, floa
                 "color": family_color(kind),
                 "size": [9 if trial.outcome is OutcomeKind.COMPLETED else 6 for trial, _, _ in group],
                 "opacity": [0.9 if trial.outcome is OutcomeKind.COMPLETED else 0.35 for trial, _, _ in group],
-                "symbol": ["circle" if len(trial.schedule.phases) == 1 else "diamond" for trial, _, _ in group],
+                "symbol": [
+                    "circle" if len(trial.schedule.phases) == 1 else "diamond" for trial, _, _ in group
+                ],
                 "line": {"width": 0.5, "color": "#ffffff"},
             },
         }
@@ -135,7 +137,12 @@ def _controls(history: SweepHistory, placed: list[tuple[TrialHistory, float, flo
                 "text": [name],
                 "textposition": "top center",
                 "textfont": {"size": 12, "color": color},
-                "marker": {"symbol": symbol, "size": 17, "color": color, "line": {"width": 2.5, "color": color}},
+                "marker": {
+                    "symbol": symbol,
+                    "size": 17,
+                    "color": color,
+                    "line": {"width": 2.5, "color": color},
+                },
                 "hoverinfo": "skip",
             }
         )
@@ -144,4 +151,6 @@ def _controls(history: SweepHistory, placed: list[tuple[TrialHistory, float, flo
 
 def _label(trial: TrialHistory) -> str:
     mark = f" (control {trial.control})" if trial.control else ""
-    return f"<b>#{trial.number}</b>{text(mark)} {trial.outcome.value}<br>{text(shortened(str(trial.schedule)))}"
+    return (
+        f"<b>#{trial.number}</b>{text(mark)} {trial.outcome.value}<br>{text(shortened(str(trial.schedule)))}"
+    )

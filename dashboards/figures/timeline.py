@@ -8,7 +8,17 @@ from dashboards.families import family_color, kind_at, short_name
 from dashboards.figures.style import rounded, text
 from search.history import TrialHistory
 
-SERIES = ("recall", "precision", "f1", "ap", "tuned_f1", "tuned_recall", "tuned_precision", "object_f1", "tuned_object_f1")
+SERIES = (
+    "recall",
+    "precision",
+    "f1",
+    "ap",
+    "tuned_f1",
+    "tuned_recall",
+    "tuned_precision",
+    "object_f1",
+    "tuned_object_f1",
+)
 """The metrics a timeline can show; the first three at 0.5."""
 
 

@@ -2,7 +2,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const byNumber = new Map(data.trials.map((trial) => [trial.number, trial]));
-  const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["toImage", "sendDataToCloud", "lasso2d", "select2d", "autoScale2d"] };
+  const config = { displayModeBar: false, responsive: true };
   const INK = "#1d2733", GRID = "#e6eaee";
   const FONT = { family: "system-ui, -apple-system, 'Segoe UI', sans-serif", size: 12, color: INK };
   const LINES = [

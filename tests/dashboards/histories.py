@@ -21,7 +21,10 @@ WEIGHTED = WeightedCrossEntropy(weights=FrequencyWeights(power=0.7))
 
 
 def cycling(cycles: int = 3) -> LossSchedule:
-    phases = (Phase(loss=WEIGHTED, learning_rate=1e-3, epochs=2), Phase(loss=Jaccard(), learning_rate=1e-4, epochs=2))
+    phases = (
+        Phase(loss=WEIGHTED, learning_rate=1e-3, epochs=2),
+        Phase(loss=Jaccard(), learning_rate=1e-4, epochs=2),
+    )
     return LossSchedule(phases=phases, cycles=cycles)
 
 
@@ -30,7 +33,12 @@ def single(loss: Loss, rate: float = 1e-3) -> LossSchedule:
 
 
 def evaluations(
-    schedule: LossSchedule, epochs: int, level: float, seed: int, of: int = 12, extra: dict[str, float] | None = None
+    schedule: LossSchedule,
+    epochs: int,
+    level: float,
+    seed: int,
+    of: int = 12,
+    extra: dict[str, float] | None = None,
 ) -> tuple[Evaluation, ...]:
     """Curves that rise to ``level``; weighted CE leans to recall at 0.5, the rest to precision."""
     chance = random.Random(seed)
@@ -120,8 +128,12 @@ def trial(
 
 def diverged(number: int) -> TrialHistory:
     one = trial(number, single(Focal(gamma=0.3), 0.05), 0.1, OutcomeKind.DIVERGED, epochs=3)
-    verdict = GuardVerdict("all_foreground", 3 * STEPS_AN_EPOCH, 0, "recall 1.00 at precision 0.01", {"recall": 1.0})
-    last = Evaluation(**{**{f: getattr(one.evaluations[-1], f) for f in Evaluation.__slots__}, "verdict": verdict})
+    verdict = GuardVerdict(
+        "all_foreground", 3 * STEPS_AN_EPOCH, 0, "recall 1.00 at precision 0.01", {"recall": 1.0}
+    )
+    last = Evaluation(
+        **{**{f: getattr(one.evaluations[-1], f) for f in Evaluation.__slots__}, "verdict": verdict}
+    )
     return trial(
         number,
         one.schedule,
@@ -141,9 +153,25 @@ def sweep(state: str = "finished", proposals: int = 8, hostile: bool = False) ->
         trial(0, single(CrossEntropy()), 0.60, control="cross_entropy"),
         trial(1, single(Jaccard()), 0.62, control="jaccard"),
         trial(2, cycling(), 0.71),
-        trial(3, single(WEIGHTED), 0.55, OutcomeKind.PRUNED, epochs=4, reason="AP 0.31 under the median 0.44 at rung 1/3"),
+        trial(
+            3,
+            single(WEIGHTED),
+            0.55,
+            OutcomeKind.PRUNED,
+            epochs=4,
+            reason="AP 0.31 under the median 0.44 at rung 1/3",
+        ),
         diverged(4),
-        trial(5, single(Focal()), 0.3, OutcomeKind.FAILED, epochs=0, reason=crash, traceback=f"Traceback:\n{crash}", score=None),
+        trial(
+            5,
+            single(Focal()),
+            0.3,
+            OutcomeKind.FAILED,
+            epochs=0,
+            reason=crash,
+            traceback=f"Traceback:\n{crash}",
+            score=None,
+        ),
     ]
     trials += [
         trial(6 + i, cycling(1 + i % 3) if i % 2 else single(Focal(gamma=1.0 + i / 4)), 0.45 + 0.02 * (i % 6))
@@ -155,7 +183,9 @@ def sweep(state: str = "finished", proposals: int = 8, hostile: bool = False) ->
     if hostile:
         extra = {f"precision/{HOSTILE}": 0.5, f"recall/{HOSTILE}": 0.25}
         trials[2] = trial(2, cycling(), 0.71, evaluations=evaluations(cycling(), 12, 0.71, 2, extra=extra))
-        trials[3] = trial(3, single(WEIGHTED), 0.5, OutcomeKind.PRUNED, epochs=4, reason=f"worse than {HOSTILE} | `x`")
+        trials[3] = trial(
+            3, single(WEIGHTED), 0.5, OutcomeKind.PRUNED, epochs=4, reason=f"worse than {HOSTILE} | `x`"
+        )
     return SweepHistory(
         name="vehicles",
         spec_yaml=(
