@@ -179,7 +179,7 @@ class TestSeveralClasses:
         assert measure(THREE, self.logits, self.masks, threshold=[0.5, -1.0]).thresholds == (0.5, -1.0)
 
     def test_two_softmax_channels_rank_like_their_difference(self) -> None:
-        """The one-vs-rest curve of one of two classes is the binary curve (beside a class that never wins)."""
+        """The one-vs-rest curve of one of two classes is the binary curve, were the third never likely."""
         logits, masks = scenes(BINARY)
         third = torch.cat([torch.zeros_like(logits), logits, torch.full_like(logits, -1e4)], dim=1)
         one, other = measure(BINARY, logits, masks).metrics, measure(THREE, third, masks).metrics

@@ -1,0 +1,169 @@
+"""Rules that see steps: a table of value sequences, and the step at which each stops."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spaces.class_prior import ClassPrior
+from trainers.evaluation import GuardVerdict
+from trainers.guards import Guards, build_guards
+from trainers.guards.spec import GuardSpec, LossSpikeSpec, NonFiniteSpec, StuckLossSpec
+
+PRIOR = ClassPrior(names=("ground", "car"), frequencies=(0.99, 0.01))
+NAN, INF = math.nan, math.inf
+OFF = GuardSpec(
+    non_finite=None,
+    all_foreground=None,
+    all_background=None,
+    ap_collapse=None,
+    loss_spike=None,
+    stuck_loss=None,
+)
+
+
+def guards(spec: GuardSpec) -> Guards:
+    built = build_guards(spec, PRIOR)
+    built.phase_started(0)
+    return built
+
+
+def first(
+    watch: Guards, steps: Sequence[tuple[float, float]], skipped: Sequence[int] = (), after: int = 0
+) -> GuardVerdict | None:
+    """Show (loss, gradient norm) pairs and return the first verdict; steps count from ``after`` + 1."""
+    for number, (loss, norm) in enumerate(steps, after + 1):
+        verdict = watch.on_step(number, loss, norm, skipped=number in skipped)
+        if verdict is not None:
+            return verdict
+    return None
+
+
+def wave(length: int, level: float = 1.0, swing: float = 0.1) -> list[tuple[float, float]]:
+    """A noisy but healthy loss."""
+    return [(level * (1 + swing * math.sin(7.3 * i)), 1.0) for i in range(length)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "skipped", "spec", "stops_at"),
+    [
+        pytest.param([(1, 1), (NAN, 1)], (), {}, 2, id="loss NaN"),
+        pytest.param([(1, 1), (INF, 1)], (), {}, 2, id="loss infinite"),
+        pytest.param(
+            [(1, 1), (0.9, NAN)], (), {}, 2, id="finite loss with a NaN gradient, as focal at gamma .5"
+        ),
+        pytest.param([(1, 1), (0.9, INF)], (), {}, 2, id="finite loss with an infinite gradient"),
+        pytest.param([(1, 1e30)] * 5, (), {}, None, id="large is not infinite"),
+        pytest.param([(1, INF)] * 16 + [(1, 1)], range(17), {}, None, id="float16 looks for its scale"),
+        pytest.param([(1, INF)] * 30, range(31), {}, 20, id="float16 never finds it"),
+        pytest.param([(1, INF), (1, 1)] * 50, range(1, 100, 2), {}, None, id="now and then a skip"),
+        pytest.param([(1, INF)] * 3, range(4), {"skipped_patience": 2}, 2, id="less patience with skips"),
+        pytest.param([(NAN, 1)] * 3, (), {"patience": 3}, 3, id="more patience"),
+        pytest.param([(NAN, 1), (1, 1)] * 9, (), {"patience": 2}, None, id="never twice in a row"),
+        pytest.param([(NAN, 1)] * 5, (), {"warm_up": 3}, 4, id="after the warm-up"),
+    ],
+)
+def test_non_finite(steps, skipped, spec, stops_at) -> None:  # type: ignore[no-untyped-def]
+    watch = guards(OFF.model_copy(update={"non_finite": NonFiniteSpec(**spec)}))
+    verdict = first(watch, steps, skipped)
+    assert (verdict and verdict.step) == stops_at
+    assert verdict is None or verdict.rule == "non_finite"
+
+
+@pytest.mark.parametrize(
+    ("steps", "spec", "stops_at"),
+    [
+        pytest.param(wave(400), {}, None, id="healthy"),
+        pytest.param(wave(100) + wave(50, level=5), {}, 120, id="jumps and stays"),
+        pytest.param(wave(100) + wave(19, level=5) + wave(100), {}, None, id="comes back in time"),
+        pytest.param([*wave(20), (50.0, 1.0)] * 10, {}, None, id="single outliers"),
+        pytest.param(wave(10) + wave(90, level=5), {}, None, id="within the warm-up"),
+        pytest.param([(1.0, 1.0)] * 50 + [(1.4, 1.0)] * 60, {}, None, id="no spread, small rise"),
+        pytest.param([(1.0, 1.0)] * 50 + [(1.6, 1.0)] * 60, {}, 70, id="no spread, large rise"),
+        pytest.param([(1 + 0.02 * i, 1.0) for i in range(300)], {}, None, id="a slow rise is no spike"),
+        pytest.param(wave(100, swing=0.9) + wave(60, level=2), {}, None, id="within a noisy range"),
+        pytest.param([(0.0, 0.0)] * 100 + [(0.5, 1.0)] * 30, {}, 120, id="from zero"),
+        pytest.param([(-1.0, 1.0)] * 50 + [(0.2, 1.0)] * 30, {}, 70, id="a negative loss"),
+        pytest.param(wave(100) + [(NAN, 1.0)] * 30, {}, None, id="NaN is another rule's business"),
+        pytest.param(wave(100) + wave(9, level=5), {"patience": 3}, 103, id="less patience"),
+    ],
+)
+def test_loss_spike(steps, spec, stops_at) -> None:  # type: ignore[no-untyped-def]
+    watch = guards(OFF.model_copy(update={"loss_spike": LossSpikeSpec(**spec)}))
+    verdict = first(watch, steps)
+    assert (verdict and verdict.step) == stops_at
+    assert verdict is None or verdict.rule == "loss_spike"
+
+
+def test_a_switch_of_phase_is_no_spike() -> None:
+    """From weighted CE at 0.05 to Jaccard at 0.9."""
+    watch = guards(GuardSpec())
+    assert first(watch, wave(200, level=0.05)) is None
+    watch.phase_started(1)
+    assert first(watch, wave(200, level=0.9), after=200) is None
+
+
+def test_without_the_switch_it_would_be_one() -> None:
+    assert first(guards(GuardSpec()), wave(200, level=0.05) + wave(200, level=0.9)) is not None
+
+
+@pytest.mark.parametrize(
+    ("steps", "spec", "stops_at"),
+    [
+        pytest.param([(0.9995, 1e-9)] * 60, {}, 30, id="stuck from the start"),
+        pytest.param([(0.8, 0.1)] * 100 + [(1.0, 0.0)] * 60, {}, 120, id="gets stuck"),
+        pytest.param([(0.9995, 1e-3)] * 200, {}, None, id="at the ceiling with a gradient"),
+        pytest.param([(0.9985, 1e-9)] * 200, {}, None, id="no gradient under the ceiling"),
+        pytest.param(([(1.0, 0.0)] * 19 + [(0.9, 0.1)]) * 9, {}, None, id="some empty batches"),
+        pytest.param([(1.0, 0.0)] * 60, {"patience": 3, "warm_up": 0}, 3, id="less patience"),
+        pytest.param([(0.96, 1e-6)] * 60, {"level": 0.95, "gradient_norm": 1e-5}, 30, id="other limits"),
+    ],
+)
+def test_stuck_loss(steps, spec, stops_at) -> None:  # type: ignore[no-untyped-def]
+    watch = guards(OFF.model_copy(update={"stuck_loss": StuckLossSpec(**spec)}))
+    verdict = first(watch, steps)
+    assert (verdict and verdict.step) == stops_at
+    assert verdict is None or verdict.rule == "stuck_loss"
+
+
+def test_a_new_phase_gets_its_own_chance_to_leave_the_ceiling() -> None:
+    watch = guards(OFF.model_copy(update={"stuck_loss": StuckLossSpec()}))
+    assert first(watch, [(1.0, 0.0)] * 29) is None
+    watch.phase_started(1)
+    verdict = first(watch, [(1.0, 0.0)] * 60, after=29)
+    assert verdict is not None
+    assert (verdict.step, verdict.phase) == (59, 1)
+
+
+def test_a_verdict_names_rule_step_phase_and_figures() -> None:
+    watch = guards(GuardSpec())
+    watch.phase_started(3)
+    verdict = first(watch, [(0.5, NAN)], after=41)
+    assert verdict is not None
+    assert (verdict.rule, verdict.step, verdict.phase) == ("non_finite", 42, 3)
+    assert "gradient is not finite" in verdict.message
+    assert verdict.figures["loss"] == 0.5
+    assert math.isnan(verdict.figures["gradient_norm"])
+
+
+def test_all_rules_off_see_nothing() -> None:
+    assert first(guards(OFF), [(NAN, NAN)] * 50) is None
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.floats(1e-3, 50), st.floats(0, 0.9), st.floats(1e-3, 0.2), st.integers(40, 300), st.integers(0, 2**20)
+)
+def test_no_rule_stops_a_smoothly_falling_loss(
+    start: float, floor: float, rate: float, length: int, seed: int
+) -> None:
+    watch = guards(GuardSpec())
+    steps = []
+    for i in range(length):
+        noise = 1 + 0.05 * math.sin(12.9898 * i + seed)
+        steps.append((start * (floor + (1 - floor) * math.exp(-rate * i)) * noise, 0.1))
+    assert first(watch, steps) is None
