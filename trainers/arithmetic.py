@@ -34,7 +34,7 @@ class Arithmetic:
         It is a function of the machine alone, so a trial repeats itself there bit for bit on a CPU.
         """
         place = torch.device(device) if device is not None else best_device()
-        return cls(place, _DTYPES.get(training.precision) or _auto(training, place), training.channels_last)
+        return cls(place, _DTYPES.get(training.precision) or _auto(place), training.channels_last)
 
     def autocast(self) -> AbstractContextManager[object]:
         """A fresh autocast region; switched off explicitly in float32, whatever surrounds it."""
@@ -76,15 +76,12 @@ def best_device() -> torch.device:
     )
 
 
-def _auto(training: TrainingSpec, device: torch.device) -> torch.dtype:
+def _auto(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device) >= (8, 0)
         return torch.bfloat16 if native else torch.float16
     if device.type == "cpu":
-        able = torch.backends.cpu.get_cpu_capability() if not hasattr(torch, "cpu") else torch.cpu
-        native = any(
-            getattr(able, name, lambda: False)()
-            for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        )
-        return torch.bfloat16 if native else torch.float32
+        # Private in torch, which has no public way to ask; without them float32 is always right.
+        tests = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+        return torch.bfloat16 if any(test() for test in tests if test) else torch.float32
     return torch.float32

@@ -7,6 +7,7 @@ import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,8 @@ def isolated(
     threads_before = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    filling = torch.utils.deterministic.fill_uninitialized_memory
+    memory: Any = torch.utils.deterministic  # a module whose attribute is a property: mypy does not see it
+    filling = memory.fill_uninitialized_memory
     benchmark = torch.backends.cudnn.benchmark
     cuda = [device] if device is not None and device.type == "cuda" else []
     own = derived_seed(seed, *path)
@@ -49,7 +51,7 @@ def isolated(
             np.random.seed(own % 2**32)
             torch.manual_seed(own)
             torch.use_deterministic_algorithms(True, warn_only=True)
-            torch.utils.deterministic.fill_uninitialized_memory = False
+            memory.fill_uninitialized_memory = False
             torch.backends.cudnn.benchmark = False
             if threads is not None and threads != threads_before:
                 torch.set_num_threads(threads)
@@ -58,7 +60,7 @@ def isolated(
             if torch.get_num_threads() != threads_before:
                 torch.set_num_threads(threads_before)
             torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-            torch.utils.deterministic.fill_uninitialized_memory = filling
+            memory.fill_uninitialized_memory = filling
             torch.backends.cudnn.benchmark = benchmark
             random.setstate(python)
             np.random.set_state(numpy)

@@ -1,8 +1,8 @@
-"""What a trial reports: one `Evaluation` at a time, plain data that crosses processes, checkpoints and databases."""
+"""What a trial reports: one `Evaluation` at a time, plain data for processes, checkpoints and databases."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -82,3 +82,53 @@ class Evaluation:
         """Read back what `to_dict` wrote."""
         verdict = data.get("verdict")
         return cls(**{**data, "verdict": GuardVerdict(**verdict) if verdict else None})
+
+
+@dataclass(frozen=True, slots=True)
+class RealisedPhase:
+    """One stay in a phase, as it really was: what an ``until`` came to.
+
+    Attributes:
+        phase: index in the schedule unrolled over its cycles, from 0.
+        cycle: index of its cycle, from 0.
+        from_step: optimizer steps done when it was entered.
+        to_step: optimizer steps done when it was left.
+        from_epoch: epochs done when it was entered.
+        epochs: how long it lasted.
+    """
+
+    phase: int
+    cycle: int
+    from_step: int
+    to_step: int
+    from_epoch: int
+    epochs: int
+
+
+def realised(evaluations: Iterable[Evaluation]) -> tuple[RealisedPhase, ...]:
+    """The phases as a trial really went through them, those it went back to included.
+
+    Args:
+        evaluations: of one trial, in order; every phase ends with one. A phase that a guard cut short, or
+            that the last evaluation stands within, reaches to that evaluation.
+    """
+    stays: list[RealisedPhase] = []
+    step = epoch = 0
+    last: Evaluation | None = None
+    for evaluation in evaluations:
+        if last and last.phase_ended:
+            step, epoch = last.step, last.epoch
+        if stays and last and not last.phase_ended:
+            stays.pop()
+        stays.append(
+            RealisedPhase(
+                phase=evaluation.phase,
+                cycle=evaluation.cycle,
+                from_step=step,
+                to_step=evaluation.step,
+                from_epoch=epoch,
+                epochs=evaluation.epoch - epoch,
+            )
+        )
+        last = evaluation
+    return tuple(stays)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
 
 from spaces.class_prior import ClassPrior
+from spaces.errors import Problem, UserError
 from trainers.arithmetic import Arithmetic
 from trainers.data.batches import Split
-from trainers.metrics.meter import Measured, Meter
+from trainers.metrics import Measured, Meter
+from trainers.metrics.figures import metric_names
 from trainers.plan import MeasureSpec, TrainingSpec
 
 
@@ -47,6 +49,28 @@ def evaluate_split(
     return measured(
         arithmetic.place(model), split, prior, measure, arithmetic, batch or training.batch, thresholds
     )
+
+
+def check_metrics(wanted: Iterable[str], measure: MeasureSpec, prior: ClassPrior) -> None:
+    """Check that evaluations will hold the metrics that a schedule waits for.
+
+    Raises:
+        UserError: with each that they will not hold.
+    """
+    names = metric_names(measure, objects=True)
+    classes = prior.names[1:] if len(prior.names) > 2 else ()
+    known = {*names, *(f"{name}/{each}" for name in names for each in classes)}
+    problems = [
+        Problem(
+            f"a phase waits for {name}, which is not measured",
+            key="until.metric",
+            allowed=", ".join(names) + (f", each also with /{' or /'.join(classes)}" if classes else ""),
+            hint="betas, precision_floors and recall_floors of measure add some",
+        )
+        for name in sorted(set(wanted) - known)
+    ]
+    if problems:
+        raise UserError(problems)
 
 
 def measured(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainers.arithmetic import Arithmetic
+from trainers.losses import SegmentationLoss
 from trainers.plan import TrainingSpec
 
 
@@ -45,10 +46,10 @@ class Optimization:
         self._training = training
         self._arithmetic = arithmetic
         self._micro_batch = micro_batch
-        self._scaler = torch.amp.GradScaler(arithmetic.device.type, enabled=arithmetic.scales_gradients)  # type: ignore[attr-defined]  # torch does not list it as exported
+        self._scaler = torch.amp.GradScaler(arithmetic.device.type, enabled=arithmetic.scales_gradients)
         self._optimizer = self._fresh_optimizer()
 
-    def step(self, images: Tensor, masks: Tensor, criterion: nn.Module, learning_rate: float) -> StepTensors:
+    def step(self, images: Tensor, masks: Tensor, criterion: SegmentationLoss, learning_rate: float) -> StepTensors:
         """Take one step on one batch, in as many equal micro-batches as it needs.
 
         A micro-batch's loss is weighted by its share of the images, so that the mean over pixels is the same
@@ -58,7 +59,7 @@ class Optimization:
         Args:
             images: (B, C, H, W) float32.
             masks: (B, H, W) class indices.
-            criterion: a `trainers.losses.SegmentationLoss`.
+            criterion: the phase's loss.
             learning_rate: of this step.
         """
         for group in self._optimizer.param_groups:
@@ -70,7 +71,7 @@ class Optimization:
             share = len(some) / len(images)
             with self._arithmetic.autocast():
                 logits = self._forward(self._arithmetic.lay_out(some))
-            losses = criterion.parts(logits, truth)  # type: ignore[operator]  # a method, to mypy a Tensor
+            losses = criterion.parts(logits, truth)
             loss = sum(losses.values()) if passes == 1 else sum(losses.values()) * share
             self._scaler.scale(loss).backward()
             for name, value in losses.items():

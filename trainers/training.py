@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -20,13 +19,15 @@ from trainers.data.loading import SegmentationData
 from trainers.determinism import isolated
 from trainers.evaluation import Evaluation, GuardVerdict
 from trainers.guards import build_guards
-from trainers.losses import build_loss
-from trainers.measurement import measured
+from trainers.losses import SegmentationLoss, build_loss
+from trainers.measurement import check_metrics, measured
 from trainers.models import build_model
 from trainers.optimization import Optimization
 from trainers.plan import TrialPlan
 from trainers.prefix import TrainedEpoch, context_key, evaluates, identity, needs_metrics, relabelled, retrace
 from trainers.step_log import StepLog
+
+T = TypeVar("T")
 
 
 class OutOfMemory(LossweepError):
@@ -90,11 +91,13 @@ def train(
     Raises:
         OutOfMemory: the device cannot hold the micro-batch.
         CheckpointDiskFull: a checkpoint could not be written.
-        UserError: the model or a loss cannot be built.
+        UserError: the model or a loss cannot be built, or a phase waits for a metric that is not measured.
     """
+    check_metrics(plan.schedule.metrics, plan.measure, data.prior)
     arithmetic = Arithmetic.of(plan.training, device)
     context = context_key(plan, data.fingerprint, str(arithmetic), torch.__version__)
-    cursor, history = ScheduleCursor.start(plan.schedule, plan.epochs), ()
+    cursor = ScheduleCursor.start(plan.schedule, plan.epochs)
+    history: tuple[TrainedEpoch, ...] = ()
     found = checkpoints.newest(context, lambda past: retrace(plan, past) is not None) if checkpoints else None
     retraced = retrace(plan, found[0].history) if found else None
     if retraced:
@@ -102,13 +105,13 @@ def train(
     yield from (epoch.evaluation for epoch in history if epoch.evaluation)
     if cursor.finished:
         return
-    trial = _Trial(plan, data, arithmetic, cursor, history)
+    trial = _in_memory(plan, lambda: _Trial(plan, data, arithmetic, cursor, history))
     if found:
         trial.load_state_dict(found[1])
         del found
     while not trial.cursor.finished:
         try:
-            evaluation = trial.epoch(should_stop or _never)
+            evaluation = _in_memory(plan, lambda: trial.epoch(should_stop or _never))
         except Stopped:
             return
         if evaluation is None:
@@ -163,12 +166,12 @@ class _Trial:
         self._steps = data.train.steps_per_epoch(self._batch)
         self._guards = build_guards(plan.guards, data.prior)
         self._log = StepLog(arithmetic.scales_gradients)
-        with _memory(plan):
-            model = arithmetic.place(build_model(plan.model, data.prior, data.channels, plan.seed))
-            self._optimization = Optimization(model, plan.training, arithmetic, micro_batch(plan))
+        model = arithmetic.place(build_model(plan.model, data.prior, data.channels, plan.seed))
+        self._optimization = Optimization(model, plan.training, arithmetic, micro_batch(plan))
         self._criterion = self._build_criterion()
         self._training_seconds, self._since = 0.0, time.perf_counter()
         self._images = 0
+        self._positives: int | None = None
 
     @property
     def step(self) -> int:
@@ -183,19 +186,19 @@ class _Trial:
             OutOfMemory: likewise.
         """
         before, plan = self.cursor, self._plan
-        with _memory(plan):
-            verdict, done = self._train_epoch(should_stop)
-            if verdict:
-                return self._diverged(verdict, done)
-            after = None if needs_metrics(before) else before.advance(None)
-            measure = after is None or evaluates(plan, before, after)
-            evaluation = self._evaluate(done) if measure else None
+        verdict, done = self._train_epoch(should_stop)
+        if verdict:
+            return self._evaluate(done, verdict)
+        after = None if needs_metrics(before) else before.advance(None)
+        measure = after is None or evaluates(plan, before, after)
+        evaluation = self._evaluate(done) if measure else None
         if after is None:
             assert evaluation is not None
             after = before.advance(evaluation.metrics)
         if evaluation:
             evaluation = relabelled(evaluation, before, after, plan.epochs)
-            evaluation = replace(evaluation, verdict=self._guards.on_evaluation(evaluation))
+            verdict = self._guards.on_evaluation(evaluation, self._positives)
+            evaluation = replace(evaluation, verdict=verdict)
         trained = TrainedEpoch(identity(before.current), before.epochs_in_phase, evaluation, plan.number)
         self.cursor, self.history = after, (*self.history, trained)
         return evaluation
@@ -257,7 +260,7 @@ class _Trial:
                 self._optimization.forget_moments()
         self._guards.phase_started(self.cursor.phase)
 
-    def _build_criterion(self) -> nn.Module:
+    def _build_criterion(self) -> SegmentationLoss:
         with isolated(self._plan.seed, "loss", self.cursor.phase):
             return build_loss(self.cursor.current.loss, self._data.prior).to(self._arithmetic.device)
 
@@ -271,7 +274,7 @@ class _Trial:
                 model, images = self._optimization.model, micro_batch(plan)
                 result = measured(model, data.val, data.prior, plan.measure, self._arithmetic, images)
             metrics = {name: value for name, value in result.metrics.items() if math.isfinite(value)}
-            threshold = result.threshold
+            threshold, self._positives = result.threshold, result.positives
         now = time.perf_counter()
         last = max(0, step - self.step - 1) + cursor.epochs_in_phase * self._steps
         evaluation = Evaluation(
@@ -294,10 +297,6 @@ class _Trial:
         self._training_seconds, self._since, self._images = 0.0, now, 0
         return evaluation
 
-    def _diverged(self, verdict: GuardVerdict, step: int) -> Evaluation:
-        """The last evaluation of a trial that a step ended."""
-        return self._evaluate(step, verdict)
-
     def _is_finite(self) -> bool:
         weights = [p for p in self._optimization.model.state_dict().values() if p.is_floating_point()]
         return bool(torch.stack([torch.isfinite(each).all() for each in weights]).all())
@@ -307,22 +306,18 @@ def _never() -> bool:
     return False
 
 
-@contextmanager
-def _memory(plan: TrialPlan) -> Iterator[None]:
-    """Turn a device's or the host's lack of memory into `OutOfMemory`."""
+def _in_memory(plan: TrialPlan, work: Callable[[], T]) -> T:
+    """Do some work, and turn a lack of the device's or the host's memory into `OutOfMemory`."""
     try:
-        yield
-        return
+        return work()
     except (torch.OutOfMemoryError, MemoryError) as error:
-        first = str(error).partition("\n")[0]
+        shortage = str(error)
     except RuntimeError as error:
         if "DefaultCPUAllocator" not in str(error):
             raise
-        first = str(error).partition("\n")[0]
+        shortage = str(error)
     # Raised outside the handler: a chained traceback would hold on to the very tensors that fill the memory.
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    images = micro_batch(plan)
-    raise OutOfMemory(
-        f"no memory for {images} images of {plan.data.tile} pixels in one pass: {first}", images
-    )
+    images, line = micro_batch(plan), shortage.partition("\n")[0]
+    raise OutOfMemory(f"no memory for {images} images of {plan.data.tile} pixels in one pass: {line}", images)
