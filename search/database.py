@@ -30,8 +30,32 @@ WAIT_AT_MOST_S = 900.0
 """How long a call waits for a database that does not answer, before the driver gives up (and can be resumed)."""
 
 NETWORK_FILE_SYSTEMS = frozenset(
-    "nfs nfs4 cifs smb smb2 smb3 smbfs 9p afs ceph glusterfs fuse.glusterfs lustre gpfs beegfs fuse.sshfs "
-    "fuse.s3fs fuse.gcsfuse fuse.rclone davfs fuse.davfs2 ncpfs orangefs pvfs2".split()
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "9p",
+        "afs",
+        "ceph",
+        "glusterfs",
+        "fuse.glusterfs",
+        "lustre",
+        "gpfs",
+        "beegfs",
+        "fuse.sshfs",
+        "fuse.s3fs",
+        "fuse.gcsfuse",
+        "fuse.rclone",
+        "davfs",
+        "fuse.davfs2",
+        "ncpfs",
+        "orangefs",
+        "pvfs2",
+    ]
 )
 """File systems on which SQLite's locks and its shared memory (WAL) are not to be relied on."""
 
@@ -126,7 +150,9 @@ class PatientStorage(RDBStorage):
     """An Optuna storage whose every call waits for a database that is away for a moment."""
 
 
-for _name in sorted(BaseStorage.__abstractmethods__ | {"_create_new_trial", "_get_trials", "_set_trial_param"}):
+for _name in sorted(
+    BaseStorage.__abstractmethods__ | {"_create_new_trial", "_get_trials", "_set_trial_param"}
+):
     if _name in RDBStorage.__dict__:
         setattr(PatientStorage, _name, patient(getattr(RDBStorage, _name)))
 
@@ -176,10 +202,16 @@ def _checked(url: str) -> URL:
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() != "sqlite":
         raise UserError(
-            Problem("this kind of database is not supported", found=parsed.drivername, allowed="sqlite, postgresql")
+            Problem(
+                "this kind of database is not supported",
+                found=parsed.drivername,
+                allowed="sqlite, postgresql",
+            )
         )
     if not parsed.database or parsed.database == ":memory:":
-        raise UserError(Problem("a sweep needs a database that outlives it", found=shown(parsed), allowed="a file"))
+        raise UserError(
+            Problem("a sweep needs a database that outlives it", found=shown(parsed), allowed="a file")
+        )
     folder = Path(parsed.database).absolute().parent
     folder.mkdir(parents=True, exist_ok=True)
     kind = file_system_of(folder)

@@ -57,14 +57,20 @@ class Fault:
 
 
 class SweepFailed(LossweepError):
-    """The sweep cannot go on; ``traceback`` is the first failed trial's, for printing once."""
+    """The sweep cannot go on. Printed, it shows the first failed trial's traceback, once.
+
+    Attributes:
+        message: one line.
+        traceback: of the first failed trial, or empty.
+    """
 
     def __init__(self, message: str, traceback: str = "") -> None:
-        super().__init__(message)
+        super().__init__(f"{traceback.rstrip()}\n\n{message}" if traceback else message)
+        self.message = message
         self.traceback = traceback
 
     def __reduce__(self) -> tuple[type[SweepFailed], tuple[str, str]]:
-        return type(self), (str(self), self.traceback)
+        return type(self), (self.message, self.traceback)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,17 @@ class Holder:
 
 
 class LeaseHeld(LossweepError):
-    """Another driver has the sweep."""
+    """Another living driver has the sweep."""
+
+    def __init__(self, sweep: str, holder: Holder | None) -> None:
+        super().__init__(
+            f"sweep {sweep} is already driven by {holder}; wait for it, or stop it with: lossweep stop {sweep}"
+        )
+        self.sweep = sweep
+        self.holder = holder
+
+    def __reduce__(self) -> tuple[type[LeaseHeld], tuple[str, Holder | None]]:
+        return type(self), (self.sweep, self.holder)
 
 
 class LeaseLost(LossweepError):
@@ -76,7 +86,9 @@ class LeaseBook(Protocol):
     def read_lease(self, sweep: str) -> tuple[dict[str, Any] | None, str | None, datetime | None]:
         """The holder, the token and the last heartbeat."""
 
-    def swap_lease(self, sweep: str, expected: str | None, token: str | None, holder: dict[str, Any] | None) -> bool:
+    def swap_lease(
+        self, sweep: str, expected: str | None, token: str | None, holder: dict[str, Any] | None
+    ) -> bool:
         """Replace the lease if it is still the expected one."""
 
     def beat(self, sweep: str, token: str) -> bool:
@@ -111,7 +123,9 @@ class Lease:
         stop: set when ``lossweep stop`` asked for an end.
     """
 
-    def __init__(self, book: LeaseBook, sweep: str, on_stop: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, book: LeaseBook, sweep: str, on_stop: Callable[[str], None] = lambda reason: None
+    ) -> None:
         self.token = uuid.uuid4().hex
         self.lost = threading.Event()
         self.stop = threading.Event()
@@ -134,9 +148,7 @@ class Lease:
         me = Holder.here(self._book.now())
         if in_force or not self._book.swap_lease(self._sweep, token, self.token, asdict(me)):
             holder, _ = holder_of(self._book, self._sweep)
-            raise LeaseHeld(
-                f"sweep {self._sweep} is already driven by {holder}; stop it with: lossweep stop {self._sweep}"
-            )
+            raise LeaseHeld(self._sweep, holder)
         self._thread.start()
         return self
 
@@ -165,12 +177,12 @@ class Lease:
             try:
                 if not self.stop.is_set() and self._book.stop_requested(self._sweep):
                     self.stop.set()
-                    self._on_stop()
+                    self._on_stop(f"lossweep stop {self._sweep}")
                 now = time.monotonic()
                 if now - last >= BEAT_S:
                     if not self._book.beat(self._sweep, self.token):
                         self.lost.set()
-                        self._on_stop()
+                        self._on_stop("another driver took the sweep over")
                         return
                     last = now
             except Exception:

@@ -155,7 +155,9 @@ class Ledger:
         if record is None:
             known = [one.name for one in self.sweeps()]
             allowed = ", ".join(known) or "there are no sweeps yet"
-            raise UserError(Problem(f"there is no sweep named {name}", allowed=allowed, hint=nearest(name, known)))
+            raise UserError(
+                Problem(f"there is no sweep named {name}", allowed=allowed, hint=nearest(name, known))
+            )
         return record
 
     def find(self, name: str) -> SweepRecord | None:
@@ -170,7 +172,9 @@ class Ledger:
 
     def change(self, name: str, **values: Any) -> None:
         """Change columns of a sweep's row, such as ``state``, ``note``, ``mlflow_run``, ``ray_job``."""
-        self.do(lambda session: session.execute(update(SweepRow).where(SweepRow.name == name).values(**values)))
+        self.do(
+            lambda session: session.execute(update(SweepRow).where(SweepRow.name == name).values(**values))
+        )
 
     def remove(self, name: str) -> None:
         """Forget a sweep with everything its trials reported. The Optuna study is the caller's."""
@@ -194,7 +198,9 @@ class Ledger:
         row = self.do(lambda session: session.execute(query).one())
         return row[0], row[1], row[2]
 
-    def swap_lease(self, sweep: str, expected: str | None, token: str | None, holder: dict[str, Any] | None) -> bool:
+    def swap_lease(
+        self, sweep: str, expected: str | None, token: str | None, holder: dict[str, Any] | None
+    ) -> bool:
         """Replace the lease if it is still the expected one, atomically."""
         same = SweepRow.lease_token.is_(None) if expected is None else SweepRow.lease_token == expected
         moment = self.now() if token is not None else None
@@ -220,7 +226,13 @@ class Ledger:
         """Where the conductor of this sweep writes."""
         return SweepJournal(self, self.sweep(name).id)
 
-    def start_attempt(self, sweep_id: int, trial: int, worker: str = "", micro_batch: int | None = None) -> str:
+    def attempt_book(self, name: str) -> LedgerAttempts:
+        """Where the desk of this sweep writes its attempts."""
+        return LedgerAttempts(self, self.sweep(name).id)
+
+    def start_attempt(
+        self, sweep_id: int, trial: int, worker: str = "", micro_batch: int | None = None
+    ) -> str:
         """Write that a worker starts on a trial; return the attempt's fencing id."""
         attempt = uuid.uuid4().hex
         row = dict(sweep_id=sweep_id, trial=trial, attempt=attempt, worker=worker, micro_batch=micro_batch)
@@ -247,7 +259,11 @@ class Ledger:
     def all_evaluations(self, sweep_id: int) -> dict[int, list[Evaluation]]:
         """Every trial's evaluations by number, in order of step."""
         table = EvaluationRow
-        query = select(table.trial, table.data).where(table.sweep_id == sweep_id).order_by(table.trial, table.step)
+        query = (
+            select(table.trial, table.data)
+            .where(table.sweep_id == sweep_id)
+            .order_by(table.trial, table.step)
+        )
         found: dict[int, list[Evaluation]] = {}
         for trial, data in self.do(lambda session: session.execute(query).all()):
             found.setdefault(trial, []).append(Evaluation.from_dict(data))
@@ -396,6 +412,32 @@ class SweepJournal:
             rows = self._ledger.do(lambda session: list(session.scalars(query)))
             self._decisions[number] = [_decision(row) for row in rows]
         return self._decisions[number]
+
+
+class LedgerAttempts:
+    """The attempts of one sweep; implements `search.runners.desk.AttemptBook`."""
+
+    def __init__(self, ledger: Ledger, sweep_id: int) -> None:
+        self._ledger = ledger
+        self._sweep_id = sweep_id
+
+    def start(self, trial: int, micro_batch: int | None) -> str:
+        """Write that an attempt starts; return its fencing id."""
+        return self._ledger.start_attempt(self._sweep_id, trial, micro_batch=micro_batch)
+
+    def end(self, attempt: str, fault: Fault | None, message: str) -> None:
+        """Write how it ended."""
+        self._ledger.end_attempt(attempt, fault, message)
+
+    def faults(self, trial: int) -> tuple[FaultKind, ...]:
+        """The kinds of the trial's faults so far."""
+        attempts = self._ledger.attempts(self._sweep_id, trial)
+        return tuple(one.fault for one in attempts if one.fault is not None)
+
+    def micro_batch(self, trial: int) -> int | None:
+        """The micro-batch of its newest attempt."""
+        attempts = self._ledger.attempts(self._sweep_id, trial)
+        return attempts[-1].micro_batch if attempts else None
 
 
 def _record(row: SweepRow) -> SweepRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alembic import context
+
 from search.ledger_tables import Base
 
 context.configure(

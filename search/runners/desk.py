@@ -17,6 +17,7 @@ from typing import Protocol
 from search.faults import AlikeFailures, Answer, Fault, FaultKind, RetryPolicy, SweepFailed
 from search.history import DecisionRecord
 from search.outcomes import Outcome, OutcomeKind
+from search.runners.assignment import Assignment
 from search.stopping import StopRequest
 from trainers.evaluation import Evaluation
 from trainers.plan import TrialPlan
@@ -82,14 +83,6 @@ class MemoryAttempts:
         """See `AttemptBook`."""
         known = [batch for number, batch in self._trial_of.values() if number == trial]
         return known[-1] if known else None
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """One attempt at one trial. What a worker reports under an attempt that is over is ignored."""
-
-    plan: TrialPlan
-    attempt: str
 
 
 @dataclass(slots=True)
@@ -184,7 +177,9 @@ class Desk:
     def ended(self, attempt: str) -> None:
         """Take the end of a worker's evaluations; a trainer that stops short of its budget has failed."""
         if attempt in self._open:
-            self.faulted(attempt, Fault(FaultKind.EXCEPTION, "the trainer stopped before the trial's budget was spent"))
+            self.faulted(
+                attempt, Fault(FaultKind.EXCEPTION, "the trainer stopped before the trial's budget was spent")
+            )
 
     def faulted(self, attempt: str, fault: Fault) -> None:
         """Take a fault; the trial is handed out again, or ends, as the policy says."""
@@ -197,12 +192,16 @@ class Desk:
         answer = self._policy.answer(fault, self._attempts.faults(plan.number), micro_batch)
         match answer:
             case Answer.FAIL:
-                self._end(attempt, Outcome(OutcomeKind.FAILED, fault.message, traceback=fault.traceback), fault)
+                self._end(
+                    attempt, Outcome(OutcomeKind.FAILED, fault.message, traceback=fault.traceback), fault
+                )
                 return
             case Answer.PAUSE:
                 self.paused = fault.message
                 self.stop.set(f"paused: {fault.message}")
-                self._end(attempt, Outcome(OutcomeKind.INTERRUPTED, fault.message, traceback=fault.traceback), fault)
+                self._end(
+                    attempt, Outcome(OutcomeKind.INTERRUPTED, fault.message, traceback=fault.traceback), fault
+                )
                 return
             case Answer.HALVE:
                 plan = replace(plan, micro_batch=max(1, micro_batch // 2))

@@ -6,9 +6,12 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from search.runners.desk import Desk
-from trainers.trial import TrialTrainer
+
+if TYPE_CHECKING:
+    from trainers.trial import TrialTrainer  # imports torch, which the driver can do without
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from search.faults import Fault, FaultKind
+from search.runners.assignment import Report
 from search.runners.desk import Desk
 from search.runners.tune_cluster import IdleWatch
-from search.runners.tune_worker import ASSIGNMENT, REPORT, Report
+from search.runners.tune_worker import ASSIGNMENT, REPORT
 
 R = TypeVar("R")
 
@@ -82,7 +83,9 @@ class DeskSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         clerk.attempts[trial_id] = assignment.attempt
         return {ASSIGNMENT: assignment}
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         """Take the loss of a worker: everything else was a report."""
         attempt = self._clerk.attempts.pop(trial_id, None)
         if error and attempt is not None:
@@ -112,7 +115,9 @@ class DeskScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray has no types
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
         """Leave the choice to Tune, which starts what is pending in order; called in every round."""
-        self._clerk.started = any(trial.status == Trial.RUNNING for trial in tune_controller.get_live_trials())
+        self._clerk.started = any(
+            trial.status == Trial.RUNNING for trial in tune_controller.get_live_trials()
+        )
         if self._clerk.started:
             self._clerk.watch.busy()
         else:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import worker as ray_worker
 
 from search.stopping import StopRequest
 from spaces.errors import Problem, UserError
@@ -91,6 +92,7 @@ def ray_session(address: str | None, threads: int, log_file: Path) -> Iterator[N
         if ray.is_initialized():
             yield
             return
+        _read_environment_again()
         options: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
         ray.init(
             address="local" if private else address,
@@ -166,6 +168,14 @@ class IdleWatch:
         self._since = None
 
 
+def _read_environment_again() -> None:
+    """Ray's native part reads the authentication mode when it is imported, and keeps the last session's token."""
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
 def _largest() -> str:
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return "; ".join(_named(resources) for resources in alive) or "no living node"
@@ -203,11 +213,16 @@ def _noise_to(path: Path) -> Iterator[None]:
         own = False  # a test's or a notebook's replacement, which does not write to descriptor 2
     kept = os.dup(2)
     replacement = None
+    says = ray_worker.print_worker_logs
     try:
         with path.open("ab") as file:
             os.dup2(file.fileno(), 2)
+        # Messages such as "a worker died" are printed on stdout, whatever log_to_driver says.
+        ray_worker.print_worker_logs = _print_to_noise
         if own:
-            replacement = os.fdopen(os.dup(kept), "w", buffering=1, encoding=python.encoding, errors="backslashreplace")
+            replacement = os.fdopen(
+                os.dup(kept), "w", buffering=1, encoding=python.encoding, errors="backslashreplace"
+            )
             _point_handlers(python, replacement)
             sys.stderr = replacement
         for one in loggers:
@@ -218,10 +233,15 @@ def _noise_to(path: Path) -> Iterator[None]:
             sys.stderr = python
             _point_handlers(replacement, python)
             replacement.close()
+        ray_worker.print_worker_logs = says
         os.dup2(kept, 2)
         os.close(kept)
         for one, level in zip(loggers, levels, strict=True):
             one.setLevel(level)
+
+
+def _print_to_noise(data: dict[str, Any], _sink: object, _ignore_prefix: bool = False) -> None:
+    os.write(2, "".join(f"({data.get('pid')}) {line}\n" for line in data["lines"]).encode())
 
 
 def _point_handlers(old: Any, new: Any) -> None:

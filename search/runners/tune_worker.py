@@ -5,34 +5,22 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
 from search.faults import Fault
-from search.runners.desk import Assignment
+from search.runners.assignment import Assignment, Report
 from trainers.evaluation import Evaluation
-from trainers.trial import TrialTrainer
+
+if TYPE_CHECKING:
+    from trainers.trial import TrialTrainer  # imports torch, which the driver can do without
 
 REPORT = "report"
 ASSIGNMENT = "assignment"
 
 _CONTEXT_BYTES = 768 * 2**20
 """GPU memory that a process's CUDA context takes beside what torch's allocator is allowed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a worker sends at the end of a step: an evaluation, a fault, or neither when the trainer stopped.
-
-    An object, not a dict: Tune flattens dicts.
-    """
-
-    attempt: str
-    worker: str
-    evaluation: Evaluation | None = None
-    fault: Fault | None = None
 
 
 class TrialWorker(tune.Trainable):  # type: ignore[misc]  # Ray has no types

@@ -1,0 +1,336 @@
+"""Drives one sweep from its database: takes the lease, runs what is left of it, and leaves nothing running."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import optuna
+import yaml
+from spaces.controls import controls
+from spaces.schedule_space import ScheduleSpace
+
+from search.aim import Aim, PlanTemplate
+from search.conductor import Conductor
+from search.events import Listener, SweepEnded, SweepStarted
+from search.faults import AlikeFailures, RetryPolicy, SweepFailed
+from search.history import SweepHistory
+from search.home import Home
+from search.lease import Holder, Lease, LeaseHeld, holder_of
+from search.ledger import Ledger, NewSweep, SweepRecord
+from search.objectives import measuring
+from search.runners.choice import Runner, runner_for
+from search.runners.desk import Desk
+from search.stopping import StopRequest
+from search.sweep_spec import SweepSpec
+from search.workload import Workload, segmentation
+from spaces.class_prior import ClassPrior
+from spaces.errors import Problem, UserError
+
+log = logging.getLogger(__name__)
+
+ALIKE = 3
+"""So many first trials failing alike stop a sweep."""
+
+CHANGEABLE = ("budget", "resources", "confirm", "pruning")
+"""What a sweep file may say differently when its sweep is resumed; all else would mix two sweeps in one study."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepState:
+    """How an existing sweep stands, and so what resuming it would do.
+
+    Attributes:
+        name: of the sweep.
+        state: see `search.history.SweepHistory`.
+        note: why it stands so, one line.
+        counts: trials by outcome.
+        left: trials that would start anew.
+        unfinished: trials that would go on from their checkpoints.
+        holder: the driver that has it, None when none has.
+        changes: keys in which the sweep file at hand differs from the one submitted.
+    """
+
+    name: str
+    state: str
+    note: str
+    counts: dict[str, int]
+    left: int
+    unfinished: int
+    holder: Holder | None
+    changes: tuple[str, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self.left and not self.unfinished
+
+    def __str__(self) -> str:
+        done = ", ".join(f"{count} {kind}" for kind, count in self.counts.items() if count) or "no trials yet"
+        if self.holder is not None:
+            return f"sweep {self.name} is being driven by {self.holder}: {done}"
+        if self.finished:
+            return f"sweep {self.name} is finished: {done}"
+        return (
+            f"sweep {self.name} is {self.state}: {done}; resuming would go on with {self.unfinished} unfinished "
+            f"trials from their checkpoints and start {self.left} new ones"
+        )
+
+
+def sweep_state(home: Home, name: str, spec: SweepSpec | None = None) -> SweepState | None:
+    """How the sweep of this name stands, or None when there is none.
+
+    Args:
+        home: where to look.
+        name: of the sweep.
+        spec: a sweep file of the same name, to compare with the one submitted.
+    """
+    ledger = Ledger(home.database_url)
+    try:
+        record = ledger.find(name)
+        if record is None:
+            return None
+        history = ledger.history(name)
+        holder, in_force = holder_of(ledger, name)
+        counts = history.counts()
+        trials = spec.budget.trials if spec is not None else record.budget_trials
+        return SweepState(
+            name=name,
+            state=record.state,
+            note=record.note,
+            counts=counts,
+            left=max(0, trials - len(history.trials)),
+            unfinished=counts["running"] + counts["interrupted"],
+            holder=holder if in_force else None,
+            changes=_changes(stored_spec(record), spec) if spec is not None else (),
+        )
+    finally:
+        ledger.close()
+
+
+def stored_spec(record: SweepRecord) -> SweepSpec:
+    """The sweep file as submitted."""
+    return SweepSpec.model_validate(yaml.safe_load(record.spec_yaml))
+
+
+def create_sweep(ledger: Ledger, spec: SweepSpec, prior: ClassPrior, fingerprint: str = "") -> SweepRecord:
+    """Write a new sweep: its row, and its empty study."""
+    record = ledger.create(
+        NewSweep(
+            name=spec.name,
+            spec_yaml=_spec_yaml(spec),
+            seed=spec.seed,
+            objective=str(spec.objective),
+            metric=spec.objective.names[0],
+            direction=spec.objective.directions[0],
+            prior=prior,
+            budget_trials=spec.budget.trials,
+            budget_epochs=spec.budget.epochs,
+            slots=spec.resources.gpus_per_trial or 1.0,
+            data_fingerprint=fingerprint,
+            code_version=version("lossweep"),
+        )
+    )
+    _study(ledger, spec)
+    return record
+
+
+def run_sweep(
+    spec: SweepSpec,
+    home: Home,
+    listeners: Iterable[Listener] = (),
+    *,
+    resume: bool = False,
+    on_signal: bool = True,
+    cluster: str | None = None,
+    workload: Workload | None = None,
+    runner: Runner | None = None,
+) -> SweepHistory:
+    """Run a sweep, or what is left of it, to its end or until it is stopped.
+
+    Args:
+        spec: what to run.
+        home: where its database, data cache, checkpoints and logs lie.
+        listeners: told of everything, in order.
+        resume: go on with the sweep of this name; it must exist, and must not without.
+        on_signal: handle Ctrl-C and SIGTERM: once, running evaluations are finished; twice, it stops now.
+        cluster: address of a Ray cluster, such as ``auto``; None for this machine alone.
+        workload: instead of training a segmentation model on ``spec.data``; for simulations.
+        runner: instead of the one that ``spec.resources`` asks for.
+
+    Returns:
+        The sweep as it stands at the end. Nothing in it is running.
+
+    Raises:
+        UserError: when the sweep exists (or does not, when resuming), or its data or its file have changed.
+        LeaseHeld: when another living driver has it.
+        SweepFailed: when the first trials all failed alike; it carries the first traceback.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    ledger = Ledger(home.database_url)
+    stop = StopRequest(signals=on_signal)
+    stop.install()
+    try:
+        _check_existence(ledger, spec, resume)
+        work = workload if workload is not None else segmentation(spec, home)
+        if resume:
+            _check_unchanged(ledger, spec, work)
+        else:
+            create_sweep(ledger, spec, work.prior, work.fingerprint)
+        with Lease(ledger, spec.name, lambda asked: stop.set(asked)) as lease:
+            chosen = runner if runner is not None else runner_for(spec, home, cluster)
+            return _drive(spec, ledger, lease, stop, work, chosen, tuple(listeners))
+    finally:
+        stop.uninstall()
+        ledger.close()
+
+
+def _drive(
+    spec: SweepSpec,
+    ledger: Ledger,
+    lease: Lease,
+    stop: StopRequest,
+    work: Workload,
+    runner: Runner,
+    listeners: tuple[Listener, ...],
+) -> SweepHistory:
+    ledger.change(spec.name, state="running", note="", stop_requested=None)
+    conductor = _conductor(spec, ledger, work, listeners)
+    desk = Desk(
+        conductor,
+        attempts=ledger.attempt_book(spec.name),
+        policy=RetryPolicy(spec.resources.max_failures),
+        alike=AlikeFailures(min(ALIKE, spec.budget.trials)),
+        stop=stop,
+        check=lease.check,
+    )
+    state, note = "failed", "the driver ended by an error of its own"
+    try:
+        conductor.adopt()
+        conductor.audience.tell(SweepStarted(ledger.history(spec.name)))
+        runner.run(desk, work.trainer)
+        state, note = _end_of(conductor, desk, stop)
+    except SweepFailed as error:
+        note = error.message
+        raise
+    except KeyboardInterrupt:
+        state, note = "interrupted", f"{stop.reason or 'interrupted'}, and again"
+    except Exception as error:
+        note = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise
+    finally:
+        if not lease.lost.is_set():
+            desk.interrupt_all(note or "the sweep ended")
+            conductor.release()
+            ledger.change(spec.name, state=state, note=note)
+            conductor.audience.tell(SweepEnded(ledger.history(spec.name)))
+        conductor.audience.close()
+    return ledger.history(spec.name)
+
+
+def _end_of(conductor: Conductor, desk: Desk, stop: StopRequest) -> tuple[str, str]:
+    if conductor.finished:
+        return "finished", "its hours are spent" if conductor.out_of_time else ""
+    if desk.paused:
+        return "interrupted", f"paused: {desk.paused}"
+    if stop.is_set():
+        return ("stopped" if stop.reason.startswith("lossweep stop") else "interrupted"), stop.reason
+    return "interrupted", "the runner had nothing to run on"
+
+
+def _conductor(spec: SweepSpec, ledger: Ledger, work: Workload, listeners: tuple[Listener, ...]) -> Conductor:
+    epochs = spec.budget.epochs
+    aim = Aim(
+        space=ScheduleSpace(spec.space, epochs, work.prior),
+        objective=spec.objective,
+        pruning=spec.pruning,
+        sampler=spec.sampler,
+        trials=spec.budget.trials,
+        hours=spec.budget.hours,
+        controls=controls(epochs, work.prior),
+        seed=spec.seed,
+    )
+    template = PlanTemplate(
+        epochs=epochs,
+        data=spec.data,
+        model=spec.model,
+        training=spec.training,
+        guards=spec.guards,
+        measure=measuring(spec.measure, spec.objective.watched),
+    )
+    return Conductor(
+        _study(ledger, spec),
+        aim,
+        template,
+        ledger.journal(spec.name),
+        listeners,
+        slots=spec.resources.gpus_per_trial or 1.0,
+    )
+
+
+def _study(ledger: Ledger, spec: SweepSpec) -> optuna.Study:
+    return optuna.create_study(
+        study_name=spec.name,
+        storage=ledger.storage,
+        directions=list(spec.objective.directions),
+        load_if_exists=True,
+    )
+
+
+def _check_existence(ledger: Ledger, spec: SweepSpec, resume: bool) -> None:
+    if resume:
+        ledger.sweep(spec.name)
+        holder, in_force = holder_of(ledger, spec.name)
+        if in_force:
+            raise LeaseHeld(spec.name, holder)
+    elif (record := ledger.find(spec.name)) is not None:
+        raise UserError(
+            Problem(
+                f"there is already a sweep named {spec.name}, {record.state}",
+                hint=f"go on with it: lossweep resume {spec.name}; or give this one another name",
+            )
+        )
+
+
+def _check_unchanged(ledger: Ledger, spec: SweepSpec, work: Workload) -> None:
+    """Refuse to mix two sweeps in one study; take over what may change."""
+    record = ledger.sweep(spec.name)
+    old = stored_spec(record)
+    problems = [
+        Problem("differs from the sweep as submitted", key=key, hint="give the changed sweep another name")
+        for key in _changes(old, spec)
+        if key not in CHANGEABLE
+    ]
+    if record.data_fingerprint and work.fingerprint != record.data_fingerprint:
+        problems.append(
+            Problem(
+                "the data have changed since the sweep began",
+                key="data",
+                found=work.fingerprint[:19],
+                allowed=record.data_fingerprint[:19],
+                hint="put the data back, or give the sweep another name",
+            )
+        )
+    if problems:
+        raise UserError(problems)
+    if old != spec:
+        ledger.change(
+            spec.name,
+            spec_yaml=_spec_yaml(spec),
+            budget_trials=spec.budget.trials,
+            slots=spec.resources.gpus_per_trial or 1.0,
+        )
+
+
+def _changes(old: SweepSpec, new: SweepSpec) -> tuple[str, ...]:
+    """The top-level keys in which two sweep files differ; epochs count as a key of their own."""
+    keys = [key for key in SweepSpec.model_fields if getattr(old, key) != getattr(new, key)]
+    if old.budget.epochs != new.budget.epochs:
+        keys.append("budget.epochs")
+    return tuple(keys)
+
+
+def _spec_yaml(spec: SweepSpec) -> str:
+    return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

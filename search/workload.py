@@ -1,0 +1,37 @@
+"""What a sweep's trials train on: a trainer for the workers, and what the driver must know of its data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from search.home import Home
+from search.sweep_spec import SweepSpec
+from spaces.class_prior import ClassPrior
+
+if TYPE_CHECKING:  # it pulls torch in, which simulations do without
+    from trainers.trial import TrialTrainer
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A trainer and its data's figures.
+
+    Attributes:
+        trainer: sent to every worker.
+        prior: classes and their frequencies in the training masks.
+        fingerprint: of the decoded data; a sweep goes on only over the data it began with.
+    """
+
+    trainer: TrialTrainer
+    prior: ClassPrior
+    fingerprint: str = ""
+
+
+def segmentation(spec: SweepSpec, home: Home) -> Workload:
+    """The workload of real sweeps. Decodes the data into the home's cache, unless they are there already."""
+    from trainers.trial import SegmentationTrainer
+
+    trainer = SegmentationTrainer(spec.data, home.cache, home.checkpoints(spec.name))
+    data = trainer.data()
+    return Workload(trainer, data.prior, data.fingerprint)
