@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,9 +23,9 @@ class Brush:
         self.size = picture.shape[0]
         self._away = (float(np.sin(sun)), float(np.cos(sun)))
 
-    def blend(self, cover: NDArray[np.float32], color: NDArray[np.float32]) -> None:
+    def blend(self, cover: NDArray[np.floating[Any]], color: NDArray[np.floating[Any]]) -> None:
         """Lay ``color`` over the whole picture where ``cover`` (size, size) is above 0."""
-        self._picture += cover[..., None] * (color - self._picture)
+        self._picture += (cover[..., None] * (color - self._picture)).astype(np.float32)
 
     def _window(self, y: float, x: float, radius: float) -> Window:
         reach = radius + 1.0
@@ -33,9 +35,8 @@ class Brush:
 
     def _offsets(self, window: Window, y: float, x: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         rows, columns = window
-        return np.arange(rows.start, rows.stop)[:, None] - y, np.arange(columns.start, columns.stop)[
-            None, :
-        ] - x
+        dy = np.arange(rows.start, rows.stop, dtype=np.float64)[:, None] - y
+        return dy, np.arange(columns.start, columns.stop, dtype=np.float64)[None, :] - x
 
     def cover(
         self, y: float, x: float, half_length: float, half_width: float, angle: float
@@ -52,7 +53,7 @@ class Brush:
         dy, dx = self._offsets(window, y, x)
         return window, np.clip(0.5 - (np.sqrt(dy * dy + dx * dx) - radius), 0.0, 1.0)
 
-    def _lay(self, window: Window, cover: NDArray[np.float64], color: NDArray[np.floating]) -> None:
+    def _lay(self, window: Window, cover: NDArray[np.float64], color: NDArray[np.floating[Any]]) -> None:
         part = self._picture[window]
         part += (cover[..., None] * (color - part)).astype(np.float32)
 
@@ -66,14 +67,14 @@ class Brush:
         half_length: float,
         half_width: float,
         angle: float,
-        color: NDArray[np.floating],
+        color: NDArray[np.floating[Any]],
         opacity: float = 1.0,
     ) -> None:
         """Draw a rectangle."""
         window, cover = self.cover(y, x, half_length, half_width, angle)
         self._lay(window, cover * opacity, color)
 
-    def disc(self, y: float, x: float, radius: float, color: NDArray[np.floating]) -> None:
+    def disc(self, y: float, x: float, radius: float, color: NDArray[np.floating[Any]]) -> None:
         """Draw a disc."""
         self._lay(*self._disc_cover(y, x, radius), color)
 
@@ -101,7 +102,7 @@ class Brush:
 
     def developed(self, generator: np.random.Generator) -> NDArray[np.uint8]:
         """Return the picture as a sensor sees it: slightly blurred, with haze, exposure and noise."""
-        picture = self._picture
+        picture: NDArray[np.floating[Any]] = self._picture
         for axis in (0, 1):
             padded = np.concatenate([picture.take([0], axis), picture, picture.take([-1], axis)], axis)
             before, after = padded.take(range(self.size), axis), padded.take(range(2, self.size + 2), axis)

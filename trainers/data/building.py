@@ -111,7 +111,7 @@ class _Writer:
         if isinstance(decoded, UserError):
             self.problems.extend(decoded.problems)
             return
-        image = decoded.image
+        image: Pixels = decoded.image
         kind = (image.shape[2], str(image.dtype))
         if self._kind is None:
             self._kind, self._first = kind, item.name
@@ -129,7 +129,7 @@ class _Writer:
             self._notes.setdefault(note, []).append(item.name)
         if image.dtype == np.float32:  # no range: the training images failed, and so will the build
             image = _to_uint16(image, ranges or ((0.0, 1.0),) * kind[0])
-        self._append(item, np.ascontiguousarray(image), np.ascontiguousarray(decoded.mask))
+        self._append(item, image, decoded.mask)
 
     def _append(self, item: Item, image: Pixels, mask: NDArray[np.uint8]) -> None:
         pixels = image.tobytes()
@@ -137,11 +137,11 @@ class _Writer:
         self._masks.write(mask.tobytes())
         self._hash.update(f"{item.split}/{item.name} {image.shape} {image.dtype}\n".encode())
         self._hash.update(pixels)
-        self._hash.update(mask)
+        self._hash.update(mask.tobytes())
         counts = np.bincount(mask.ravel(), minlength=256)
         counts = np.append(counts[: len(self._classes)], counts[IGNORE_INDEX]).astype(np.int64)
         digest = hashlib.blake2b(pixels, digest_size=8, key=str(image.shape).encode()).digest()
-        self._rows.append((item, *mask.shape, counts, int.from_bytes(digest)))
+        self._rows.append((item, mask.shape[0], mask.shape[1], counts, int.from_bytes(digest)))
         self._anchors.append(list(even_anchors(mask, len(self._classes))))
         if item.split == "train":
             labelled = image[mask != IGNORE_INDEX].astype(np.float64)

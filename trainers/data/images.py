@@ -261,8 +261,5 @@ def as_image(picture: Picture) -> tuple[Pixels, tuple[str, ...]]:
     if values.dtype.kind == "f":
         return values.astype(np.float32), notes
     if values.dtype.kind in "iu":
-        low, high = int(values.min()), int(values.max())
-        if low >= 0 and high <= 65535:
-            return values.astype(np.uint16), notes
         return values.astype(np.float32), (*notes, f"{values.dtype} values scaled by percentiles")
     raise ValueError(f"its samples are {values.dtype}, but uint8, uint16 or float is needed")

@@ -60,8 +60,6 @@ def load_data(spec: DataSpec, cache: Path, progress: Progress | None = None) -> 
     """
     source = open_source(spec)
     listing = source.listing()
-    if listing.problems:
-        raise UserError(shortened(listing.problems))
     with opened_store(spec, source, listing, cache, progress or silent) as (store, problems):
         problems = (*problems, *(class_problems(store) if store and not problems else ()))
         if problems:
@@ -101,14 +99,14 @@ def opened_store(
 ) -> Iterator[tuple[Store | None, tuple[Problem, ...]]]:
     """Open the store of a source, building it when the cache has none.
 
-    Yields the store and the problems met while building it. With problems the store holds what could be decoded, is
+    Yields the store and all problems, of the listing and met while building. With problems the store holds what could be decoded, is
     not kept, and must not be used after the context ends; it is None when nothing could be decoded.
     """
     key = sha256(
         f"{FORMAT}\n{spec.classes}\n{source.content_key(listing, cache, progress)}".encode()
     ).hexdigest()[:32]
     place = cache / "data" / key
-    if store := Store.open(place):
+    if not listing.problems and (store := Store.open(place)):
         yield store, ()
         return
     try:
@@ -118,7 +116,9 @@ def opened_store(
             Problem(f"can't make the cache folder: {error.strerror}", file=str(place.parent))
         ) from None
     with FileLock(place.with_suffix(".lock")):
-        if store := Store.open(place):  # another process built it while this one waited
+        if not listing.problems and (
+            store := Store.open(place)
+        ):  # another process built it while this one waited
             yield store, ()
             return
         for torn in place.parent.glob(f"{key}.*.building"):  # of a process that was killed: we hold the lock
@@ -127,6 +127,7 @@ def opened_store(
         percentiles = spec.percentiles if isinstance(spec, RasterSource | FolderSource) else (0.1, 99.9)
         try:
             problems = _built(source, listing, spec.classes, building, progress, percentiles)
+            problems = (*listing.problems, *problems)
             if not problems:
                 shutil.rmtree(place, ignore_errors=True)  # a torn one, or of another format
                 building.rename(place)

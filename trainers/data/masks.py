@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from spaces.class_prior import IGNORE_INDEX
 from spaces.errors import Problem, UserError
 from trainers.data.images import Picture
-from trainers.data.spec import FolderSource, RasterSource
+from trainers.data.spec import Color, FolderSource, RasterSource
 
 _MOST_NAMED = 5
 
@@ -29,7 +30,8 @@ class MaskCoding:
         Raises:
             UserError: a value that is no class, or a color mask without a color map.
         """
-        values, notes = picture.values, ()
+        values = picture.values
+        notes: tuple[str, ...] = () if picture.alpha is None else ("alpha channel of a mask dropped",)
         if self._colors is not None:
             if picture.palette is not None:
                 size = max(len(picture.palette), 256)
@@ -53,51 +55,7 @@ class MaskCoding:
             )
         if picture.palette is not None:
             notes = ("palette mask, its indices taken as class indices",)
-        elif picture.alpha is not None:
-            notes = ("alpha channel of a mask dropped",)
-        return self.by_index(values[..., 0], file), notes
-
-    def by_index(self, values: NDArray[Any], file: str) -> NDArray[np.uint8]:
-        """Check class indices (height, width) and return them as uint8, 255 where ignored.
-
-        Raises:
-            UserError: a value that is no class, with how many pixels have it.
-        """
-        if values.dtype.kind == "f":
-            whole = np.isfinite(values) & (values == np.rint(values))
-            if not whole.all():
-                raise UserError(
-                    Problem(
-                        "mask holds values that are no whole numbers",
-                        file=file,
-                        found=f"{(~whole).sum()} pixels",
-                    )
-                )
-        mask = np.full(values.shape, IGNORE_INDEX, np.uint8)
-        known = (values >= 0) & (values < len(self._classes))
-        ignored = np.zeros(values.shape, bool) if self._ignore is None else values == self._ignore
-        if not (known | ignored).all():
-            raise UserError(self._unknown(values[~(known | ignored)], file))
-        known &= ~ignored
-        mask[known] = values[known].astype(np.uint8)
-        return mask
-
-    def _unknown(self, values: NDArray[Any], file: str) -> Problem:
-        found, counts = np.unique(values, return_counts=True)
-        order = np.argsort(-counts, kind="stable")[:_MOST_NAMED]
-        named = ", ".join(f"{found[i]:g} in {counts[i]} pixels" for i in order)
-        more = f" and {len(found) - _MOST_NAMED} further values" if len(found) > _MOST_NAMED else ""
-        ignored = "" if self._ignore is None else f", or {self._ignore} for ignored"
-        hint = None
-        if len(self._classes) == 2 and len(found) == 1:
-            hint = f"if {found[0]:g} means {self._classes[1]}, say `colors: {{{self._classes[1]}: {found[0]:g}}}`"
-        return Problem(
-            "mask holds a value that is no class",
-            file=file,
-            found=named + more,
-            allowed=f"0 to {len(self._classes) - 1} ({', '.join(self._classes)}){ignored}",
-            hint=hint,
-        )
+        return check_indices(values[..., 0], self._classes, self._ignore, file), notes
 
     def _by_color(self, values: NDArray[Any], file: str) -> NDArray[np.uint8]:
         assert self._colors is not None
@@ -130,6 +88,48 @@ class MaskCoding:
         return np.asarray(indices[position])
 
 
+def check_indices(
+    values: NDArray[Any], classes: Sequence[str], ignore_index: int | None, file: str
+) -> NDArray[np.uint8]:
+    """Check class indices (height, width) and return them as uint8, 255 where ignored.
+
+    Raises:
+        UserError: a value that is no class, with how many pixels have it.
+    """
+    if values.dtype.kind == "f":
+        broken = ~(np.isfinite(values) & (values == np.rint(values)))
+        if broken.any():
+            message = "mask holds values that are no whole numbers"
+            raise UserError(Problem(message, file=file, found=f"{int(broken.sum())} pixels"))
+    elif values.dtype.kind not in "iu":
+        raise UserError(Problem(f"mask holds {values.dtype}, not class indices", file=file))
+    ignored = np.zeros(values.shape, bool) if ignore_index is None else values == ignore_index
+    known = (values >= 0) & (values < len(classes)) & ~ignored
+    if not (known | ignored).all():
+        raise UserError(_unknown(values[~(known | ignored)], classes, ignore_index, file))
+    mask = np.full(values.shape, IGNORE_INDEX, np.uint8)
+    mask[known] = values[known].astype(np.uint8)
+    return mask
+
+
+def _unknown(values: NDArray[Any], classes: Sequence[str], ignore_index: int | None, file: str) -> Problem:
+    found, counts = np.unique(values, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:_MOST_NAMED]
+    named = ", ".join(f"{found[i]:g} in {counts[i]} pixels" for i in order)
+    more = f" and {len(found) - _MOST_NAMED} further values" if len(found) > _MOST_NAMED else ""
+    ignored = "" if ignore_index is None else f", or {ignore_index} for ignored"
+    hint = None
+    if len(classes) == 2 and len(found) == 1:
+        hint = f"if {found[0]:g} means {classes[1]}, say `colors: {{{classes[1]}: {found[0]:g}}}`"
+    return Problem(
+        "mask holds a value that is no class",
+        file=file,
+        found=named + more,
+        allowed=f"0 to {len(classes) - 1} ({', '.join(classes)}){ignored}",
+        hint=hint,
+    )
+
+
 def _pack(values: NDArray[Any]) -> NDArray[np.int64]:
     red, green, blue = np.moveaxis(values.astype(np.int64), -1, 0)
     return np.asarray((red << 32) | (green << 16) | blue)
@@ -144,7 +144,8 @@ def _color_table(spec: FolderSource | RasterSource) -> dict[int, int] | None:
     if spec.colors is None:
         return None
     indices = {name: index for index, name in enumerate(spec.classes)} | {"ignore": IGNORE_INDEX}
-    colors = {spec.classes[0]: 0} | spec.colors if spec.classes[0] not in spec.colors else spec.colors
+    black: dict[str, Color] = {spec.classes[0]: 0}
+    colors = {**black, **spec.colors}
     return {
         int(_pack(np.array((color,) * 3 if isinstance(color, int) else color))): indices[name]
         for name, color in colors.items()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from spaces.errors import Problem
 from trainers.data.source import Item, Listing, Problems
 from trainers.data.spec import SPLITS, FolderSource, Fractions, RasterSource, SplitName
 
@@ -22,27 +23,48 @@ def list_pairs(spec: FolderSource | RasterSource, images: Sequence[str], masks: 
         images: suffixes of image files, lower case.
         masks: suffixes of mask files, lower case.
     """
-    root, problems, notes = Path(spec.root), Problems(), list[str]()
-    if not _is_folder(root, problems, "data folder"):
-        return Listing((), tuple(problems.found))
+    root = Path(spec.root)
+    chosen: Mapping[SplitName, Sequence[Pair]]
     if spec.split is not None:
-        found = _pairs(root, images, masks, problems, notes)
-        chosen = _divided(root, found, spec.split, problems)
+        found, pairs = find_pairs(spec, images, masks)
+        problems, notes = Problems(list(found.problems)), list(found.notes)
+        chosen = _divided(root, pairs, spec.split, problems) if pairs else {}
     else:
-        chosen = _by_folder(root, images, masks, problems, notes)
-    items = [
-        Item(_name(image, root), split, (image, mask))
+        problems, notes = Problems(), []
+        there = _is_folder(root, problems, "data folder")
+        chosen = _by_folder(root, images, masks, problems, notes) if there else {}
+    items = tuple(
+        Item(image.relative_to(root).as_posix(), split, (image, mask))
         for split in SPLITS
         for image, mask in chosen.get(split, ())
-    ]
-    listing = Listing(tuple(items), notes=tuple(notes))
+    )
     if not problems.found:
-        for split in ("train", "val"):
-            if not listing.of(split):
-                problems.add(f"no image is left for the {split} split", root)
-    if not listing.of("test"):
+        problems.found.extend(missing_splits(items, root))
+    if not any(item.split == "test" for item in items):
         notes.append("no test split: nothing can be confirmed on untouched images")
-    return Listing(tuple(items), tuple(problems.found), tuple(notes))
+    return Listing(items, tuple(problems.found), tuple(notes))
+
+
+def find_pairs(
+    spec: FolderSource | RasterSource, images: Sequence[str], masks: Sequence[str]
+) -> tuple[Listing, list[Pair]]:
+    """Find the pairs of ``root/{images,masks}``, not divided yet; the listing holds problems and notes only."""
+    problems, notes = Problems(), list[str]()
+    found = list[Pair]()
+    if _is_folder(Path(spec.root), problems, "data folder"):
+        found = _pairs(Path(spec.root), images, masks, problems, notes)
+    return Listing((), tuple(problems.found), tuple(notes)), found
+
+
+def missing_splits(items: Sequence[Item], root: Path) -> list[Problem]:
+    """Training and validation can't do without images."""
+    present = {item.split for item in items}
+    needed: tuple[SplitName, ...] = ("train", "val")
+    return [
+        Problem(f"no image is left for the {split} split", file=str(root))
+        for split in needed
+        if split not in present
+    ]
 
 
 def divide(units: Iterable[str], fractions: Fractions) -> dict[str, SplitName]:
@@ -58,10 +80,6 @@ def divide(units: Iterable[str], fractions: Fractions) -> dict[str, SplitName]:
         taken, ordered = ordered[:size], ordered[size:]
         split_of |= dict.fromkeys(taken, split)
     return split_of | dict.fromkeys(ordered, "train")
-
-
-def _name(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
 
 
 def _is_folder(path: Path, problems: Problems, what: str) -> bool:

@@ -42,10 +42,12 @@ class Placements:
 def crops_of(items: Items, rows: NDArray[np.int64], tile: int, crops: int | None) -> NDArray[np.int64]:
     """Return, for each crop of an epoch, the position in ``rows`` of the image it is cut from.
 
-    By default an image gives as many crops as cover its area once, at least one.
+    By default an image gives as many crops as cover its area once, at least one; an image without a single labelled
+    pixel gives none.
     """
-    count = np.maximum(1, np.rint(items.areas[rows] / tile**2)).astype(np.int64)
-    return np.repeat(np.arange(len(rows)), crops if crops is not None else count)
+    by_area = np.maximum(1, np.rint(items.areas[rows] / tile**2)).astype(np.int64)
+    count = by_area if crops is None else np.full(len(rows), crops)
+    return np.repeat(np.arange(len(rows)), count * items.counts[rows, :-1].any(axis=1))
 
 
 def place(

@@ -22,7 +22,7 @@ from trainers.data.spec import SPLITS, ScenesSource
 VERSION = 1
 """Raised whenever the same seed would draw another picture."""
 
-_VEHICLES, _CLUTTER, _HOUSES, _TREES = 2.15, 4.0, 1.1, 5.0
+_VEHICLES, _CLUTTER, _HOUSES, _TREES = 2.2, 4.0, 1.4, 5.0
 """Objects a 96 x 96 scene, on average."""
 
 _BODIES = np.array(
@@ -59,7 +59,14 @@ class _Road:
     def distance(self, along: NDArray[np.float32], across: NDArray[np.float32]) -> NDArray[np.float32]:
         """Signed distance to the center line, positive on one side, to first order in the bend."""
         slope = 2.0 * self.bend * along
-        return ((across - self.offset - self.bend * along**2) / np.sqrt(1.0 + slope**2)).astype(np.float32)
+        across = across - self.offset - self.bend * along**2
+        return np.asarray(across / np.sqrt(1.0 + slope**2), np.float32)
+
+    def distance_at(self, y: float, x: float, center: float) -> float:
+        """Distance of one point in the scene's coordinates."""
+        cos, sin = np.cos(self.angle), np.sin(self.angle)
+        along, across = (x - center) * cos + (y - center) * sin, (y - center) * cos - (x - center) * sin
+        return float(self.distance(np.asarray(along, np.float32), np.asarray(across, np.float32)))
 
     def lane(self, along: float, side: int, center: float) -> tuple[float, float, float]:
         """Return (y, x, heading) in the middle of a lane."""
@@ -86,11 +93,11 @@ def render(
     brush = Brush(_ground(generator, size), sun=generator.uniform(0.0, 2.0 * np.pi))
     roads = [_draw_road(brush, generator) for _ in range(_road_count(generator, size))]
     for _ in range(generator.poisson(_HOUSES * area)):
-        _draw_house(brush, generator)
+        if (spot := _clear_of(generator, roads, size, 14.0)) is not None:
+            _draw_house(brush, generator, *spot)
     for _ in range(generator.poisson(_TREES * area)):
-        y, x = generator.uniform(0.0, size, 2)
-        if all(abs(_road_distance(road, y, x, size)) > road.width / 2 for road in roads):
-            _draw_tree(brush, generator, y, x)
+        if (spot := _clear_of(generator, roads, size, 3.0)) is not None:
+            _draw_tree(brush, generator, *spot)
     for _ in range(generator.poisson(_CLUTTER * area)):
         _draw_clutter(brush, generator, roads)
     mask = np.zeros((size, size), np.uint8)
@@ -128,23 +135,27 @@ def _ground(generator: np.random.Generator, size: int) -> NDArray[np.float32]:
     dryness = generator.normal(0.0, 0.8)
     patches = _noise(generator, size, 48.0) + 0.6 * _noise(generator, size, 16.0)
     blend = 1.0 / (1.0 + np.exp(-3.0 * (patches + dryness)))[..., None]
-    land = _GRASS + generator.normal(0.0, 9.0, 3) + blend * (_SOIL - _GRASS)
+    land = _GRASS + generator.normal(0.0, 8.0) + generator.normal(0.0, 3.0, 3) + blend * (_SOIL - _GRASS)
     y, x = np.mgrid[:size, :size].astype(np.float32)
     angle = generator.uniform(0.0, np.pi)
     along = x * np.cos(angle) + y * np.sin(angle)
     across = y * np.cos(angle) - x * np.sin(angle)
     field = np.floor(along / generator.uniform(60, 110)) * 7 + np.floor(across / generator.uniform(40, 80))
-    tint = generator.normal(0.0, 9.0, (64, 3))[field.astype(int) % 64]
+    tint = (generator.normal(0.0, 9.0, (64, 1)) + generator.normal(0.0, 3.5, (64, 3)))[field.astype(int) % 64]
     rows = np.sin(across * 2.0 * np.pi / generator.uniform(3.0, 6.0)) * generator.uniform(0.0, 5.0)
     fine = 5.0 * _noise(generator, size, 6.0) + 4.0 * _noise(generator, size, 2.5)
     return np.asarray(land + tint + (rows + fine)[..., None], np.float32)
 
 
-def _road_distance(road: _Road, y: float, x: float, size: int) -> float:
-    cos, sin = np.cos(road.angle), np.sin(road.angle)
-    y, x = y - size / 2, x - size / 2
-    along, across = np.float32(x * cos + y * sin), np.float32(y * cos - x * sin)
-    return float(road.distance(np.asarray(along), np.asarray(across)))
+def _clear_of(
+    generator: np.random.Generator, roads: list[_Road], size: int, margin: float
+) -> tuple[float, float] | None:
+    """Return a random (y, x) at least ``margin`` away from every road, None when a few draws found none."""
+    for _ in range(4):
+        y, x = generator.uniform(0.0, size, 2)
+        if all(abs(road.distance_at(y, x, size / 2)) > road.width / 2 + margin for road in roads):
+            return y, x
+    return None
 
 
 def _draw_road(brush: Brush, generator: np.random.Generator) -> _Road:
@@ -169,11 +180,12 @@ def _draw_road(brush: Brush, generator: np.random.Generator) -> _Road:
     return road
 
 
-def _draw_house(brush: Brush, generator: np.random.Generator) -> None:
-    y, x = generator.uniform(0.0, brush.size, 2)
+def _draw_house(brush: Brush, generator: np.random.Generator, y: float, x: float) -> None:
     half_length, half_width = generator.uniform(9.0, 16.0), generator.uniform(6.0, 10.0)
     angle = generator.uniform(0.0, np.pi)
-    roof = _ROOFS[generator.integers(len(_ROOFS))] + generator.normal(0.0, 8.0, 3)
+    roof = (
+        _ROOFS[generator.integers(len(_ROOFS))] + generator.normal(0.0, 10.0) + generator.normal(0.0, 3.0, 3)
+    )
     brush.shadow(y, x, half_length, half_width, angle, reach=generator.uniform(5.0, 9.0))
     brush.rectangle(y, x, half_length, half_width, angle, roof)
     ridge = generator.uniform(8.0, 26.0)
@@ -246,8 +258,8 @@ def _draw_vehicle(
     brush: Brush, generator: np.random.Generator, roads: list[_Road], mask: NDArray[np.uint8], trucks: bool
 ) -> None:
     is_truck = generator.random() < 0.12
-    length = generator.uniform(12.0, 16.0) if is_truck else generator.uniform(7.6, 10.0)
-    width = generator.uniform(4.4, 5.2) if is_truck else generator.uniform(3.6, 4.5)
+    length = generator.uniform(12.0, 16.0) if is_truck else generator.uniform(7.9, 10.4)
+    width = generator.uniform(4.4, 5.2) if is_truck else generator.uniform(3.7, 4.6)
     body = _BODIES[generator.integers(len(_BODIES))] + generator.normal(0.0, 7.0, 3)
     for _ in range(20):
         y, x, heading = _spot(generator, roads, brush.size, on_road=0.65)

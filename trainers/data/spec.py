@@ -214,6 +214,7 @@ class RasterSource(_Files):
             Validation and test pieces never overlap.
         blocks: with ``split``: divide by blocks of each scene instead of by scene.
         class_field: vector labels: the attribute that holds the class's name or index; None: all are class 1.
+        layer: GeoPackages: the layer with the labels; needed when there are several.
         all_touched: vector labels: burn every pixel that a polygon touches, not only those whose center it covers.
     """
 
@@ -222,6 +223,7 @@ class RasterSource(_Files):
     overlap: Annotated[int, Field(ge=0)] | None = None
     blocks: Blocks | None = None
     class_field: str | None = None
+    layer: str | None = None
     all_touched: bool = False
 
     @model_validator(mode="after")

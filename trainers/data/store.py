@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,9 +52,12 @@ class Meta:
     @classmethod
     def read(cls, path: Path) -> Meta:
         """Read what `write` wrote."""
-        data = json.loads(path.read_text(encoding="utf-8"))
-        ranges = tuple(tuple(pair) for pair in data.pop("ranges"))
-        return cls(ranges=ranges, **{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
+        }
+        fields["ranges"] = tuple(map(tuple, data["ranges"]))
+        return cls(**fields)
 
     def write(self, path: Path) -> None:
         """Write as JSON."""

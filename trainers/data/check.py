@@ -1,0 +1,170 @@
+"""What a person should know about their data before a sweep trusts it: figures, suspicions and problems, all at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from spaces.errors import UserError
+from trainers.data.loading import class_problems, open_source, opened_store, shortened
+from trainers.data.objects import object_areas, summarize
+from trainers.data.report import DataReport, SplitReport
+from trainers.data.source import Listing, Progress, silent
+from trainers.data.spec import SPLITS, DataSpec, SplitName
+from trainers.data.store import Store
+
+_MOST_NAMED = 3
+_DRIFT_FRACTION = 2.0
+"""A class this many times as common in validation as in training (or as rare) is worth a line."""
+_DRIFT_LEVEL = 0.5
+"""So is a band whose mean differs by more than this many standard deviations."""
+_FEW_OBJECTS = 20
+"""With fewer objects than this, one object moves recall by more than 5 points."""
+
+
+def check_quick(spec: DataSpec, progress: Progress | None = None) -> Listing:
+    """Check what names and headers can tell: folders exist, pairs are complete, sizes match. Decodes nothing.
+
+    Raises:
+        UserError: with the problems found.
+    """
+    source = open_source(spec)
+    listing = source.listing()
+    problems = list(listing.problems)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for done, found in enumerate(pool.map(source.glance, listing.items), start=1):
+            problems.extend(found)
+            (progress or silent)("headers", done, len(listing.items))
+    if problems:
+        raise UserError(shortened(problems))
+    return listing
+
+
+def check_data(spec: DataSpec, cache: Path, progress: Progress | None = None) -> DataReport:
+    """Decode everything and measure it. Problems are in the report, not raised.
+
+    The decoded data stays in the cache when there is no problem: a sweep that follows starts at once.
+
+    Args:
+        spec: where the data comes from, its paths resolved.
+        cache: folder of decoded data, as `load_data` uses it.
+        progress: told of what is being read, decoded and measured.
+    """
+    progress = progress or silent
+    try:
+        source = open_source(spec)
+        listing = source.listing()
+        with opened_store(spec, source, listing, cache, progress) as (store, problems):
+            if store is None:
+                return DataReport(spec.classes, problems=problems, notes=listing.notes)
+            if not problems:
+                problems = class_problems(store)
+            splits = tuple(_measured(store, split, progress) for split in SPLITS)
+            return DataReport(
+                classes=spec.classes,
+                bands=store.meta.bands,
+                dtype=store.meta.dtype,
+                mean=store.meta.mean,
+                std=store.meta.std,
+                fingerprint="" if problems else store.meta.fingerprint,
+                splits=splits,
+                problems=problems,
+                suspicions=tuple(_suspicions(store, splits)),
+                notes=(*listing.notes, *store.meta.notes),
+            )
+    except UserError as error:
+        return DataReport(spec.classes, problems=error.problems)
+
+
+def _measured(store: Store, split: SplitName, progress: Progress) -> SplitReport:
+    items, classes = store.items, len(store.meta.classes)
+    rows = items.rows(split)
+    areas = []
+    for done, row in enumerate(rows, start=1):
+        areas.append(object_areas(store.mask(int(row)), classes))
+        progress(f"objects of {split}", done, len(rows))
+    counts = items.counts[rows]
+    labelled = max(1, int(counts[:, :-1].sum()))
+    sizes = sorted({(int(h), int(w)) for h, w in zip(items.heights[rows], items.widths[rows], strict=True)})
+    return SplitReport(
+        name=split,
+        images=len(rows),
+        sizes=tuple(sizes),
+        fractions=tuple(float(count / labelled) for count in counts[:, :-1].sum(axis=0)),
+        shown_in=tuple(map(int, (counts[:, :-1] > 0).sum(axis=0))),
+        ignored=float(counts[:, -1].sum() / max(1, counts.sum())),
+        empty=int((~counts[:, 1:-1].any(axis=1)).sum()),
+        objects=tuple(summarize(image[index] for image in areas) for index in range(classes)),
+    )
+
+
+def _suspicions(store: Store, splits: Sequence[SplitReport]) -> Iterator[str]:
+    yield from _ignored_whole(store)
+    yield from _duplicates(store)
+    train, *others = (split for split in splits if split.images)
+    names = store.meta.classes
+    for split in others:
+        for index, name in enumerate(names):
+            if split.fractions[index] == 0.0:
+                yield f"{split.name}: class {name} has no pixel, so nothing can be measured of it"
+            elif train.fractions[index] > 0.0:
+                ratio = split.fractions[index] / train.fractions[index]
+                if not 1 / _DRIFT_FRACTION <= ratio <= _DRIFT_FRACTION:
+                    yield (
+                        f"{split.name}: class {name} covers {split.fractions[index]:.3%} of the pixels, but"
+                        f" {train.fractions[index]:.3%} in train"
+                    )
+            if index and 0 < split.objects[index].count < _FEW_OBJECTS:
+                yield f"{split.name}: only {split.objects[index].count} objects of class {name}: expect noisy figures"
+    yield from _levels(store)
+
+
+def _ignored_whole(store: Store) -> Iterator[str]:
+    labelled = store.items.counts[:, :-1].any(axis=1)
+    for split in SPLITS:
+        rows = store.items.rows(split)
+        if len(found := rows[~labelled[rows]]):
+            yield f"{split}: {len(found)} masks are wholly ignored: {_named(store, found)}"
+
+
+def _duplicates(store: Store) -> Iterator[str]:
+    """Images with equal pixels: across splits they leak, within one they weigh double."""
+    items = store.items
+    order = np.argsort(items.digests, kind="stable")
+    changes = np.flatnonzero(np.diff(items.digests[order])) + 1
+    for group in np.split(order, changes):
+        if len(group) < 2:
+            continue
+        found = sorted({SPLITS[split] for split in items.splits[group]}, key=SPLITS.index)
+        where = f"in {' and '.join(found)}: the splits leak" if len(found) > 1 else f"twice in {found[0]}"
+        yield f"the same image is {where}: {_named(store, group)}"
+
+
+def _levels(store: Store, sample: int = 200_000) -> Iterator[str]:
+    """Bands that are much brighter or darker than in training, measured on an even sample of the pixels."""
+    items = store.items
+    for split in SPLITS[1:]:
+        rows = items.rows(split)
+        if not len(rows):
+            continue
+        first = int(items.offsets[rows[0]])
+        extent = slice(first, first + int(items.areas[rows].sum()))
+        step = max(1, (extent.stop - extent.start) // sample)
+        labelled = store.masks[extent][::step] < len(store.meta.classes)
+        pixels = store.images[extent][::step][labelled]
+        if not len(pixels):
+            continue
+        away = (pixels.mean(axis=0) - np.array(store.meta.mean)) / np.array(store.meta.std)
+        for band, distance in enumerate(map(float, away)):
+            if abs(distance) > _DRIFT_LEVEL:
+                direction = "brighter" if distance > 0 else "darker"
+                yield f"{split}: band {band} is {abs(distance):.1f} standard deviations {direction} than in train"
+
+
+def _named(store: Store, rows: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> str:
+    names = ", ".join(str(store.items.names[row]) for row in rows[:_MOST_NAMED])
+    return names + (f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else "")
