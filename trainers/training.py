@@ -6,13 +6,12 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
 
 from spaces.cursor import ScheduleCursor
-from spaces.errors import LossweepError
 from trainers.arithmetic import Arithmetic
 from trainers.checkpoints import CheckpointStore
 from trainers.data.loading import SegmentationData
@@ -21,43 +20,18 @@ from trainers.evaluation import Evaluation, GuardVerdict
 from trainers.guards import build_guards
 from trainers.losses import SegmentationLoss, build_loss
 from trainers.measurement import check_metrics, measured
+from trainers.memory import OutOfMemory, micro_batch, smaller, within_memory
 from trainers.models import build_model
 from trainers.optimization import Optimization
 from trainers.plan import TrialPlan
 from trainers.prefix import TrainedEpoch, context_key, evaluates, identity, needs_metrics, relabelled, retrace
 from trainers.step_log import StepLog
 
-T = TypeVar("T")
-
-
-class OutOfMemory(LossweepError):
-    """The device has no memory for the micro-batch. `smaller` gives the plan to try next.
-
-    Attributes:
-        micro_batch: images of the forward pass that did not fit.
-    """
-
-    def __init__(self, message: str, micro_batch: int) -> None:
-        super().__init__(message)
-        self.micro_batch = micro_batch
-
-    def __reduce__(self) -> tuple[type[OutOfMemory], tuple[str, int]]:
-        return type(self), (str(self), self.micro_batch)
+__all__ = ["OutOfMemory", "final_model", "smaller", "train"]
 
 
 class Stopped(Exception):
     """``should_stop`` said so within an epoch."""
-
-
-def smaller(plan: TrialPlan) -> TrialPlan | None:
-    """The same trial and effective batch with half the images a forward pass; None when it had but one."""
-    images = micro_batch(plan)
-    return replace(plan, micro_batch=-(-images // 2)) if images > 1 else None
-
-
-def micro_batch(plan: TrialPlan) -> int:
-    """Most images of one forward pass."""
-    return plan.micro_batch or plan.training.batch
 
 
 def train(
@@ -105,13 +79,13 @@ def train(
     yield from (epoch.evaluation for epoch in history if epoch.evaluation)
     if cursor.finished:
         return
-    trial = _in_memory(plan, lambda: _Trial(plan, data, arithmetic, cursor, history))
+    trial = within_memory(plan, lambda: _Trial(plan, data, arithmetic, cursor, history))
     if found:
         trial.load_state_dict(found[1])
         del found
     while not trial.cursor.finished:
         try:
-            evaluation = _in_memory(plan, lambda: trial.epoch(should_stop or _never))
+            evaluation = within_memory(plan, lambda: trial.epoch(should_stop or _never))
         except Stopped:
             return
         if evaluation is None:
@@ -304,20 +278,3 @@ class _Trial:
 
 def _never() -> bool:
     return False
-
-
-def _in_memory(plan: TrialPlan, work: Callable[[], T]) -> T:
-    """Do some work, and turn a lack of the device's or the host's memory into `OutOfMemory`."""
-    try:
-        return work()
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        shortage = str(error)
-    except RuntimeError as error:
-        if "DefaultCPUAllocator" not in str(error):
-            raise
-        shortage = str(error)
-    # Raised outside the handler: a chained traceback would hold on to the very tensors that fill the memory.
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    images, line = micro_batch(plan), shortage.partition("\n")[0]
-    raise OutOfMemory(f"no memory for {images} images of {plan.data.tile} pixels in one pass: {line}", images)
