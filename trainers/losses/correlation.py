@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from trainers.losses.segmentation_loss import Term, ratio
+from trainers.losses.segmentation_loss import Term
 from trainers.losses.statistics import Needs, Statistics
 
 
@@ -27,15 +27,13 @@ class MatthewsTerm(Term):
         """Return the loss as a scalar."""
         assert found.false_positives is not None  # as `needs` says
         assert found.false_negatives is not None
-        assert found.support is not None
         smooth = self.smooth.to(found.logits.dtype)
-        pixels = found.labelled.sum()
-        support = found.support.sum(0)
+        pixels = found.support.sum()
+        support = found.support[:, -found.false_positives.shape[1] :].sum(0)
         fp, fn = found.false_positives.sum(0), found.false_negatives.sum(0)
         tp, tn = support - fn + smooth, (pixels - support - fp).clamp_min(0.0) + smooth
         fp, fn = fp + smooth, fn + smooth
         # Square roots in pairs: the product of all four sums of a large batch would overflow float32.
         scale = ((tp + fp) * (tp + fn)).sqrt() * ((tn + fp) * (tn + fn)).sqrt()
         loss = (1.0 - (tp * tn - fp * fn) / scale).mean()
-        labelled = (pixels > 0).to(loss.dtype)
-        return ratio(loss * labelled, labelled)
+        return loss * (pixels > 0)

@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from trainers.losses.segmentation_loss import Term, ratio
-from trainers.losses.statistics import Statistics
+from trainers.losses.statistics import Needs, Statistics
 
 
 class CrossEntropyTerm(Term):
     """Mean of ``-w[t] log p[t]`` over labelled pixels, divided by the sum of ``w[t]`` as in torch.
 
-    Label smoothing e is torch's: ``(1 - e) w[t] (-log p[t]) + e / classes * sum_k w[k] (-log p[k])``, also
-    for two classes (whose sigmoid is a softmax over the logits 0 and z). Whether there is any is fixed when
-    the term is built.
+    Label smoothing e is torch's: ``(1 - e) w[t] (-log p[t]) + e / classes * sum_k w[k] (-log p[k])``, also for two
+    classes (whose sigmoid is a softmax over the logits 0 and z). Whether there is any is fixed when the term is
+    built.
     """
 
     weights: Tensor
@@ -22,35 +22,27 @@ class CrossEntropyTerm(Term):
 
     def __init__(self, classes: int, weights: Tensor | None = None, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        self.weighted = weights is not None
         self.smoothed = label_smoothing > 0
-        self.classes = classes
+        self.needs = Needs(surprise=True, likelihood=self.smoothed)
         self.constant("weights", torch.ones(classes) if weights is None else weights)
         self.constant("smoothing", label_smoothing)
 
     def forward(self, found: Statistics) -> Tensor:
         """Return the loss as a scalar."""
+        assert found.surprise is not None  # as `needs` says
         weights = self.weights.to(found.logits.dtype)
-        share = pixel_weights(found, weights) if self.weighted else found.labelled
-        amount = share.sum()
-        loss = -ratio((found.log_likelihood * share).sum(), amount)
+        amount = (found.support * weights).sum()
+        loss = ratio((found.surprise * weights).sum(), amount)
         if not self.smoothed:
             return loss
-        smoothing = self.smoothing.to(found.logits.dtype)
-        every = -ratio((_weighted_log_softmax(found, weights) * found.labelled).sum(), amount)
-        return (1.0 - smoothing) * loss + smoothing / self.classes * every
-
-
-def pixel_weights(found: Statistics, weights: Tensor) -> Tensor:
-    """Each pixel's class weight (N, H, W), 0 at ignored pixels, for class weights (K,)."""
-    if found.is_binary:
-        return torch.addcmul(found.labelled * weights[0], found.labels, weights[1] - weights[0])
-    looked_up = weights.index_select(0, found.labels.reshape(-1)).view_as(found.labels)
-    return looked_up * found.labelled
+        smoothing = self.smoothing.to(loss.dtype)
+        every = ratio((_weighted_log_softmax(found, weights) * found.labelled).sum(), amount)
+        return (1.0 - smoothing) * loss - smoothing / len(weights) * every
 
 
 def _weighted_log_softmax(found: Statistics, weights: Tensor) -> Tensor:
     """``sum_k w[k] log p[k]`` (N, H, W): the true class's log-probability gives the normalizer away."""
+    assert found.log_likelihood is not None  # as `needs` says
     logits = found.logits
     if found.is_binary:
         foreground = logits.squeeze(1)

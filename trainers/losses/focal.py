@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from trainers.losses.cross_entropy import pixel_weights
 from trainers.losses.segmentation_loss import Term, ratio
-from trainers.losses.statistics import Statistics
+from trainers.losses.statistics import Needs, Statistics
 
 
 class FocalTerm(Term):
@@ -22,6 +21,7 @@ class FocalTerm(Term):
     may be given.
     """
 
+    needs = Needs(likelihood=True)
     gamma: Tensor
     weights: Tensor
     balance: Tensor
@@ -39,42 +39,46 @@ class FocalTerm(Term):
 
     def forward(self, found: Statistics) -> Tensor:
         """Return the loss as a scalar."""
+        assert found.log_likelihood is not None  # as `needs` says
+        assert found.miss is not None
         dtype = found.logits.dtype
+        values = _Focal.apply(found.log_likelihood, found.miss, self.gamma.to(dtype))
         weights = self.weights.to(dtype)
-        values: Tensor = _Focal.apply(found.log_likelihood, self.gamma.to(dtype))
-        share = pixel_weights(found, weights) if self.weighted else found.labelled
-        amount = share.sum()
-        if self.balanced:
-            share = pixel_weights(found, weights * self.balance.to(dtype))
-        return ratio((values * share).sum(), amount)
+        amount = (found.support * weights).sum()
+        if not (self.weighted or self.balanced):
+            return ratio(values.sum(), amount)  # ignored pixels are 0
+        return ratio((values * _pixel_weights(found, weights * self.balance.to(dtype))).sum(), amount)
+
+
+def _pixel_weights(found: Statistics, weights: Tensor) -> Tensor:
+    """Each pixel's class weight (N, H, W), 0 at ignored pixels, for class weights (classes,)."""
+    if found.is_binary:
+        return torch.addcmul(found.labelled * weights[0], found.labels, weights[1] - weights[0])
+    return weights.index_select(0, found.labels.reshape(-1)).view_as(found.labels) * found.labelled
 
 
 class _Focal(torch.autograd.Function):
-    """``-q^gamma l`` of a log-probability ``l``, with ``q = 1 - exp(l)``, and its derivative written out.
+    """``-q^gamma l`` of log-probabilities ``l``, with ``q = 1 - exp(l)``, and the derivative by ``l`` written out.
 
-    The derivative is ``-q^gamma (1 - gamma p l / q)``, and -l / q goes to 1 as q goes to 0: nothing divides
-    by zero, where differentiating ``q ** gamma`` for gamma < 1 gives infinity times zero.
+    The derivative is ``-q^gamma (1 - gamma p l / q)``, and -l / q goes to 1 as q goes to 0: nothing divides by zero,
+    where differentiating ``q ** gamma`` for gamma < 1 gives infinity times zero.
     """
 
     @staticmethod
-    def forward(ctx: Any, log_likelihood: Tensor, gamma: Tensor) -> Tensor:
-        tiny = torch.finfo(log_likelihood.dtype).tiny
+    def forward(ctx: Any, log_likelihood: Tensor, miss: Tensor, gamma: Tensor) -> Tensor:
+        """See the class."""
+        tiny = torch.finfo(miss.dtype).tiny
+        bounded = miss.clamp_min(tiny)
+        modulation = bounded.log().mul_(gamma).exp_()
         loss = -log_likelihood
-        miss = miss_of(loss)
-        modulation = miss.clamp_min(tiny).log_().mul_(gamma).exp_()
         # loss / miss with 0 / 0 = 1: both are the smallest normal number then.
-        growth = loss.clamp_min(tiny).div_(miss.clamp_min_(tiny)).mul_(1.0 - miss).mul_(gamma)
+        growth = loss.clamp_min(tiny).div_(bounded).mul_(1.0 - miss).mul_(gamma)
         ctx.save_for_backward(growth.add_(1.0).mul_(modulation))
         return loss.mul_(modulation)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """See the class."""
         (slope,) = ctx.saved_tensors
-        return (grads[0] * slope).neg_(), None
-
-
-def miss_of(loss: Tensor) -> Tensor:
-    """``1 - exp(-loss)`` without cancellation, as ``2 t / (1 + t)`` with ``t = tanh(loss / 2)``."""
-    half = (0.5 * loss).tanh_()
-    return (2.0 * half).div_(half + 1.0)
+        return (grads[0] * slope).neg_(), None, None

@@ -59,7 +59,7 @@ class LovaszTerm(Term):
 
 
 def _extension(errors: Tensor, truth: Tensor) -> Tensor:
-    """The Lovasz extension at errors (P,) >= 0, truth (P,) bool: linear in the errors while their order stays."""
+    """The Lovasz extension at errors (P,) >= 0, truth (P,) bool: linear while the errors keep their order."""
     with torch.no_grad():
         slope = _slopes(errors, truth)
     return (errors * slope).sum()

@@ -56,15 +56,15 @@ class RegionTerm(Term):
             distance = (distance + NUDGE).pow(gamma) - distance.new_tensor(NUDGE).pow(gamma)
         if self.reduction == "batch":
             return distance.mean()
-        counts = (found.labelled.sum((1, 2)) > 0).to(distance.dtype)
+        counts = (found.support.sum(1) > 0).to(distance.dtype)
         return ratio((distance.mean(1) * counts).sum(), counts.sum())
 
     def distance(self, found: Statistics) -> Tensor:
         """Return each class's distance: (C,) for reduction by batch, (N, C) by image."""
-        positives, negatives, support = found.false_positives, found.false_negatives, found.support
+        positives, negatives = found.false_positives, found.false_negatives
         assert positives is not None  # as `needs` says
         assert negatives is not None
-        assert support is not None
+        support = found.support[:, -positives.shape[1] :]
         if self.reduction == "batch":
             positives, negatives, support = positives.sum(0), negatives.sum(0), support.sum(0)
         dtype = positives.dtype

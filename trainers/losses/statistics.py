@@ -25,40 +25,46 @@ from spaces.class_prior import IGNORE_INDEX
 class Needs(NamedTuple):
     """Which statistics a term reads, so that the others are not computed."""
 
+    surprise: bool = False
+    likelihood: bool = False
     regions: bool = False
     probabilities: bool = False
 
 
 class Statistics(NamedTuple):
-    """A batch as the losses see it: N images, H x W pixels, C region classes (only the foreground of two).
+    """A batch as the losses see it: N images, H x W pixels, K logit channels, two or more classes.
+
+    C is the number of classes that region losses look at: all, but of two only the foreground.
 
     Attributes:
         logits: (N, K, H, W), float32 or float64; K = 1 for two classes.
-        target: (N, H, W) as given, int64, ignored pixels 255.
-        labels: (N, H, W) class index, int64 with ignored pixels 0 when K > 1; for K = 1 the same as a float
-            mask.
+        target: (N, H, W) as given, ignored pixels 255.
+        labels: (N, H, W), 0 at ignored pixels: class index (int64), or for two classes 1 on foreground (float).
         labelled: (N, H, W), 1 where the pixel counts and 0 where it is ignored; dtype of the logits.
-        log_likelihood: (N, H, W) log-probability of the true class; arbitrary but finite at ignored pixels.
-        false_positives: (N, C) probability of a class summed over the pixels of others; None unless needed.
-        false_negatives: (N, C) probability of other classes summed over the class's pixels; None unless
-            needed.
-        support: (N, C) labelled pixels of each class; None unless needed.
-        probabilities: (N, K, H, W), 0 at ignored pixels; None unless needed.
+        support: (N, classes) labelled pixels of each class.
+        surprise: (N, classes) minus the log-probability of the true class, summed over the class's pixels.
+        log_likelihood: (N, H, W) log-probability of the true class, 0 at ignored pixels.
+        miss: (N, H, W) probability of all other classes, without a gradient; 0 at ignored pixels.
+        false_positives: (N, C) probability of a class summed over the pixels of others.
+        false_negatives: (N, C) probability of other classes summed over the class's pixels.
+        probabilities: (N, K, H, W), 0 at ignored pixels; only for more than two classes.
     """
 
     logits: Tensor
     target: Tensor
     labels: Tensor
     labelled: Tensor
-    log_likelihood: Tensor
+    support: Tensor
+    surprise: Tensor | None = None
+    log_likelihood: Tensor | None = None
+    miss: Tensor | None = None
     false_positives: Tensor | None = None
     false_negatives: Tensor | None = None
-    support: Tensor | None = None
     probabilities: Tensor | None = None
 
     @property
     def is_binary(self) -> bool:
-        """One logit channel, sigmoid."""
+        """Two classes: one logit channel, sigmoid."""
         return self.logits.shape[1] == 1
 
 
@@ -82,40 +88,46 @@ def statistics(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
 
 
 def _binary(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
-    foreground = target.to(logits.dtype)
+    foreground = target.to(logits.dtype, copy=True)
     # 0 -> 1, 1 -> 1, 255 -> 0: two cheap passes where comparing and casting would be two dear ones.
     labelled = (2.0 - foreground).clamp_(0.0, 1.0)
-    foreground = foreground * labelled
-    found = _BinaryStatistics.apply(logits.squeeze(1), foreground, labelled, needs.regions)
-    if not needs.regions:
-        (log_likelihood,) = found
-        return Statistics(logits, target, foreground, labelled, log_likelihood)
-    log_likelihood, false_positives, false_negatives = found
-    support = foreground.sum((1, 2)).unsqueeze(1)
-    return Statistics(
-        logits, target, foreground, labelled, log_likelihood, false_positives, false_negatives, support
-    )
+    foreground.mul_(labelled)
+    background = labelled - foreground
+    support = torch.stack([background.sum((1, 2)), foreground.sum((1, 2))], 1)
+    found = Statistics(logits, target, foreground, labelled, support)
+    if not (needs.surprise or needs.likelihood or needs.regions):
+        return found
+    values = list(SigmoidStatistics.apply(logits.squeeze(1), foreground, background, needs))
+    if needs.likelihood:
+        found = found._replace(log_likelihood=values.pop(0), miss=values.pop(0))
+    if needs.surprise:
+        found = found._replace(surprise=torch.stack([values.pop(0), values.pop(0)], 1))
+    if needs.regions:
+        found = found._replace(false_positives=values[0].unsqueeze(1), false_negatives=values[1].unsqueeze(1))
+    return found
 
 
 def _multiclass(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
-    target = target.long()
     valid = target != IGNORE_INDEX
-    labels = target * valid
+    labels = target.long() * valid
     labelled = valid.to(logits.dtype)
-    log_likelihood, *rest = _SoftmaxStatistics.apply(
-        logits, labels, labelled, needs.regions, needs.probabilities
-    )
-    found = Statistics(logits, target, labels, labelled, log_likelihood)
-    if needs.probabilities:
-        found = found._replace(probabilities=rest.pop())
+    support = sum_by_class(labelled, labels, logits.shape[1])
+    found = Statistics(logits, target, labels, labelled, support)
+    if not any(needs):
+        return found
+    values = list(SoftmaxStatistics.apply(logits, labels, labelled, needs))
+    if needs.likelihood:
+        found = found._replace(log_likelihood=values.pop(0), miss=values.pop(0))
+    if needs.surprise:
+        found = found._replace(surprise=values.pop(0))
     if needs.regions:
-        mass, overlap = rest
-        support = sum_by_class(labelled, labels, logits.shape[1])
+        mass, overlap = values.pop(0), values.pop(0)
         found = found._replace(
             false_positives=(mass - overlap).clamp_min(0.0),
             false_negatives=(support - overlap).clamp_min(0.0),
-            support=support,
         )
+    if needs.probabilities:
+        found = found._replace(probabilities=values.pop(0))
     return found
 
 
@@ -130,99 +142,152 @@ def sum_by_class(values: Tensor, labels: Tensor, classes: int) -> Tensor:
     return rows.view(images, height, classes).sum(1)
 
 
-class _BinaryStatistics(torch.autograd.Function):
-    """Logits (N, H, W) to log-probability of the true class; when asked for, false positives and negatives.
+def by_class(table: Tensor, labels: Tensor) -> Tensor:
+    """Look each pixel's class up in a table (N, classes), giving (N, H, W): the gradient of `sum_by_class`."""
+    return table.gather(1, labels.reshape(labels.shape[0], -1)).view_as(labels)
 
-    All of it follows from the miss ``q = 1 - p_true = sigmoid(-x)``, ``x`` being the logit with the sign of
-    the truth, which is exact however small: FP and FN are its sums, and the gradient by ``x`` is ``q`` times
-    simple factors.
+
+class SigmoidStatistics(torch.autograd.Function):
+    """Logits (N, H, W) to what is needed of: likelihood and miss; surprise by class; false positives, negatives.
+
+    ``sigmoid(z)`` and ``sigmoid(-z)`` are both computed: ``1 - sigmoid(z)`` would have lost its digits in exactly
+    the pixels that are wrong and sure, and with them the gradient.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, foreground: Tensor, labelled: Tensor, regions: bool
+        ctx: Any, logits: Tensor, foreground: Tensor, background: Tensor, needs: Needs
     ) -> tuple[Tensor, ...]:
-        sign = 1.0 - 2.0 * foreground  # of the gradient: -1 on foreground
-        against = logits * sign
-        miss = against.sigmoid()
-        other = 1.0 - miss
-        larger = torch.maximum(miss, other)
-        # log(1 - q) = log(r) + (exact(1 - q) - r) / r with r the rounded 1 - q, which is about 1 where this
-        # matters.
-        lost = (1.0 - larger) - torch.minimum(miss, other)
-        log_likelihood = larger.log().add_(lost).sub_(against.clamp_min(0.0))
-        miss = miss * labelled
-        ctx.regions = regions
-        if not regions:
-            ctx.save_for_backward(miss, sign)
-            return (log_likelihood,)
-        background = labelled - foreground
-        ctx.save_for_backward(miss, sign, foreground, background)
-        false_positives = (miss * background).sum((1, 2)).unsqueeze(1)
-        false_negatives = (miss * foreground).sum((1, 2)).unsqueeze(1)
-        return log_likelihood, false_positives, false_negatives
+        """See the class."""
+        yes = logits.sigmoid()
+        no = logits.neg().sigmoid_()
+        saved = [foreground, background]
+        loss = None
+        if needs.likelihood or needs.surprise:
+            # The logit with the sign of the error; softplus of it is the loss, in a third of F.softplus's time.
+            loss = (background - foreground).mul_(logits).clamp_min_(0.0)
+            larger = torch.maximum(yes, no)
+            if needs.likelihood:
+                # log(1 - s) = log(r) + (1 - r - s) / r with r the rounded 1 - s, about 1 where this matters.
+                loss.sub_((1.0 - larger).sub_(torch.minimum(yes, no)))
+            loss.sub_(larger.log_())
+        if needs.regions:
+            saved.append(yes * no)
+        wrong_yes, wrong_no = yes.mul_(background), no.mul_(foreground)
+        found = []
+        if needs.likelihood and loss is not None:
+            loss.mul_(foreground + background)
+            found += [-loss, wrong_yes + wrong_no]
+            ctx.mark_non_differentiable(found[1])
+        if needs.surprise and loss is not None:
+            found += [(loss * background).sum((1, 2)), loss.mul_(foreground).sum((1, 2))]
+        if needs.regions:
+            found += [wrong_yes.sum((1, 2)), wrong_no.sum((1, 2))]
+        if needs.likelihood or needs.surprise:
+            saved += [wrong_yes, wrong_no]
+        ctx.needs = needs
+        ctx.save_for_backward(*saved)
+        return tuple(found)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        if not ctx.regions:
-            miss, sign = ctx.saved_tensors
-            return (grads[0] * miss).mul_(sign).neg_(), None, None, None
-        miss, sign, foreground, background = ctx.saved_tensors
-        by_likelihood, by_positives, by_negatives = grads
-        gradient = background * by_positives.unsqueeze(2)
-        gradient.addcmul_(foreground, by_negatives.unsqueeze(2))
-        gradient.mul_(1.0 - miss).sub_(by_likelihood).mul_(miss).mul_(sign)
+        """See the class."""
+        needs: Needs = ctx.needs
+        foreground, background, *saved = ctx.saved_tensors
+        given = list(grads)
+        by_likelihood = given.pop(0) if needs.likelihood else None
+        if needs.likelihood:
+            del given[0]
+        gradient = None
+        if needs.regions:
+            by_positives, by_negatives = (grad[:, None, None] for grad in given[-2:])
+            gradient = (
+                (background * by_positives).addcmul_(foreground, by_negatives, value=-1).mul_(saved.pop(0))
+            )
+        if needs.surprise:
+            by_background, by_foreground = (grad[:, None, None] for grad in given[:2])
+            if gradient is None:
+                gradient = saved[0] * by_background
+            else:
+                gradient.addcmul_(saved[0], by_background)
+            gradient.addcmul_(saved[1], by_foreground, value=-1)
+        if by_likelihood is not None:
+            residual = (saved[1] - saved[0]).mul_(by_likelihood)
+            gradient = residual if gradient is None else gradient.add_(residual)
         return gradient, None, None, None
 
 
-class _SoftmaxStatistics(torch.autograd.Function):
-    """Logits (N, K, H, W) to log-probability of the true class; when asked for, class sums, probabilities."""
+class SoftmaxStatistics(torch.autograd.Function):
+    """Logits (N, K, H, W) to what is needed of: likelihood, miss; surprise; mass, overlap; probabilities."""
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, labels: Tensor, labelled: Tensor, regions: bool, probabilities: bool
+        ctx: Any, logits: Tensor, labels: Tensor, labelled: Tensor, needs: Needs
     ) -> tuple[Tensor, ...]:
-        index = labels.unsqueeze(1)
+        """See the class."""
+        classes = logits.shape[1]
         p = logits.softmax(1)
-        # log-softmax at the true class, without a second pass of exponentials: log max(p) = -log sum exp(z -
-        # max z).
-        log_likelihood = logits.gather(1, index).squeeze(1)
-        log_likelihood = log_likelihood.sub_(logits.amax(1)).add_(p.amax(1).log_())
+        found = []
+        if needs.likelihood or needs.surprise:
+            # The log-softmax without a second pass of exponentials: log max(p) = -log sum exp(z - max z).
+            loss = (
+                logits.amax(1).sub_(p.amax(1).log_()).sub_(logits.gather(1, labels.unsqueeze(1)).squeeze(1))
+            )
+            loss.mul_(labelled)
+            if needs.likelihood:
+                found += [-loss, miss_of(loss)]
+                ctx.mark_non_differentiable(found[1])
+            if needs.surprise:
+                found.append(sum_by_class(loss, labels, classes))
         p.mul_(labelled.unsqueeze(1))  # ignored pixels have no probability: nothing below needs to mask them
-        likelihood = log_likelihood.exp().mul_(labelled)
-        ctx.regions, ctx.probabilities = regions, probabilities
-        ctx.save_for_backward(p, likelihood, labels, labelled)
-        out = [log_likelihood]
-        if regions:
-            out += [p.sum((2, 3)), sum_by_class(likelihood, labels, logits.shape[1])]
-        if probabilities:
-            out.append(p)
-        return tuple(out)
+        saved = [p, labels, labelled]
+        if needs.regions:
+            likelihood = p.gather(1, labels.unsqueeze(1)).squeeze(1)
+            saved.append(likelihood)
+            found += [p.sum((2, 3)), sum_by_class(likelihood, labels, classes)]
+        if needs.probabilities:
+            found.append(p)
+        ctx.needs = needs
+        ctx.save_for_backward(*saved)
+        return tuple(found)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        p, likelihood, labels, labelled = ctx.saved_tensors
-        images, classes = p.shape[:2]
-        true = grads[0] * labelled
-        pull = -true
-        if ctx.regions:
-            by_mass, by_overlap = grads[1], grads[2]
-            by_own = by_overlap.gather(1, labels.reshape(images, -1)).view_as(likelihood)
-            true = torch.addcmul(true, by_own, likelihood)
-            expected = torch.bmm(by_mass.unsqueeze(1), p.reshape(images, classes, -1))
-            pull = -(true + expected.view_as(true))
-        if ctx.probabilities:
-            by_p = grads[-1]
-            pull = pull - (by_p * p).sum(1)
-            gradient = by_p + pull.unsqueeze(1)
-            if ctx.regions:
-                gradient += by_mass[:, :, None, None]
-            gradient *= p
-        elif ctx.regions:
-            gradient = (by_mass[:, :, None, None] + pull.unsqueeze(1)).mul_(p)
-        else:
-            gradient = pull.unsqueeze(1) * p
-        gradient.scatter_add_(1, labels.unsqueeze(1), true.unsqueeze(1))
-        return gradient, None, None, None, None
+        """See the class."""
+        needs: Needs = ctx.needs
+        p, labels, labelled, *saved = ctx.saved_tensors
+        given = list(grads)
+        # `true` is the gradient by each pixel's true-class log-probability, `shared` that by the probabilities.
+        true = shared = None
+        if needs.likelihood:
+            true = given.pop(0) * labelled
+            del given[0]
+        if needs.surprise:
+            surprised = by_class(-given.pop(0), labels).mul_(labelled)
+            true = surprised if true is None else true.add_(surprised)
+        pull = true
+        if needs.regions:
+            mass, overlap = given.pop(0), given.pop(0)
+            own = by_class(overlap, labels).mul_(saved[0])
+            true = own if true is None else true.add_(own)
+            pull = torch.bmm(mass.unsqueeze(1), p.flatten(2)).view_as(labelled).add_(true)
+            shared = mass[:, :, None, None]
+        if needs.probabilities:
+            by_p = given.pop(0)
+            shared = by_p if shared is None else by_p + shared
+            pulled = (by_p * p).sum(1)
+            pull = pulled if pull is None else pulled.add_(pull)
+        assert pull is not None  # something was needed
+        pull = pull.unsqueeze(1)
+        gradient = pull.neg() * p if shared is None else (shared - pull).mul_(p)
+        if true is not None:
+            gradient.scatter_add_(1, labels.unsqueeze(1), true.unsqueeze(1))
+        return gradient, None, None, None
+
+
+def miss_of(loss: Tensor) -> Tensor:
+    """``1 - exp(-loss)`` without cancellation, as ``2 t / (1 + t)`` with ``t = tanh(loss / 2)``."""
+    half = (0.5 * loss).tanh_()
+    return (2.0 * half).div_(half + 1.0)
