@@ -27,7 +27,7 @@ BUSY_TIMEOUT_MS = 30_000
 """How long SQLite itself waits for another writer before it says "locked"."""
 
 WAIT_AT_MOST_S = 900.0
-"""How long a call waits for a database that does not answer, before the driver gives up (and can be resumed)."""
+"""How long a call waits for a database that is away, before the driver gives up (and can be resumed)."""
 
 NETWORK_FILE_SYSTEMS = frozenset(
     [
@@ -88,7 +88,7 @@ def open_engine(url: str) -> Engine:
 
 
 def open_storage(url: str) -> RDBStorage:
-    """Open the Optuna storage in the same database; its calls wait for an absent database as `patient` does."""
+    """Open the Optuna storage in the same database; its calls wait for it as `patient` does."""
     parsed = _checked(url)
     # RDBStorage runs str.format over its URL.
     plain = parsed.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")

@@ -1,4 +1,4 @@
-"""Drives one sweep from its database: takes the lease, runs what is left of it, and leaves nothing running."""
+"""Drives one sweep from its database: takes the lease, runs what is left, and leaves nothing running."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from importlib.metadata import version
 
 import optuna
 import yaml
-from spaces.controls import controls
-from spaces.schedule_space import ScheduleSpace
 
 from search.aim import Aim, PlanTemplate
 from search.conductor import Conductor
@@ -27,7 +25,9 @@ from search.stopping import StopRequest
 from search.sweep_spec import SweepSpec
 from search.workload import Workload, segmentation
 from spaces.class_prior import ClassPrior
+from spaces.controls import controls
 from spaces.errors import Problem, UserError
+from spaces.schedule_space import ScheduleSpace
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ ALIKE = 3
 """So many first trials failing alike stop a sweep."""
 
 CHANGEABLE = ("budget", "resources", "confirm", "pruning")
-"""What a sweep file may say differently when its sweep is resumed; all else would mix two sweeps in one study."""
+"""What a sweep file may say differently when resumed; all else would mix two sweeps in one study."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class SweepState:
         if self.finished:
             return f"sweep {self.name} is finished: {done}"
         return (
-            f"sweep {self.name} is {self.state}: {done}; resuming would go on with {self.unfinished} unfinished "
-            f"trials from their checkpoints and start {self.left} new ones"
+            f"sweep {self.name} is {self.state}: {done}; resuming would go on with {self.unfinished} "
+            f"unfinished trials from their checkpoints and start {self.left} new ones"
         )
 
 

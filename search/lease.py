@@ -64,7 +64,7 @@ class LeaseHeld(LossweepError):
 
     def __init__(self, sweep: str, holder: Holder | None) -> None:
         super().__init__(
-            f"sweep {sweep} is already driven by {holder}; wait for it, or stop it with: lossweep stop {sweep}"
+            f"sweep {sweep} is already driven by {holder}; wait, or stop it with: lossweep stop {sweep}"
         )
         self.sweep = sweep
         self.holder = holder
@@ -123,9 +123,7 @@ class Lease:
         stop: set when ``lossweep stop`` asked for an end.
     """
 
-    def __init__(
-        self, book: LeaseBook, sweep: str, on_stop: Callable[[str], None] = lambda reason: None
-    ) -> None:
+    def __init__(self, book: LeaseBook, sweep: str, on_stop: Callable[[str], None]) -> None:
         self.token = uuid.uuid4().hex
         self.lost = threading.Event()
         self.stop = threading.Event()
@@ -186,7 +184,7 @@ class Lease:
                         return
                     last = now
             except Exception:
-                # The lease outlives a few missed beats; the driver's own calls report a database that is gone.
+                # The lease outlives missed beats; the driver's own calls report a database that is gone.
                 log.warning("A heartbeat of sweep %s failed.", self._sweep, exc_info=True)
 
 
@@ -194,7 +192,7 @@ def _space() -> str:
     """The boot and the process-id namespace, or empty where the system does not tell."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
 

@@ -87,7 +87,7 @@ class Attempt:
 class Ledger:
     """Everything lossweep keeps in the study's database beside the Optuna study.
 
-    Every write is one transaction; while the database does not answer, calls wait (`search.database.patient`).
+    Every write is one transaction; while the database is away, calls wait (`search.database.patient`).
     """
 
     def __init__(self, url: str) -> None:
@@ -123,8 +123,7 @@ class Ledger:
         """The clock all leases are compared by: the database server's, or this machine's for a file."""
         if self._engine.dialect.name == "sqlite":
             return datetime.now(UTC)
-        moment: datetime = self.do(lambda session: session.scalar(select(func.now())))
-        return moment.astimezone(UTC)
+        return self.do(lambda session: session.scalars(select(func.now())).one()).astimezone(UTC)
 
     # Sweeps
 
@@ -230,13 +229,22 @@ class Ledger:
         """Where the desk of this sweep writes its attempts."""
         return LedgerAttempts(self, self.sweep(name).id)
 
-    def start_attempt(
-        self, sweep_id: int, trial: int, worker: str = "", micro_batch: int | None = None
-    ) -> str:
-        """Write that a worker starts on a trial; return the attempt's fencing id."""
+    def start_attempt(self, sweep_id: int, trial: int, micro_batch: int | None = None) -> str:
+        """Write that a worker is to start on a trial; return the attempt's fencing id."""
         attempt = uuid.uuid4().hex
-        row = dict(sweep_id=sweep_id, trial=trial, attempt=attempt, worker=worker, micro_batch=micro_batch)
-        self.do(lambda session: session.add(AttemptRow(**row, started=datetime.now(UTC))))
+
+        def insert(session: Session) -> None:
+            session.add(
+                AttemptRow(
+                    sweep_id=sweep_id,
+                    trial=trial,
+                    attempt=attempt,
+                    micro_batch=micro_batch,
+                    started=datetime.now(UTC),
+                )
+            )
+
+        self.do(insert)
         return attempt
 
     def end_attempt(self, attempt: str, fault: Fault | None = None, message: str = "") -> None:
@@ -353,7 +361,6 @@ class SweepJournal:
         known = self._known_evaluations(number)
         if evaluation.step in known:
             return False
-        row = dict(sweep_id=self._sweep_id, trial=number, step=evaluation.step, data=evaluation.to_dict())
 
         def insert(session: Session) -> None:
             # Asked again inside the transaction: a commit whose answer was lost is not made twice.
@@ -362,7 +369,15 @@ class SweepJournal:
                 table.sweep_id == self._sweep_id, table.trial == number, table.step == evaluation.step
             )
             if session.scalar(here) is None:
-                session.add(EvaluationRow(**row, recorded=datetime.now(UTC)))
+                session.add(
+                    table(
+                        sweep_id=self._sweep_id,
+                        trial=number,
+                        step=evaluation.step,
+                        data=evaluation.to_dict(),
+                        recorded=datetime.now(UTC),
+                    )
+                )
 
         self._ledger.do(insert)
         known[evaluation.step] = evaluation
@@ -373,15 +388,21 @@ class SweepJournal:
         known = self._known_decisions(number)
         if any((d.step, d.action) == (decision.step, decision.action) for d in known):
             return
-        row = dict(
-            sweep_id=self._sweep_id,
-            trial=number,
-            step=decision.step,
-            action=decision.action,
-            reason=decision.reason,
-            figures=dict(decision.figures),
-        )
-        self._ledger.do(lambda session: session.add(DecisionRow(**row, recorded=datetime.now(UTC))))
+
+        def insert(session: Session) -> None:
+            session.add(
+                DecisionRow(
+                    sweep_id=self._sweep_id,
+                    trial=number,
+                    step=decision.step,
+                    action=decision.action,
+                    reason=decision.reason,
+                    figures=dict(decision.figures),
+                    recorded=datetime.now(UTC),
+                )
+            )
+
+        self._ledger.do(insert)
         known.append(decision)
 
     def evaluations(self, number: int) -> tuple[Evaluation, ...]:

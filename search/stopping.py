@@ -37,7 +37,7 @@ class StopRequest:
         return self._event.is_set()
 
     def install(self) -> None:
-        """Handle Ctrl-C and SIGTERM from now on. Called again after libraries put their own handlers in place.
+        """Handle Ctrl-C and SIGTERM from now on; called again after libraries put their own handlers there.
 
         The first signal asks for a stop; the next raises `KeyboardInterrupt` at once.
         """

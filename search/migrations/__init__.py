@@ -1,4 +1,4 @@
-"""The ledger's schema, step by step: a database of an older lossweep is brought forward, a newer one refused."""
+"""The ledger's schema, step by step: an older database is brought forward, a newer one refused."""
 
 from __future__ import annotations
 

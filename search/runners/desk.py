@@ -1,8 +1,8 @@
 """Between the conductor and whatever runs trials: hands out attempts, takes reports, keeps the retry policy.
 
-A runner asks for an `Assignment`, lets a worker train it and brings back what the worker reports. One assignment
-is one attempt at one trial; a retry is a new assignment of the same trial. The desk runs in the driver's main
-thread and alone writes.
+A runner asks for an `Assignment`, lets a worker train it and brings back what the worker reports. One
+assignment is one attempt at one trial; a retry is a new assignment of the same trial. The desk runs in the
+driver's main thread and alone writes.
 """
 
 from __future__ import annotations
@@ -199,9 +199,7 @@ class Desk:
             case Answer.PAUSE:
                 self.paused = fault.message
                 self.stop.set(f"paused: {fault.message}")
-                self._end(
-                    attempt, Outcome(OutcomeKind.INTERRUPTED, fault.message, traceback=fault.traceback), fault
-                )
+                self._end(attempt, Outcome(OutcomeKind.INTERRUPTED, fault.message), fault)
                 return
             case Answer.HALVE:
                 plan = replace(plan, micro_batch=max(1, micro_batch // 2))

@@ -61,25 +61,25 @@ class _Nothing:
     """What is pickled in place of a clerk."""
 
 
-class DeskSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
+class DeskSearcher(Searcher):
     """Suggests the desk's next assignment; a Tune trial is one attempt."""
 
     def __init__(self, clerk: Clerk) -> None:
         super().__init__(metric=None, mode=None)
         self._clerk = clerk
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Hand out an assignment, or None while all slots are taken, or FINISHED."""
         clerk = self._clerk
         if clerk.error is None and clerk.desk.running >= clerk.slots:
             return None
         assignment = clerk.call(clerk.desk.next, None)
         if assignment is None:
-            # Something still running may fault and be handed out again, so only the last one finishes the search.
+            # What still runs may fault and be handed out again: only the last one finishes the search.
             if clerk.error is None and clerk.desk.running:
                 return None
-            finished: str = Searcher.FINISHED
-            return finished
+            finished: Any = Searcher.FINISHED  # a word, whatever Ray's own annotation says
+            return finished  # type: ignore[no-any-return]
         clerk.attempts[trial_id] = assignment.attempt
         return {ASSIGNMENT: assignment}
 
@@ -99,11 +99,11 @@ class DeskSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         """Nothing: the study is the only state."""
 
 
-class DeskScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray has no types
+class DeskScheduler(FIFOScheduler):
     """Takes reports to the desk, and answers whether the worker goes on."""
 
     def __init__(self, clerk: Clerk) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # of Ray
         self._clerk = clerk
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
@@ -134,8 +134,8 @@ class DeskScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray has no types
         return desk.evaluated(report.attempt, report.evaluation)
 
 
-class DeskStopper(Stopper):  # type: ignore[misc]  # Ray has no types
-    """Ends the experiment once a stop is wanted and no worker is in mid-evaluation, or at once after an error."""
+class DeskStopper(Stopper):
+    """Ends everything once a stop is wanted and no worker is in mid-evaluation, or at once after an error."""
 
     def __init__(self, clerk: Clerk) -> None:
         self._clerk = clerk

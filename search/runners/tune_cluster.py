@@ -1,4 +1,4 @@
-"""The Ray cluster a sweep runs on: a private one on this machine, or one that is given; and its noise kept away."""
+"""The Ray cluster a sweep runs on, a private one or one that is given, and its noise kept away."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from search.stopping import StopRequest
 from spaces.errors import Problem, UserError
 
 log = logging.getLogger(__name__)
+
+_ray: Any = ray  # what is called through this has no types
+_ray_worker: Any = ray_worker
 
 SAY_AFTER_S = 30.0
 """How long resources are awaited in silence."""
@@ -77,7 +80,7 @@ def ray_session(address: str | None, threads: int, log_file: Path) -> Iterator[N
     output goes to ``log_file``. A session that is already open in this process is used as it is.
 
     Args:
-        address: of a running cluster; None for a private one on this machine, even when another one runs here.
+        address: of a running cluster; None for a private one, even when another one runs on this machine.
         threads: of the numeric libraries in each worker.
         log_file: for everything Ray says.
     """
@@ -114,7 +117,7 @@ def wait_for_slots(resources: TrialResources, private: bool, stop: StopRequest) 
     """
     started, said = time.monotonic(), False
     while not stop.is_set():
-        slots = resources.fit(ray.nodes())
+        slots = resources.fit(_ray.nodes())
         if slots:
             return slots
         if private:
@@ -155,12 +158,12 @@ class IdleWatch:
         elif now - self._since > SAY_AFTER_S:
             self._since = now
             log.warning(
-                "%d trials have been waiting for %.0f s: each needs %s on one node, and the cluster has %s, %s free.",
+                "%d trials have waited for %.0f s: each needs %s on one node; the cluster has %s, %s free.",
                 waiting,
                 SAY_AFTER_S,
                 self._resources,
                 _largest(),
-                _named(ray.available_resources()),
+                _named(_ray.available_resources()),
             )
 
     def busy(self) -> None:
@@ -169,15 +172,13 @@ class IdleWatch:
 
 
 def _read_environment_again() -> None:
-    """Ray's native part reads the authentication mode when it is imported, and keeps the last session's token."""
-    from ray._raylet import AuthenticationTokenLoader, Config
-
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    """Ray's native part reads the authentication mode when imported, and keeps the last session's token."""
+    _ray._raylet.Config.initialize("")
+    _ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _largest() -> str:
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    alive = [node["Resources"] for node in _ray.nodes() if node["Alive"]]
     return "; ".join(_named(resources) for resources in alive) or "no living node"
 
 
@@ -201,7 +202,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _noise_to(path: Path) -> Iterator[None]:
-    """Send file descriptor 2, which Ray's native code writes to, into a file; Python's stderr stays where it is."""
+    """Send file descriptor 2, which Ray's native code writes to, into a file; Python's stderr stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray._private.worker", "ray.data")]
     levels = [one.level for one in loggers]
@@ -213,12 +214,12 @@ def _noise_to(path: Path) -> Iterator[None]:
         own = False  # a test's or a notebook's replacement, which does not write to descriptor 2
     kept = os.dup(2)
     replacement = None
-    says = ray_worker.print_worker_logs
+    says = _ray_worker.print_worker_logs
     try:
         with path.open("ab") as file:
             os.dup2(file.fileno(), 2)
         # Messages such as "a worker died" are printed on stdout, whatever log_to_driver says.
-        ray_worker.print_worker_logs = _print_to_noise
+        _ray_worker.print_worker_logs = _print_to_noise
         if own:
             replacement = os.fdopen(
                 os.dup(kept), "w", buffering=1, encoding=python.encoding, errors="backslashreplace"
@@ -233,7 +234,7 @@ def _noise_to(path: Path) -> Iterator[None]:
             sys.stderr = python
             _point_handlers(replacement, python)
             replacement.close()
-        ray_worker.print_worker_logs = says
+        _ray_worker.print_worker_logs = says
         os.dup2(kept, 2)
         os.close(kept)
         for one, level in zip(loggers, levels, strict=True):

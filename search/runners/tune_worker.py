@@ -23,14 +23,17 @@ _CONTEXT_BYTES = 768 * 2**20
 """GPU memory that a process's CUDA context takes beside what torch's allocator is allowed."""
 
 
-class TrialWorker(tune.Trainable):  # type: ignore[misc]  # Ray has no types
+class TrialWorker(tune.Trainable):
     """A class Trainable whose actor is reused: the trainer and its data stay, the trial changes.
 
-    ``setup`` may run for a trial that another actor takes over, so the trial itself begins in the first ``step``.
-    Exceptions become reports: a raised one would cost the warm actor.
+    ``setup`` may run for a trial that another actor takes over, so the trial itself begins in the first
+    ``step``. Exceptions become reports: a raised one would cost the warm actor.
     """
 
-    def setup(self, config: dict[str, Any], trainer: TrialTrainer, gpus: float) -> None:
+    # tune.with_parameters adds the keywords.
+    def setup(  # type: ignore[override]
+        self, config: dict[str, Any], trainer: TrialTrainer, gpus: float
+    ) -> None:
         """Load the data once; what goes wrong is reported by the first step."""
         self._trainer = trainer
         self._evaluations: Iterator[Evaluation] | None = None
@@ -98,5 +101,5 @@ def _bound_gpu_memory(gpus: float) -> None:
     if not torch.cuda.is_available():
         return
     total = torch.cuda.get_device_properties(0).total_memory
-    # Contexts lie outside torch's allocator; without this, processes that each keep to their share still overflow.
+    # Contexts lie outside torch's allocator: without this, processes that keep to their share still overflow.
     torch.cuda.set_per_process_memory_fraction(max(gpus / 2, gpus - _CONTEXT_BYTES / total), 0)
