@@ -1,4 +1,4 @@
-"""Batches cut on the device: crops, symmetries, scale, brightness and contrast as operations on whole batches."""
+"""Batches cut on the device: crops, symmetries, scale and brightness as operations on whole batches."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Batch:
     """Images and masks on one device.
 
     Attributes:
-        images: (images, bands, height, width) float32, zero mean and unit variance over training, channels last
-            in memory; 0 where padded.
+        images: (images, bands, height, width) float32, zero mean and unit variance over training, channels
+            last in memory; 0 where padded.
         masks: (images, height, width) uint8 class indices, 255 where ignored or padded.
         indices: the images' positions in their split.
     """
@@ -87,8 +87,8 @@ class Split:
     ) -> Iterator[Batch]:
         """Yield the augmented crops of an epoch, in `steps_per_epoch` batches of ``batch_size``.
 
-        A crop and its place in the order follow from (seed, epoch, index): neither the batch size nor anything
-        trained before matters. With fewer crops than ``batch_size``, crops are repeated.
+        A crop and its place in the order follow from (seed, epoch, index): neither the batch size nor
+        anything trained before matters. With fewer crops than ``batch_size``, crops are repeated.
         """
         device = torch.device(device)
         pixels, masks = self._pixels(device)
@@ -140,7 +140,7 @@ class Split:
         return 1.0 / std, -mean / std
 
     def _pixels(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """The split's pixels (pixels, bands) and masks, on the device when they fit there, else on the host."""
+        """The split's pixels (pixels, bands) and masks, on the device when they fit, else on the host."""
         if device not in self._resident:
             images = self._store.images[self._extent]
             # torch indexes int16 everywhere but uint16 not: the same bits, read back by `_as_float`.
@@ -202,7 +202,7 @@ class _Cutter:
         return along[None, :, None], along[None, None, :]
 
     def _exactly(self, whole: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Crops without scale: every pixel is one of the image's, and its position is linear in the crop's."""
+        """Crops without scale: each pixel is one of the image's, its position linear in the crop's."""
         i, j = self._grid()
         offset, height, width = (column[:, None, None] for column in whole.unbind(1))
         top, left, ri, rj, ci, cj = (column[:, None, None] for column in real.round().long().unbind(1))

@@ -1,4 +1,4 @@
-"""What a person should know about their data before a sweep trusts it: figures, suspicions and problems, all at once."""
+"""What to know about data before a sweep trusts it: figures, suspicions and problems, all at once."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spaces.errors import UserError
 from trainers.data.loading import class_problems, open_source, opened_store, shortened
@@ -119,15 +121,17 @@ def _suspicions(store: Store, splits: Sequence[SplitReport]) -> Iterator[str]:
                         f" {train.fractions[index]:.3%} in train"
                     )
             if index and 0 < split.objects[index].count < _FEW_OBJECTS:
-                yield f"{split.name}: only {split.objects[index].count} objects of class {name}: expect noisy figures"
+                count = split.objects[index].count
+                yield f"{split.name}: only {count} objects of class {name}: expect noisy figures"
     yield from _levels(store)
 
 
 def _ignored_whole(store: Store) -> Iterator[str]:
-    labelled = store.items.counts[:, :-1].any(axis=1)
+    labelled: NDArray[np.bool_] = np.asarray(store.items.counts[:, :-1].any(axis=1))
     for split in SPLITS:
         rows = store.items.rows(split)
-        if len(found := rows[~labelled[rows]]):
+        found = rows[np.logical_not(labelled[rows])]
+        if len(found):
             yield f"{split}: {len(found)} masks are wholly ignored: {_named(store, found)}"
 
 
@@ -158,13 +162,12 @@ def _levels(store: Store, sample: int = 200_000) -> Iterator[str]:
         pixels = store.images[extent][::step][labelled]
         if not len(pixels):
             continue
-        away = (pixels.mean(axis=0) - np.array(store.meta.mean)) / np.array(store.meta.std)
-        for band, distance in enumerate(map(float, away)):
-            if abs(distance) > _DRIFT_LEVEL:
-                direction = "brighter" if distance > 0 else "darker"
-                yield f"{split}: band {band} is {abs(distance):.1f} standard deviations {direction} than in train"
+        means = map(float, pixels.mean(axis=0))
+        for band, (here, mean, std) in enumerate(zip(means, store.meta.mean, store.meta.std, strict=True)):
+            if abs(here - mean) > _DRIFT_LEVEL * std:
+                yield f"{split}: band {band} has the mean {here:.4g}, but {mean:.4g} +- {std:.4g} in train"
 
 
-def _named(store: Store, rows: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> str:
+def _named(store: Store, rows: NDArray[np.integer[Any]]) -> str:
     names = ", ".join(str(store.items.names[row]) for row in rows[:_MOST_NAMED])
     return names + (f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else "")

@@ -1,4 +1,4 @@
-"""A key of files' contents: true to the bytes, yet not read again while nothing about the files has changed."""
+"""A key of files' contents: true to the bytes, yet unchanged files are not read again."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _RACY_SECONDS = 2.0
 def content_key(files: Sequence[Path], root: Path, cache: Path, progress: Progress) -> str:
     """Return a hash of the files' contents and their paths under ``root``.
 
-    Like git, it trusts a file whose path, size, inode and nanosecond time stamps are as they were when its contents were
-    last hashed; what it knows lies in ``cache/content``. A copied or touched data set is read again but has the same
-    key. A file that can't be read counts by its name; decoding it will say why.
+    Like git, it trusts a file whose path, size, inode and nanosecond time stamps are as they were when its
+    contents were last hashed; what it knows lies in ``cache/content``. A copied or touched data set is read
+    again but has the same key. A file that can't be read counts by its name; decoding it will say why.
     """
     stats = [_stat(path) for path in files]
     listing = hashlib.blake2b(digest_size=20)

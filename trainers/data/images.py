@@ -135,7 +135,7 @@ def _check_size(path: Path, header: Header, largest: int) -> None:
                 file=str(path),
                 found=f"{header.width} x {header.height} pixels",
                 allowed=f"at most {largest:,} pixels",
-                hint="cut it into tiles, use `source: raster`, which reads by windows, or raise `largest_image`",
+                hint="cut it into tiles, use `source: raster` (reads by windows), or raise `largest_image`",
             )
         )
     if header.width * header.height == 0:
@@ -222,7 +222,7 @@ def _read_tiff(path: Path, file: BinaryIO) -> Picture:
 
 
 def _read_compressed(path: Path, file: BinaryIO) -> tuple[NDArray[Any], str]:
-    """Read a compression tifffile needs another package for (LZW, JPEG): by Pillow, or by rasterio if that is there."""
+    """Read a compression tifffile can't (LZW, JPEG): by Pillow, or by rasterio if that is there."""
     file.seek(0)
     image = TiffImageFile(file)
     bits = image.tag_v2.get(258, (1,))
@@ -240,7 +240,9 @@ def _read_compressed(path: Path, file: BinaryIO) -> tuple[NDArray[Any], str]:
 
 
 def as_image(picture: Picture) -> tuple[Pixels, tuple[str, ...]]:
-    """Return a picture as an image (height, width, bands) of uint8, uint16 or float32, and notes on what was changed.
+    """Return a picture as an image (height, width, bands), and notes on what was changed.
+
+    It is uint8, uint16, or float32 for values that have to be scaled.
 
     Raises:
         ValueError: its values fit none of these.

@@ -51,8 +51,8 @@ class Imported:
     def content_key(self, listing: Listing, cache: Path, progress: Progress) -> str:
         """Hash the function's source file, its parameters, the lengths, and a few items.
 
-        Reading every item only to know that nothing changed would make every worker decode everything: when other
-        items change, ``version`` has to.
+        Reading every item only to know that nothing changed would make every worker decode everything: when
+        other items change, ``version`` has to.
 
         Raises:
             UserError: an item differs when it is read twice.

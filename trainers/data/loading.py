@@ -99,8 +99,9 @@ def opened_store(
 ) -> Iterator[tuple[Store | None, tuple[Problem, ...]]]:
     """Open the store of a source, building it when the cache has none.
 
-    Yields the store and all problems, of the listing and met while building. With problems the store holds what could be decoded, is
-    not kept, and must not be used after the context ends; it is None when nothing could be decoded.
+    Yields the store and all problems, of the listing and met while building. With problems the store holds
+    what could be decoded, is not kept, and must not be used after the context ends; it is None when nothing
+    could be decoded.
     """
     key = sha256(
         f"{FORMAT}\n{spec.classes}\n{source.content_key(listing, cache, progress)}".encode()

@@ -28,19 +28,16 @@ class ObjectSizes:
 
 
 def object_areas(mask: NDArray[np.uint8], classes: int) -> list[NDArray[np.int64]]:
-    """Return the areas in pixels of each class's objects in a mask (height, width); none for the background."""
+    """Return the areas in pixels of each class's objects in a mask; none for the background."""
     foreground = np.where(mask < classes, mask, np.uint8(0))
     if not foreground.any():
         return [np.empty(0, np.int64)] * classes
     labels = cc3d.connected_components(foreground, connectivity=8)  # components of equal, non-zero values
     areas = np.bincount(labels.ravel())[1:]
-    of_class = np.zeros(len(areas) + 1, np.uint8)
-    of_class[labels.ravel()] = foreground.ravel()
-    of_class = of_class[1:]
-    return [
-        areas[of_class == index].astype(np.int64) if index else np.empty(0, np.int64)
-        for index in range(classes)
-    ]
+    classes_of = np.zeros(len(areas) + 1, np.uint8)
+    classes_of[labels.ravel()] = foreground.ravel()
+    none = np.empty(0, np.int64)
+    return [areas[classes_of[1:] == index].astype(np.int64) if index else none for index in range(classes)]
 
 
 def summarize(areas: Iterable[NDArray[np.int64]]) -> ObjectSizes:

@@ -48,7 +48,7 @@ def list_pairs(spec: FolderSource | RasterSource, images: Sequence[str], masks: 
 def find_pairs(
     spec: FolderSource | RasterSource, images: Sequence[str], masks: Sequence[str]
 ) -> tuple[Listing, list[Pair]]:
-    """Find the pairs of ``root/{images,masks}``, not divided yet; the listing holds problems and notes only."""
+    """Find the pairs of ``root/{images,masks}``, undivided; the listing holds problems and notes only."""
     problems, notes = Problems(), list[str]()
     found = list[Pair]()
     if _is_folder(Path(spec.root), problems, "data folder"):

@@ -1,4 +1,4 @@
-"""Which crops an epoch holds, and where and how each is cut: a function of (seed, epoch, index) and nothing else."""
+"""Which crops an epoch holds, where and how each is cut: a function of (seed, epoch, index) alone."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Placements:
 def crops_of(items: Items, rows: NDArray[np.int64], tile: int, crops: int | None) -> NDArray[np.int64]:
     """Return, for each crop of an epoch, the position in ``rows`` of the image it is cut from.
 
-    By default an image gives as many crops as cover its area once, at least one; an image without a single labelled
-    pixel gives none.
+    By default an image gives as many crops as cover its area once, at least one; an image without a single
+    labelled pixel gives none.
     """
     by_area = np.maximum(1, np.rint(items.areas[rows] / tile**2)).astype(np.int64)
     count = by_area if crops is None else np.full(len(rows), crops)
@@ -115,9 +115,9 @@ def _start(
     whole: bool,
     hold: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
-    """The crop's upper (or left) edge: within the image, or around it when it is smaller; holding pixel ``hold``.
+    """The crop's upper (or left) edge: within the image, or around it when it is smaller.
 
-    A ``whole`` one is a whole number of pixels.
+    The crop holds the pixel ``hold``; its edge is a whole number when ``whole``.
     """
     low, high = np.minimum(0.0, extent - side), np.maximum(0.0, extent - side)
     if hold is not None:
@@ -130,7 +130,7 @@ def _start(
 def _anchors(
     items: Items, images: NDArray[np.int64], class_draw: NDArray[np.float64], pixel_draw: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw one foreground pixel (row, column) of each image, its class evenly; anything where there is none."""
+    """Draw a foreground pixel (row, column) of each image, its class evenly; anything if there is none."""
     counts = items.anchor_counts[images]
     present = counts > 0
     wanted = np.floor(class_draw * present.sum(axis=1)).astype(np.int64)

@@ -1,6 +1,7 @@
 """Reads polygons with their classes from GeoJSON and GeoPackage, without a vector library.
 
-A GeoPackage is an SQLite database whose geometries are well-known binary behind a short header (OGC 12-128r19, 2.1.3).
+A GeoPackage is an SQLite database whose geometries are well-known binary behind a short header (OGC
+12-128r19, 2.1.3).
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def _geopackage(path: Path, class_field: str | None, layer: str | None) -> Label
             "SELECT column_name, srs_id FROM gpkg_geometry_columns WHERE table_name = ?", (table,)
         ).fetchone()
         organization, number, definition = database.execute(
-            "SELECT organization, organization_coordsys_id, definition FROM gpkg_spatial_ref_sys WHERE srs_id = ?",
+            "SELECT organization, organization_coordsys_id, definition FROM gpkg_spatial_ref_sys"
+            " WHERE srs_id = ?",
             (system,),
         ).fetchone()
         fields = [row[1] for row in database.execute(f"PRAGMA table_info({_quoted(table)})")]

@@ -90,7 +90,8 @@ class Raster:
 
     def _blocks(self, name: str, height: int, width: int) -> list[tuple[SplitName, Box]]:
         spec = self._spec
-        assert spec.blocks is not None and spec.split is not None
+        assert spec.blocks is not None
+        assert spec.split is not None
         boxes = {
             f"{name}/{box[0]}/{box[1]}": box
             for box in blocks(height, width, spec.blocks.size, spec.blocks.gap)
@@ -252,7 +253,10 @@ class Raster:
 
 
 def windows(region: Box, side: int, overlap: int) -> Iterator[Box]:
-    """Cut a region into windows of ``side`` pixels; the last ones reach back when they may overlap, else are smaller."""
+    """Cut a region into windows of ``side`` pixels.
+
+    Where they may overlap, the last ones reach back to be whole; elsewhere they are smaller.
+    """
     first_row, first_column, height, width = region
     for row, rows in _stretches(height, side, overlap):
         for column, columns in _stretches(width, side, overlap):
@@ -271,7 +275,7 @@ def _stretches(extent: int, side: int, overlap: int) -> Iterator[tuple[int, int]
 
 
 def blocks(height: int, width: int, size: int, gap: int) -> Iterator[Box]:
-    """Divide a scene into about square blocks whose pixels lie more than ``gap`` apart from block to block."""
+    """Divide a scene into about square blocks with ``gap`` pixels between them."""
     rows, columns = _edges(height, size, gap), _edges(width, size, gap)
     for top, bottom in rows:
         for left, right in columns:
@@ -303,7 +307,7 @@ def _touching(footprints: Sequence[tuple[str, SplitName | None, Any]]) -> Iterat
     for position, (name, split, (crs, bounds)) in enumerate(footprints):
         for other, other_split, (other_crs, other_bounds) in footprints[:position]:
             if split != other_split and crs and crs == other_crs and _overlap(bounds, other_bounds):
-                yield f"{other} ({other_split}) and {name} ({split}) show the same ground: train and test leak"
+                yield f"{other} ({other_split}) and {name} ({split}) show the same ground: they leak"
 
 
 def _line(error: BaseException) -> str:

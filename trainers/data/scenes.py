@@ -1,8 +1,9 @@
-"""Procedural satellite scenes: textured ground, fields, roads, houses, trees, vehicles and what looks like them.
+"""Procedural satellite scenes: fields, roads, houses, trees, vehicles and what looks like them.
 
-At 96 pixels about 0.95 % of the pixels are vehicle and about 12 % of the scenes hold none: vehicles are drawn from a
-Poisson distribution of 2.1 a scene, and cover about 40 pixels each. Containers, sheds, roof vents, bushes and road
-paint have a vehicle's size, color or outline, but not all of them together with its windscreens.
+At 96 pixels about 0.95 % of the pixels are vehicle and about 12 % of the scenes hold none: vehicles are drawn
+from a Poisson distribution of 2.05 a scene, and cover about 40 pixels each. Containers, sheds, roof vents,
+bushes and road paint have a vehicle's size, color or outline, but not all of them together with its
+windscreens.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from trainers.data.spec import SPLITS, ScenesSource
 VERSION = 1
 """Raised whenever the same seed would draw another picture."""
 
-_VEHICLES, _CLUTTER, _HOUSES, _TREES = 2.2, 4.0, 1.4, 5.0
+_VEHICLES, _CLUTTER, _HOUSES, _TREES = 2.05, 4.0, 1.4, 5.0
 """Objects a 96 x 96 scene, on average."""
 
 _BODIES = np.array(

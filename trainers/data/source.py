@@ -102,10 +102,10 @@ class Source(Protocol):
 
 @dataclass(slots=True)
 class Problems:
-    """Collects problems, and knows how to end in one error."""
+    """Collects problems that are all to be told at once."""
 
     found: list[Problem] = field(default_factory=list)
 
-    def add(self, message: str, file: object = None, **details: str | None) -> None:
-        """Add one problem."""
-        self.found.append(Problem(message, file=None if file is None else str(file), **details))  # type: ignore[arg-type]  # details are Problem's text fields
+    def add(self, message: str, file: Path, hint: str | None = None, allowed: str | None = None) -> None:
+        """Add one problem of a file or folder."""
+        self.found.append(Problem(message, file=str(file), hint=hint, allowed=allowed))

@@ -28,8 +28,8 @@ class Augmentation(Frozen):
         brightness: add a value drawn from +- this many standard deviations of a band.
         contrast: multiply by a factor drawn from 1 +- this, about the band's mean.
         scale: magnify by a factor drawn log-uniformly from this range; (1, 1) leaves every pixel as it is.
-        foreground_bias: the share of crops that are placed so that they hold a foreground pixel, its class drawn
-            evenly from those in the image; the others are placed anywhere.
+        foreground_bias: the share of crops that are placed so that they hold a foreground pixel, its class
+            drawn evenly from those in the image; the others are placed anywhere.
     """
 
     flip: bool = True
@@ -55,8 +55,8 @@ class Fractions(Frozen):
         val: share that validates.
         test: share that tests; the three sum to 1.
         seed: of the shuffle.
-        group: a regular expression searched in the file's stem; files whose match is equal (its first group, if it
-            has one) stay in one split, so that neighbors don't leak.
+        group: a regular expression searched in the file's stem; files whose match is equal (its first group,
+            if it has one) stay in one split, so that neighbors don't leak.
     """
 
     train: float = Field(default=0.7, gt=0.0, lt=1.0)
@@ -118,7 +118,8 @@ def _absolute(base: Path, path: str) -> str:
 class ScenesSource(_Source):
     """Procedural satellite scenes, deterministic by seed: nothing to download.
 
-    Two classes are background and vehicle; with three, trucks are a class of their own. A scene has the size of a tile.
+    Two classes are background and vehicle; with three, trucks are a class of their own. A scene has the size
+    of a tile.
     """
 
     source: Literal["scenes"]
@@ -135,9 +136,10 @@ class _Files(_Source):
 
     Attributes:
         root: the data set's folder; relative to the sweep file.
-        split: None: ``root`` holds the folders train, val and test. Fractions: it holds images and masks itself.
-        colors: how classes look in the masks; None: a mask holds class indices. A class left out can't occur, but
-            the background is black when left out. The key ``ignore`` names the color of ignored pixels.
+        split: None: ``root`` holds the folders train, val and test. Fractions: it holds images and masks
+            itself.
+        colors: how classes look in the masks; None: a mask holds class indices. A class left out can't occur,
+            but the background is black when left out. The key ``ignore`` names the color of ignored pixels.
         ignore_index: mask value of ignored pixels when there is no color map; None: there is none.
         largest_image: pixels above which an image is refused rather than decoded.
         percentiles: float bands: the training percentiles that become the ends of the 16-bit range.
@@ -180,7 +182,7 @@ class _Files(_Source):
 
 
 class FolderSource(_Files):
-    """``root/{train,val,test}/{images,masks}``, or ``root/{images,masks}`` divided by ``split``; PNG, JPEG, TIFF."""
+    """``root/{train,val,test}/{images,masks}``, or ``root/{images,masks}`` divided by ``split``."""
 
     source: Literal["folder"]
 
@@ -215,7 +217,8 @@ class RasterSource(_Files):
         blocks: with ``split``: divide by blocks of each scene instead of by scene.
         class_field: vector labels: the attribute that holds the class's name or index; None: all are class 1.
         layer: GeoPackages: the layer with the labels; needed when there are several.
-        all_touched: vector labels: burn every pixel that a polygon touches, not only those whose center it covers.
+        all_touched: vector labels: burn every pixel that a polygon touches, not only those whose center it
+            covers.
     """
 
     source: Literal["raster"]
@@ -251,8 +254,9 @@ class ImportSource(_Source):
     """``package.module:function`` that returns the torch Datasets, for everything else.
 
     Attributes:
-        function: called with ``parameters``; returns a dict of train, val and (optionally) test, or a tuple of them in that
-            order. Items are (image, mask) arrays or tensors, images (bands, height, width) or (height, width).
+        function: called with ``parameters``; returns a dict of train, val and (optionally) test, or a tuple
+            of them in that order. Items are (image, mask) arrays or tensors, images (bands, height, width) or
+            (height, width).
         parameters: its keyword arguments.
         path: a folder put in front of ``sys.path`` for the import, relative to the sweep file.
         version: change it when the data changes but neither the function nor its parameters do.

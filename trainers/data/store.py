@@ -1,8 +1,8 @@
 """Decoded data on disk: flat memory-mapped pixels that every process of a machine shares.
 
-A store is a folder that never changes once it stands: ``images.bin`` (pixels, bands) uint8 or uint16, ``masks.bin``
-(pixels,) uint8, ``items.npz`` (where each image lies, and what its mask holds) and ``meta.json``. Images of a split
-lie one after another, rows first.
+A store is a folder that never changes once it stands: ``images.bin`` (pixels, bands) uint8 or uint16,
+``masks.bin`` (pixels,) uint8, ``items.npz`` (where each image lies, and what its mask holds) and
+``meta.json``. Images of a split lie one after another, rows first.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ class Store:
             with np.load(folder / "items.npz", allow_pickle=False) as arrays:
                 items = Items(**{name: arrays[name] for name in Items.__slots__})
             pixels = int(items.areas.sum())
-            # Mode "c" (copy on write) rather than "r": torch warns about, and may not alias, read-only memory.
+            # Mode "c" (copy on write) rather than "r": torch warns about, and may not alias, read-only
+            # memory.
             images = np.memmap(folder / "images.bin", np.dtype(meta.dtype), "c", shape=(pixels, meta.bands))
             masks = np.memmap(folder / "masks.bin", np.uint8, "c", shape=(pixels,))
         except (OSError, ValueError, KeyError, TypeError):
@@ -155,7 +156,7 @@ class Store:
 
 
 def even_anchors(mask: NDArray[np.uint8], classes: int, most: int = 256) -> Sequence[NDArray[np.int64]]:
-    """Return, for each class, up to ``most`` of its pixels' positions, evenly spread; none for the background."""
+    """Return up to ``most`` evenly spread positions of each class's pixels; none for the background."""
     flat = mask.ravel()
     foreground = np.flatnonzero((flat > 0) & (flat < classes))
     labels = flat[foreground]
