@@ -73,9 +73,9 @@ class MlflowListener:
         self._store: MlflowStore | None = None
         self._sweep: SweepHistory | None = None
         self._trials: dict[int, TrialHistory] = {}
-        self._clock: dict[int, float] = {}
+        self._clock: dict[int, dict[int, float]] = {}
+        """Seconds of work at each step of each trial: known at once, whether or not the step could be written."""
         self._monitor: Any = None
-        self._last_step: dict[int, int] = {}
         self._queued = self._written = 0
         self.dropped = 0
         """Events that MLflow refused."""
@@ -155,18 +155,15 @@ class MlflowListener:
                     self._monitor = _start_monitor(store.parent, self._uri)
             case TrialStarted(trial):
                 self._trials[trial.number] = trial
-                spent = [0.0, *seconds_so_far(trial.evaluations)]
-                self._clock[trial.number] = spent[-1]
-                self._last_step[trial.number] = trial.evaluations[-1].step if trial.evaluations else -1
+                steps = [evaluation.step for evaluation in trial.evaluations]
+                self._clock[trial.number] = dict(zip(steps, seconds_so_far(trial.evaluations), strict=True))
                 self._connected().start_trial(trial, self._current())
             case TrialEvaluated(number, evaluation, _):
-                if evaluation.step <= self._last_step.get(number, -1):
-                    return
-                sweep = self._current()
-                so_far = self._clock.get(number, 0.0) + evaluation.seconds
-                at = moment(self._trials[number], sweep, so_far)
+                clock = self._clock.setdefault(number, {})
+                if evaluation.step not in clock:  # else it is told or tried again
+                    clock[evaluation.step] = next(reversed(clock.values()), 0.0) + evaluation.seconds
+                at = moment(self._trials[number], self._current(), clock[evaluation.step])
                 self._connected().log_points(number, evaluation_points(evaluation, at))
-                self._clock[number], self._last_step[number] = so_far, evaluation.step
             case TrialEnded(trial):
                 self._trials[trial.number] = trial
                 self._connected().end_trial(trial, self._current())
@@ -236,7 +233,8 @@ def _start_monitor(run: str, uri: str) -> Any:
     try:
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-        monitor = SystemMetricsMonitor(run, sampling_interval=10, resume_logging=True, tracking_uri=uri)
+        start: Any = SystemMetricsMonitor  # untyped
+        monitor = start(run, sampling_interval=10, resume_logging=True, tracking_uri=uri)
         monitor.start()
     except Exception as error:
         log.warning("no system metrics: %s", error)

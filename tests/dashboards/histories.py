@@ -146,13 +146,15 @@ def diverged(number: int) -> TrialHistory:
     )
 
 
-def sweep(state: str = "finished", proposals: int = 8, hostile: bool = False) -> SweepHistory:
+def sweep(
+    state: str = "finished", proposals: int = 8, hostile: bool = False, epochs: int = 12
+) -> SweepHistory:
     """Two controls, a cycling winner, and a trial of every other end."""
     crash = "ValueError: boom" + (f" {HOSTILE}" if hostile else "")
     trials = [
-        trial(0, single(CrossEntropy()), 0.60, control="cross_entropy"),
-        trial(1, single(Jaccard()), 0.62, control="jaccard"),
-        trial(2, cycling(), 0.71),
+        trial(0, single(CrossEntropy()), 0.60, epochs=epochs, control="cross_entropy"),
+        trial(1, single(Jaccard()), 0.62, epochs=epochs, control="jaccard"),
+        trial(2, cycling(), 0.71, epochs=epochs),
         trial(
             3,
             single(WEIGHTED),
