@@ -17,7 +17,7 @@ def _without_negative_zero(value: Any) -> Any:
 
 
 def canonical_json(data: Any) -> str:
-    """Write plain data as JSON in its one form: keys sorted, no blanks, floats as their shortest exact decimal.
+    """Write plain data as JSON in its one form: sorted keys, no blanks, floats as shortest exact decimals.
 
     Raises:
         ValueError: for numbers that are not finite.

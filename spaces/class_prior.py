@@ -1,4 +1,4 @@
-"""How often each class occurs in the training masks: what class weights and focal's alpha are derived from."""
+"""How often each class occurs in the training masks: class weights and focal's alpha follow from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schedules every sweep tries first and must beat, and what any schedule is compared with to see what it gains."""
+"""The schedules every sweep tries first and must beat, and those that show what a schedule's switching gains."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ RECIPE_CYCLES: Final = 3
 def controls(epochs: int, prior: ClassPrior, learning_rate: float = 1e-3) -> dict[str, LossSchedule]:
     """The control schedules: plain and weighted cross-entropy, Jaccard, cross-entropy + Dice, the recipe.
 
-    The recipe is what practitioners do on satellite imagery: weighted cross-entropy until recall is satisfying,
-    then Jaccard at a small learning rate, in cycles.
+    The recipe is what practitioners do on satellite imagery: weighted cross-entropy until recall is
+    satisfying, then Jaccard at a small learning rate, in cycles.
 
     Args:
         epochs: the budget of a trial; every control takes all of it.
@@ -79,11 +79,11 @@ def _recipe(weighted: Loss, epochs: int, learning_rate: float) -> LossSchedule:
 def ablations(schedule: LossSchedule) -> dict[str, LossSchedule]:
     """What a schedule is compared with to see what its switching gains.
 
-    ``first_phase_alone`` trains the first phase's loss, at its rate, for the whole budget; ``one_loss`` keeps all
-    phases with their learning rates and lengths, and trains the first phase's loss in all of them.
+    ``first_phase_alone`` trains the first phase's loss, at its rate, for the whole budget; ``one_loss`` keeps
+    all phases with their learning rates and lengths, and trains the first phase's loss in all of them.
 
     Returns:
-        The ablations by name, with the schedule's budget; those that equal the schedule or one another are left out.
+        The ablations by name, with the schedule's budget, but for those that equal it or one another.
     """
     first = schedule.phases[0]
     budget = schedule.budget

@@ -1,4 +1,4 @@
-"""Where a training stands in its schedule: a pure state machine for trainer, simulation and callbacks alike."""
+"""Where a training stands in its schedule: a pure state machine for trainer, simulation and callbacks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COSINE_FLOOR: Final = 0.01
 class ScheduleCursor:
     """A position in a schedule, at the end of an epoch. `advance` gives the next one.
 
-    Nothing here depends on the budget but `finished`, so that trainings of different lengths share their prefixes.
+    Nothing here depends on the budget but `finished`: trainings of different lengths share their prefixes.
 
     Attributes:
         schedule: what is trained.
@@ -81,7 +81,7 @@ class ScheduleCursor:
         Going back is looked at first, then the phase's end. The end of the budget ends phase and cycle.
 
         Args:
-            metrics: of the evaluation at that epoch's end; None when there was none, and then only lengths count.
+            metrics: of the evaluation at that epoch's end; None when there was none: then only lengths count.
 
         Raises:
             UserError: when the metrics lack one that the schedule waits for.
@@ -139,8 +139,8 @@ class ScheduleCursor:
     def learning_rate(self, step_in_phase: int, steps_per_epoch: int) -> float:
         """The learning rate of one step of the current phase.
 
-        A warm-up rises linearly and reaches the phase's rate with its last step. A cosine then falls from that rate
-        to `COSINE_FLOOR` of it over the most epochs the phase can last, and stays there.
+        A warm-up rises linearly and reaches the phase's rate with its last step. A cosine then falls from
+        that rate to `COSINE_FLOOR` of it over the most epochs the phase can last, and stays there.
 
         Args:
             step_in_phase: optimizer steps done in the phase since it was last entered.

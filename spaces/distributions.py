@@ -1,4 +1,4 @@
-"""What a value of a space may be: fixed, one of several, or a number from a range; and how an optimizer is asked for it."""
+"""What a value of a space may be: fixed, one of several, or a number from a range; and how it is asked for."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TrialLike(Protocol):
         """Return one of the choices."""
 
 
-class Outside(Exception):  # noqa: N818 - not a failure: a value that a distribution doesn't hold
+class Outside(Exception):
     """A value isn't in a distribution; the text says what is."""
 
 
@@ -49,8 +49,8 @@ class Range(Frozen):
         high: the greatest.
         log: spread evenly over orders of magnitude.
         step: only ``low``, ``low + step``, ``low + 2 step``, ...
-        levels: only this many values, evenly spaced (on the logarithm, with ``log``). Those between the ends are
-            rounded to 3 significant digits.
+        levels: only this many values, evenly spaced (on the logarithm, with ``log``). Those between the ends
+            are rounded to 3 significant digits.
     """
 
     low: float | int = Field(description="the least value, included")
@@ -91,7 +91,7 @@ class Range(Frozen):
         return (self.low, self.high)
 
     def _grid(self) -> tuple[Decimal, Decimal, int] | None:
-        """Origin, spacing and number of the values, on the logarithm with ``log``; None when there is no grid.
+        """Origin, spacing and number of the values (of their logarithms, with ``log``), or None.
 
         In decimals, so that an optimizer finds the range divisible by its step.
         """

@@ -1,4 +1,4 @@
-"""A loss in which any value may be a distribution: written like a loss of a schedule, and checked like one."""
+"""A loss in which any value may be a distribution: written like a schedule's loss, and checked like one."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _LOSS: TypeAdapter[Loss] = TypeAdapter(Loss)
 class AroundPrior(Frozen):
     """Focal's alpha, placed by how rare the foreground is.
 
-    With f the share of foreground pixels in the training masks, ``alpha / (1 - alpha) = ((1 - f) / f)^p``: p = 0 gives
-    0.5 (both sides weigh alike), p = 1 gives 1 - f (each side weighs alike in total). With more than two
-    classes, it is class weights (1/f)^p instead.
+    With f the share of foreground pixels in the training masks, ``alpha / (1 - alpha) = ((1 - f) / f)^p``:
+    p = 0 gives 0.5 (a pixel of either side weighs alike), p = 1 gives 1 - f (each side weighs alike in total).
+    With more than two classes, it is class weights (1/f)^p instead.
 
     Attributes:
         around_prior: p, fixed or a distribution.
@@ -46,7 +46,7 @@ class AroundPrior(Frozen):
     @staticmethod
     def alpha(power: float, prior: ClassPrior) -> float:
         """The alpha for a power, rounded to 3 digits of the smaller of alpha and 1 - alpha."""
-        odds = AroundPrior._odds(prior) ** power
+        odds: float = AroundPrior._odds(prior) ** power
         alpha = odds / (1.0 + odds)
         digits = 2 - math.floor(math.log10(min(alpha, 1.0 - alpha)))
         return round(alpha, digits)
@@ -59,13 +59,13 @@ class AroundPrior(Frozen):
 
     @staticmethod
     def _odds(prior: ClassPrior) -> float:
-        """Background to foreground pixels, kept within 1e-6 and 1e6 so that a lone class still gives a number."""
+        """Background to foreground pixels, kept from 0 and infinity so that a lone class gives a number."""
         share = min(max(prior.foreground, 1e-6), 1.0 - 1e-6)
         return (1.0 - share) / share
 
     def suggest(self, trial: TrialLike, name: str, prior: ClassPrior) -> float:
         """Ask for the power, and return alpha."""
-        return self.alpha(float(suggest(self.around_prior, trial, name)), prior)
+        return self.alpha(float(suggest(self.around_prior, trial, f"{name}.around_prior")), prior)
 
     def parameters_of(self, alpha: float, name: str, prior: ClassPrior) -> Parameters:
         """The parameters for which `suggest` returns exactly ``alpha``.
@@ -75,7 +75,7 @@ class AroundPrior(Frozen):
         """
         for power in self._candidates(self.power(alpha, prior)):
             if self.alpha(power, prior) == alpha:
-                return dict(parameters_of(self.around_prior, power, name))
+                return dict(parameters_of(self.around_prior, power, f"{name}.around_prior"))
         raise Outside(f"alpha {alpha} is not around the prior, at a power of {self.around_prior}")
 
     def _candidates(self, power: float) -> Iterator[float]:
@@ -92,7 +92,7 @@ class AroundPrior(Frozen):
 class LossSpace(Frozen):
     """One loss of a phase, any of its values a distribution, and perhaps a learning rate of its own.
 
-    ``{term: focal, gamma: {low: 0.5, high: 4}, alpha: {around_prior: {low: 0, high: 1}}, learning_rate: 1e-3}``
+    ``{term: focal, gamma: {low: 0.5, high: 4}, alpha: {around_prior: {low: 0, high: 1}}}``
     """
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"required": []})
@@ -133,7 +133,7 @@ class LossSpace(Frozen):
         return self
 
     def misfits(self, classes: Sequence[str], key: str) -> Iterator[Problem]:
-        """Yield what doesn't fit the classes: class weights of another length. ``key`` is where the loss stands."""
+        """Yield what doesn't fit the classes: weights of another length. ``key`` is where the loss stands."""
         seen: set[str | None] = set()
         for corner in _corners(self.template):
             for problem in loss_misfits(_LOSS.validate_python(corner), classes, key):
@@ -201,7 +201,7 @@ def _label(loss: Mapping[str, Any]) -> str:
 
 
 def _corners(template: dict[str, Any]) -> Iterator[Any]:
-    """Losses with every value of a choice and both ends of every range: what has to be allowed for all to be."""
+    """Losses with every value of a choice and both ends of every range: if these are allowed, all are."""
     count = max((len(tuple(_ends(leaf))) for leaf in _leaves(template)), default=1)
     for index in range(count):
         yield _corner(template, index)
@@ -241,7 +241,7 @@ def _under(name: str, key: str) -> str:
 
 
 def _suggest(node: Any, trial: TrialLike, name: str, prior: ClassPrior, own: bool = False) -> Any:
-    """Ask for the values of a loss. ``own``: within a user's own parameters, where whole numbers stay whole."""
+    """Ask for a loss's values. ``own``: within a user's own parameters, where whole numbers stay whole."""
     if isinstance(node, dict):
         node = _for_classes(node, prior)
         parts = node.get("sum")
@@ -300,7 +300,7 @@ def _part(name: str, part: Any) -> str:
 
 
 def _for_classes(node: dict[str, Any], prior: ClassPrior) -> dict[str, Any]:
-    """Focal's alpha has no place with more than two classes: class weights of the same power take it."""
+    """One alpha can't tell rare classes from rarer ones: weights of the same power take its place."""
     alpha = node.get("alpha")
     if not isinstance(alpha, AroundPrior) or prior.is_binary:
         return node
@@ -310,6 +310,6 @@ def _for_classes(node: dict[str, Any], prior: ClassPrior) -> dict[str, Any]:
 
 
 def _arrangements(loss: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The loss with the terms of a sum in every order: a template may hold them in another than the canonical one."""
+    """The loss with the terms of a sum in every order: a template needn't hold them in the canonical one."""
     for parts in itertools.permutations(loss["sum"]) if "sum" in loss else ((),):
         yield {**loss, "sum": list(parts)} if parts else loss

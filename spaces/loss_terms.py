@@ -15,7 +15,6 @@ from pydantic import (
     Tag,
     field_validator,
     model_serializer,
-    model_validator,
 )
 
 from spaces.canonical import canonical_json
@@ -41,7 +40,7 @@ class FrequencyWeights(Frozen):
 
 
 class EffectiveNumberWeights(Frozen):
-    """Weights from the effective number of samples (Cui et al., CVPR 2019), the commonest class at 1, capped."""
+    """Weights from the effective number of samples (Cui et al., CVPR 2019), the commonest at 1, capped."""
 
     beta: float = Field(
         ge=0.0, lt=1.0, description="0 weighs all classes alike, towards 1 by their inverse frequency"
@@ -76,10 +75,11 @@ def _some_weight(weights: Any) -> Any:
 
 
 class Term(Frozen):
-    """A named loss. Its docstring says what it is, its class variables where it comes from and when to use it.
+    """A named loss. Its docstring says what it is, its class variables the source and the use.
 
     Attributes:
-        formula: the loss in symbols; p is the predicted probability, y the mask (0 or 1), sums run over labelled pixels.
+        formula: the loss in symbols; p is the predicted probability, y the mask (0 or 1), sums run over
+            labelled pixels.
         source: the paper or library it is defined in.
         when: when to reach for it.
     """
@@ -116,7 +116,7 @@ class WeightedCrossEntropy(Term):
 
     term: Literal["weighted_ce"] = "weighted_ce"
     weights: ClassWeights = Field(
-        description="one a class (background first), {power: p} for (1/f)^p, or {beta: b} for the effective number"
+        description="one a class (background first), {power: p} for (1/f)^p, or {beta: b}: effective number"
     )
     label_smoothing: float = Field(
         default=0.0, ge=0.0, lt=1.0, description="share of the target spread evenly over all classes"
@@ -140,16 +140,10 @@ class Focal(Term):
         default=None, description="weight of the foreground; the background weighs 1 - alpha"
     )
     weights: ClassWeights | None = Field(
-        default=None, description="class weights instead of alpha, as in weighted_ce"
+        default=None, description="class weights as in weighted_ce; usually instead of alpha"
     )
 
     _weights = field_validator("weights")(_some_weight)
-
-    @model_validator(mode="after")
-    def _one_weighting(self) -> Focal:
-        if self.alpha is not None and self.weights is not None:
-            raise refused("alpha and weights exclude each other", key="alpha", hint="remove one of them")
-        return self
 
 
 _SMOOTH: Final = "added to both sides of the ratio; larger is gentler on tiny objects and empty tiles"
@@ -187,7 +181,7 @@ _BETA: Final = "weight of false negatives; raise it for recall"
 class Tversky(Term):
     """Tversky distance (Salehi et al., 2017): ``alpha`` weighs false positives, ``beta`` false negatives."""
 
-    formula = "1 - (TP + s) / (TP + alpha FP + beta FN + s)"
+    formula = "(alpha FP + beta FN) / (TP + alpha FP + beta FN + s)"
     source = "Salehi et al., Tversky loss function for image segmentation, MLMI 2017"
     when = "to trade precision against recall within a region loss; alpha = beta = 0.5 is Dice, 1 is Jaccard"
 
@@ -201,7 +195,7 @@ class Tversky(Term):
 class FocalTversky(Term):
     """Tversky distance to the power ``gamma`` (Abraham and Khan, ISBI 2019, whose gamma is 1/this)."""
 
-    formula = "(1 - (TP + s) / (TP + alpha FP + beta FN + s))^gamma"
+    formula = "((alpha FP + beta FN) / (TP + alpha FP + beta FN + s))^gamma"
     source = "Abraham and Khan, A Novel Focal Tversky Loss Function, ISBI 2019"
     when = "small objects that Tversky finds late"
 
@@ -229,16 +223,16 @@ class Lovasz(Term):
 class MatthewsCorrelation(Term):
     """1 - soft Matthews correlation coefficient (Abhishek and Hamarneh, ISBI 2021)."""
 
-    formula = "1 - (TP TN - FP FN + s) / (sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN)) + s)"
+    formula = "1 - (TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN))"
     source = "Abhishek and Hamarneh, Matthews Correlation Coefficient Loss, ISBI 2021"
     when = "strong imbalance where true negatives should count as well"
 
     term: Literal["mcc"] = "mcc"
-    smooth: float = Field(default=1.0, gt=0.0, description="added to both sides of the ratio")
+    smooth: float = Field(default=1.0, gt=0.0, description="pixels added to each of TP, TN, FP and FN")
 
 
 def _tidy(value: JsonValue) -> JsonValue:
-    """Write whole floats as ints, so that 3 and 3.0 are the same parameter; refuse numbers that are not finite."""
+    """Write whole floats as ints, so that 3 and 3.0 are the same; refuse numbers that are not finite."""
     if isinstance(value, dict):
         return {key: _tidy(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -251,7 +245,7 @@ def _tidy(value: JsonValue) -> JsonValue:
 
 
 class ImportedLoss(Frozen):
-    """A user's own loss, ``package.module:Name``: an ``nn.Module`` class or a factory called with ``parameters``."""
+    """A user's own loss, ``package.module:Name``: a class or a factory, called with ``parameters``."""
 
     term: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
     parameters: dict[str, JsonValue] = Field(
@@ -263,7 +257,7 @@ class ImportedLoss(Frozen):
     def _finite(cls, parameters: dict[str, JsonValue]) -> dict[str, JsonValue]:
         return {name: _tidy(value) for name, value in parameters.items()}
 
-    # Python holds True == 1 and dicts unhashable; a user's parameters are compared as the JSON they are written in.
+    # Python holds True == 1 and dicts unhashable; parameters are compared as the JSON they are written in.
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ImportedLoss):
             return NotImplemented
@@ -320,7 +314,10 @@ class WeightedTerm(Frozen):
 
 
 class Compound(Frozen):
-    """A weighted sum of terms that share one softmax. Its terms stand in one order, whatever order they were written in."""
+    """A weighted sum of terms that share one softmax.
+
+    Its terms stand in one order, whatever order they were written in.
+    """
 
     term: ClassVar[str] = "sum"
     sum: Annotated[tuple[WeightedTerm, ...], Field(min_length=2)]
@@ -348,7 +345,7 @@ Loss = Annotated[
 
 
 def family(loss: Loss) -> str:
-    """The loss without its parameters, one word: ``focal``, ``cross_entropy_dice`` for a sum, the name of an import."""
+    """The loss in one word: ``focal``, ``cross_entropy_dice`` for a sum, the name of an imported one."""
     if isinstance(loss, Compound):
         return "_".join(family(part.loss) for part in loss.sum)
     return loss.term.partition(":")[2] or loss.term

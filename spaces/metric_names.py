@@ -1,8 +1,8 @@
 """The names of the validation metrics: what an ``until``, an objective or a pruner may refer to.
 
-Pixel figures are sums over the data set, macro-averaged over the foreground classes; ``NAME/CLASS`` is the figure
-of one class. Figures at the fixed operating point (probability 0.5, or argmax) carry no prefix; those at the
-threshold tuned on the validation split carry ``tuned_``.
+Pixel figures are sums over the data set, macro-averaged over the foreground classes; ``NAME/CLASS`` is the
+figure of one class. Figures at the fixed operating point (probability 0.5, or argmax) carry no prefix; those
+at the threshold tuned on the validation split carry ``tuned_``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FIXED_NAMES: Final = (*PIXEL, *TUNED, *CURVE, *OBJECT, *TUNED_OBJECT, *LOWER_IS_
 PARAMETRIC: Final = re.compile(
     r"(?P<name>fbeta|recall_at_precision|precision_at_recall)_(?P<value>\d+(?:\.\d+)?)"
 )
-"""``fbeta_2``: F-beta at 0.5; ``recall_at_precision_0.2``: the highest recall whose precision is at least 0.2."""
+"""``fbeta_2``: F-beta at 0.5; ``recall_at_precision_0.2``: the highest recall at a precision >= 0.2."""
 
 
 def is_metric(name: str) -> bool:

@@ -1,4 +1,6 @@
-"""A schedule on one line that a person can read and `parse` reads back exactly. docs/schedules.md has the grammar.
+"""A schedule on one line that a person can read and `parse` reads back exactly.
+
+docs/schedules.md has the grammar.
 
 ``weighted_ce(power=0.7) @1e-3 until recall>=0.9 in 2..6 -> jaccard @1e-4 x4 | 3 cycles | 30 epochs``
 """

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from spaces import one_line
 from spaces.canonical import key_of
@@ -30,7 +30,10 @@ class Until(Frozen):
             Must be worse than ``at_least``: the distance is the hysteresis.
     """
 
-    metric: str = Field(description="a validation metric, such as recall, or recall/vehicle for one class")
+    metric: str = Field(
+        description="a validation metric, such as recall, or recall/vehicle for one class",
+        examples=list(FIXED_NAMES),
+    )
     at_least: float = Field(description="the level that ends the phase; at most, for count errors")
     epochs: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = Field(
         description="least and most epochs the phase lasts"
@@ -82,14 +85,19 @@ class Phase(Frozen):
         loss: a term or a weighted sum of terms.
         learning_rate: of the optimizer.
         epochs: how long the phase lasts; either this or ``until``.
-        until: ends the phase when a metric is reached. One whose least and most epochs are equal and that has no
-            way back is the same as ``epochs``, and becomes it.
-        shape: the learning rate within the phase: constant, or falling along half a cosine to 1 % over ``most_epochs``.
+        until: ends the phase when a metric is reached. One whose least and most epochs are equal and that has
+            no way back is the same as ``epochs``, and becomes it.
+        shape: the learning rate within the phase: constant, or falling along half a cosine to 1 % over
+            ``most_epochs``.
         warmup_steps: steps over which the learning rate rises linearly at the phase's start.
         keep_moments: whether the optimizer's moments outlive the switch into this phase.
     """
 
-    loss: Loss
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["epochs"]}, {"required": ["until"]}]}
+    )
+
+    loss: Loss = Field(description="a term with its parameters, or {sum: [...]} of several")
     learning_rate: float = Field(gt=0.0, le=10.0, description="of the optimizer")
     epochs: Annotated[int, Field(ge=1)] | None = Field(default=None, description="how long the phase lasts")
     until: Until | None = Field(
@@ -145,11 +153,11 @@ def _shortest_cycle(phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
 class LossSchedule(Frozen):
     """Phases, repeated ``cycles`` times. Equal schedules are equal, hash equal and have the same `key`.
 
-    A trial trains for exactly its budget of epochs: a schedule that ends earlier goes on in its last phase, a longer
-    one is cut. ``epochs``, when given, is that budget, as the exported winner was trained.
+    A trial trains for exactly its budget of epochs: a schedule that ends earlier goes on in its last phase, a
+    longer one is cut. ``epochs``, when given, is that budget, as the exported winner was trained.
 
-    However it was written, a schedule holds its canonical form: cycles that were written out are folded into the
-    shortest run of phases that repeats, sums stand in one order, and defaults are filled in.
+    However it was written, a schedule holds its canonical form: cycles that were written out are folded into
+    the shortest run of phases that repeats, sums stand in one order, and defaults are filled in.
     """
 
     format: Literal["lossweep-schedule/1"] = Field(default=FORMAT, description="the version of this format")
@@ -182,7 +190,7 @@ class LossSchedule(Frozen):
 
     @property
     def most_epochs(self) -> int:
-        """The longest the phases can last together, in epochs; going back from one to the one before not counted."""
+        """The longest the phases can last together, in epochs; going back to a phase not counted."""
         return self.cycles * sum(phase.most_epochs for phase in self.phases)
 
     @property
@@ -202,7 +210,7 @@ class LossSchedule(Frozen):
 
     @property
     def key(self) -> str:
-        """The SHA-256 of the canonical form; the same in every process, for every way of writing the schedule."""
+        """The SHA-256 of the canonical form: the same in every process, however the schedule is written."""
         return key_of(self.model_dump(mode="json", include=set(LossSchedule.model_fields)))
 
     def prefix(self, count: int) -> LossSchedule:
@@ -216,7 +224,7 @@ class LossSchedule(Frozen):
         return LossSchedule(phases=self.unrolled()[:count])
 
     def prefix_key(self, count: int) -> str:
-        """The key of `prefix`: trainings with the same one (and seed, data, model) agree up to that phase's end."""
+        """The key of `prefix`: trainings that share it (and seed, data, model) agree up to its end."""
         return self.prefix(count).key
 
     def check(self, classes: Sequence[str]) -> tuple[Problem, ...]:
@@ -279,18 +287,19 @@ def _misfits(phases: Sequence[Phase], classes: tuple[str, ...]) -> Iterator[Prob
 
 
 def loss_misfits(loss: Loss, classes: Sequence[str], key: str) -> Iterator[Problem]:
-    """Yield what doesn't fit the classes in a loss: class weights of another length. ``key`` is where it stands."""
+    """Yield what doesn't fit the classes: weights of another length. ``key`` is where the loss stands."""
     if isinstance(loss, Compound):
         for index, part in enumerate(loss.sum):
             yield from loss_misfits(part.loss, classes, f"{key}.sum[{index}].loss")
-    elif isinstance(loss, WeightedCrossEntropy | Focal) and isinstance(loss.weights, tuple):
-        if len(loss.weights) != len(classes):
-            yield Problem(
-                f"{len(loss.weights)} class weights for {len(classes)} classes",
-                key=f"{key}.weights",
-                found=str([float(weight) for weight in loss.weights]),
-                allowed=f"one weight each for {', '.join(classes)}",
-            )
+        return
+    weights = loss.weights if isinstance(loss, WeightedCrossEntropy | Focal) else None
+    if isinstance(weights, tuple) and len(weights) != len(classes):
+        yield Problem(
+            f"{len(weights)} class weights for {len(classes)} classes",
+            key=f"{key}.weights",
+            found=str(list(weights)),
+            allowed=f"one weight each for {', '.join(classes)}",
+        )
 
 
 def metric_misfits(metric: str, classes: Sequence[str], key: str) -> Iterator[Problem]:

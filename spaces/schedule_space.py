@@ -1,4 +1,4 @@
-"""A space fitted to a budget and to the data's classes: asks an optimizer for schedules, and gives parameters back."""
+"""A space fitted to a budget and to the data's classes: asks for schedules, and gives parameters back."""
 
 from __future__ import annotations
 
@@ -102,14 +102,14 @@ class ScheduleSpace:
     def _suggest_phase(
         self, trial: TrialLike, space: PhaseSpace, name: str, epochs: int, final: bool
     ) -> Phase:
-        """Ask for one phase; the ``final`` one goes on to the end of the budget, so it has no end by metric."""
+        """Ask for one phase; the ``final`` one goes on to the end of the budget: no metric ends it."""
         labels = space.labels()
         label = trial.suggest_categorical(f"{name}.loss", labels) if len(labels) > 1 else labels[0]
         loss = space.losses[labels.index(label)]
         rate = space.learning_rate if loss.learning_rate is None else loss.learning_rate
         until = None
-        if _ends_by_metric(space, epochs, final):
-            until = _suggest_until(space.until, trial, f"{name}.until", epochs)
+        if (ending := _ending(space, epochs, final)) is not None:
+            until = _suggest_until(ending, trial, f"{name}.until", epochs)
         return Phase(
             loss=loss.suggest(trial, f"{name}.{label}", self.prior),
             learning_rate=float(suggest(rate, trial, f"{name}.{label}.learning_rate")),
@@ -192,8 +192,8 @@ class ScheduleSpace:
                 if loss.label in phase.loss_name:
                     reasons.append(str(outside))
                 continue
-            if _ends_by_metric(space, phase.most_epochs, final):
-                found |= _until_parameters(space.until, phase, f"{name}.until")
+            if (ending := _ending(space, phase.most_epochs, final)) is not None:
+                found |= _until_parameters(ending, phase, f"{name}.until")
             found |= _named(space.shape, phase.shape, f"{name}.shape")
             found |= _named(space.warmup_steps, phase.warmup_steps, f"{name}.warmup_steps", whole=True)
             return found | _named(space.keep_moments, phase.keep_moments, f"{name}.keep_moments")
@@ -201,27 +201,26 @@ class ScheduleSpace:
         raise Outside("; ".join(reasons) or among)
 
 
-def _named(spread: object, value: object, name: str, *, whole: bool = False) -> Mapping[str, Value]:
+def _named(spread: object, value: object, name: str, *, whole: bool = False) -> Parameters:
     """`parameters_of`, naming the parameter when the value is outside."""
     try:
-        return parameters_of(spread, value, name, whole=whole)
+        return dict(parameters_of(spread, value, name, whole=whole))
     except Outside as outside:
         raise Outside(f"{name}: {outside}") from None
 
 
-def _share(
-    space: PhaseSpace, name: str, epochs: int, cycle: int, taken: int, after: int
-) -> Mapping[str, Value]:
+def _share(space: PhaseSpace, name: str, epochs: int, cycle: int, taken: int, after: int) -> Parameters:
     """The share that gives a phase its epochs."""
     for share in shares_for(space.share, epochs, cycle):
         if length_of(share, cycle, taken, after) == epochs:
-            return parameters_of(space.share, share, name)
+            return dict(parameters_of(space.share, share, name))
     raise Outside(f"{name}: no share of a cycle of {cycle} epochs gives a phase of {epochs}")
 
 
-def _ends_by_metric(space: PhaseSpace, epochs: int, final: bool) -> bool:
-    """Whether there is something to ask: a phase as short as its least length has no earlier end."""
-    return space.until is not None and epochs > space.until.least and not final
+def _ending(space: PhaseSpace, epochs: int, final: bool) -> UntilSpace | None:
+    """How the phase may end by a metric, if it may: one as short as its least length has no earlier end."""
+    until = space.until
+    return until if until is not None and epochs > until.least and not final else None
 
 
 def _suggest_until(space: UntilSpace, trial: TrialLike, name: str, most: int) -> Until | None:

@@ -1,4 +1,4 @@
-"""A space as a user writes it under ``space:`` in a sweep file: a preset with changes, or spelled out loss by loss."""
+"""A space as a user writes it under ``space:``: a preset with changes, or spelled out loss by loss."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ PRESETS: tuple[Preset, ...] = get_args(Preset)
 
 
 class UntilSpace(Frozen):
-    """A switch by metric: whether, at which level, with which way back. Its most epochs are the phase's length.
+    """A switch by metric: whether, at which level, with which way back. The phase's length is its most.
 
     Attributes:
-        use: true to end the phase by the metric, false by its length; a choice of both lets the search decide.
+        use: true to end the phase by the metric, false by its length; a choice of both leaves it to the search.
         metric: one of `spaces.metric_names`.
         at_least: the level that ends the phase.
         least: the least epochs of the phase; a phase no longer than that ends by its length.
-        back_margin: how far the metric may get worse than ``at_least`` in the next phase before training goes back;
-            null for no way back.
+        back_margin: how far the metric may get worse than ``at_least`` in the next phase before training goes
+            back; null for no way back.
     """
 
     use: Flags = Field(
@@ -93,7 +93,7 @@ class PhaseSpace(Frozen):
 
 
 class SpaceSpec(Frozen):
-    """What a sweep may propose: a preset with changes, or phases spelled out. Without either, the preset ``cycling``.
+    """What a sweep may propose: a preset with changes, or phases spelled out; by default ``cycling``.
 
     Attributes:
         preset: a space that comes with lossweep.
@@ -102,7 +102,8 @@ class SpaceSpec(Frozen):
         learning_rate: of all phases that give none of their own; with a preset, of all its phases.
         refine_learning_rate: with a preset, of the phases after the first.
         losses: with a preset, the only losses to keep, by term (``cross_entropy_dice`` for a sum).
-        parameters: with a preset, changes to the losses' parameters, by term: ``{focal: {gamma: {low: 1, high: 3}}}``.
+        parameters: with a preset, changes to the losses' parameters, by term:
+            ``{focal: {gamma: {low: 1, high: 3}}}``.
         until: with a preset, how its first phases end; false ends all by length.
         share: with a preset, the first phase's share of a cycle.
         shape: with a preset, of all phases.

@@ -1,11 +1,11 @@
-"""What pydantic finds wrong, told in the user's words: key, what was found, what is allowed, what was perhaps meant."""
+"""What pydantic finds wrong, in the user's words: key, what was found, what is allowed, what was meant."""
 
 from __future__ import annotations
 
 import json
 import re
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import annotated_types
@@ -50,10 +50,36 @@ def validated(
     Raises:
         UserError: with every problem.
     """
+    flags = list(_flags_for_numbers(data, (), model))
     try:
-        return TypeAdapter(model).validate_python(data)
+        value = TypeAdapter(model).validate_python(data)
     except ValidationError as error:
-        raise UserError([located(problem) for problem in problems_of(error, model)]) from None
+        found = problems_of(error, model)
+        named = {problem.key for problem in found}
+        found += [problem for problem in flags if problem.key not in named]
+        raise UserError(_by_line(map(located, found))) from None
+    if flags:
+        raise UserError(_by_line(map(located, flags)))
+    return value
+
+
+def _by_line(problems: Iterable[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda problem: problem.line or 0)
+
+
+def _flags_for_numbers(data: Any, at: Location, model: Any) -> Iterator[Problem]:
+    """Yield a problem for each true or false where only numbers may stand: pydantic takes them for 1 or 0."""
+    if isinstance(data, bool):
+        _, members = _descend(at, model, "")
+        kinds = {annotation for annotation, _ in members}
+        if kinds and kinds <= {int, float, type(None)}:
+            yield Problem("is not a number", None, None, dotted(at), rendered(data), _allowed(members))
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            yield from _flags_for_numbers(value, (*at, key), model)
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from _flags_for_numbers(value, (*at, index), model)
 
 
 def problems_of(error: ValidationError, model: Any) -> list[Problem]:
@@ -64,7 +90,7 @@ def problems_of(error: ValidationError, model: Any) -> list[Problem]:
         model: the type that was validated: where the allowed keys and ranges are read from.
 
     Returns:
-        One problem for each wrong place, in the order of the source; several complaints of one place are joined.
+        One problem for each wrong place; several complaints of one place are joined.
     """
     places: dict[str, list[Problem]] = {}
     found = error.errors(include_url=False)
@@ -154,7 +180,18 @@ def _problem(details: ErrorDetails, model: Any) -> Problem:
         key=dotted(place) or None,
         found=rendered(found),
         allowed=_allowed(members) or _WANTED.get(kind),
+        hint=_written_out(found, members),
     )
+
+
+def _written_out(found: Any, members: Sequence[_Member]) -> str | None:
+    """The hint for a bare name where its mapping is wanted: ``jaccard`` for ``{term: jaccard}``."""
+    for annotation, _ in members:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel) and isinstance(found, str):
+            for name in annotation.model_fields:
+                if found in _tags(members, name):
+                    return f"write {{{name}: {found}}}"
+    return None
 
 
 _WANTED: Mapping[str, str] = {
@@ -228,7 +265,8 @@ def _inside(member: _Member, element: str | int) -> Iterator[_Member]:
             if element in (name, info.alias):
                 yield from _members(info.annotation, tuple(info.metadata))
         return
-    origin, arguments = get_origin(annotation), get_args(annotation)
+    origin: Any = get_origin(annotation)
+    arguments = get_args(annotation)
     if origin in (tuple, list, set, frozenset, Sequence) and isinstance(element, int) and arguments:
         fixed = origin is tuple and arguments[-1] is not Ellipsis
         yield from _members(arguments[min(element, len(arguments) - 1)] if fixed else arguments[0])
@@ -239,7 +277,7 @@ def _inside(member: _Member, element: str | int) -> Iterator[_Member]:
 
 
 def _descend(location: Location, model: Any, kind: str) -> tuple[Location, list[_Member]]:
-    """Split pydantic's location into the user's keys and the tags of unions, and find what may stand there."""
+    """Split pydantic's location into the user's keys and the tags of unions; find what may stand there."""
     members = list(_members(model))
     place: Location = ()
     for position, element in enumerate(location):
@@ -280,7 +318,16 @@ def _tags(members: Sequence[_Member], name: str) -> Iterator[str]:
 
 
 def _allowed(members: Sequence[_Member]) -> str | None:
+    if len(members) > 3:
+        models = all(isinstance(each, type) and issubclass(each, BaseModel) for each, _ in members)
+        if models:
+            return "keys with values"
     return "; or ".join(dict.fromkeys(text for member in members if (text := _described(member)))) or None
+
+
+def allowed_in(model: Any, location: Location) -> str | None:
+    """What may stand at a location of a model, in words: ``a number >= 0.0 and <= 5.0``."""
+    return _allowed(_descend(location, model, "")[1])
 
 
 _NAMES: Mapping[Any, str] = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
@@ -289,7 +336,7 @@ _NAMES: Mapping[Any, str] = {float: "a number", int: "a whole number", bool: "tr
 def _described(member: _Member) -> str:
     """What may stand for a member, in words: ``a number >= 0.0 and <= 5.0``."""
     annotation, metadata = member
-    origin = get_origin(annotation)
+    origin: Any = get_origin(annotation)
     if origin is Literal:
         return ", ".join(map(str, get_args(annotation)))
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

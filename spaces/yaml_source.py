@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import yaml
 
@@ -15,6 +16,9 @@ from spaces.errors import Problem, UserError
 from spaces.validation import Location, dotted, read_dotted, validated
 
 T = TypeVar("T")
+
+COMMAND_LINE: Final = "command line"
+"""The file that errors name for values which no file gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +30,35 @@ class YamlSource:
         file: the file's name as the user gave it, or None.
         lines: line of each key or list item, counted from 1, by its location: ``("phases", 0, "loss")``.
         text: what was read.
+        overrides: locations of values that were put over the file's.
     """
 
     data: Any
     file: str | None = None
     lines: Mapping[Location, int] = field(default_factory=dict)
     text: str = ""
+    overrides: frozenset[Location] = frozenset()
+
+    def overridden(self, values: Mapping[str, Any]) -> YamlSource:
+        """Put values over those of the file; what is wrong with them is then blamed on the command line.
+
+        Args:
+            values: by dotted key: ``{"budget.trials": 4, "space.phases[0].share": 0.5}``.
+
+        Raises:
+            UserError: when a key leads through something that has no keys.
+        """
+        data, places, problems = copy.deepcopy(self.data), set(self.overrides), []
+        for key, value in values.items():
+            place = read_dotted(key)
+            try:
+                _put(data, place, value)
+            except (LookupError, TypeError):
+                problems.append(Problem("can't be set: there is nothing to set it in", COMMAND_LINE, key=key))
+            places.add(place)
+        if problems:
+            raise UserError(problems)
+        return dataclasses.replace(self, data=data, overrides=frozenset(places))
 
     def line_of(self, location: Sequence[str | int]) -> int | None:
         """The line of a key, or of the nearest one around it when it is missing."""
@@ -41,17 +68,36 @@ class YamlSource:
         return self.lines.get(place)
 
     def located(self, problem: Problem, at: Sequence[str | int] = ()) -> Problem:
-        """Give a problem found later its file and line, from its dotted key; ``at`` is where its key is counted from."""
+        """Give a problem found later its file and line.
+
+        Args:
+            problem: with its dotted key.
+            at: the location its key is counted from.
+        """
         place = (*at, *read_dotted(problem.key or ""))
-        return dataclasses.replace(
-            problem, file=self.file, line=self.line_of(place), key=dotted(place) or problem.key
-        )
+        key = dotted(place) or problem.key
+        if any(place[: len(override)] == override for override in self.overrides):
+            return dataclasses.replace(problem, file=COMMAND_LINE, key=key)
+        return dataclasses.replace(problem, file=self.file, line=self.line_of(place), key=key)
+
+
+def _put(data: Any, place: Location, value: Any) -> None:
+    """Set the value at a location, with the mappings around it where they are missing."""
+    *around, last = place
+    for element in around:
+        if isinstance(data, dict) and data.get(element) is None:
+            data[element] = {}
+        data = data[element]
+    if isinstance(data, list) != isinstance(last, int):
+        raise TypeError
+    data[last] = value
 
 
 class _Loader(yaml.SafeLoader):
     """YAML 1.2's idea of scalars: ``1e-3`` is a number, and ``no``, ``off`` and dates are text."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    # A dict of its own: PyYAML's resolvers are those of YAML 1.1.
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's typing
 
 
 for _tag, _pattern, _first in (

@@ -1,1 +1,1 @@
-"""The spaces that come with lossweep, each a YAML file of the shape that stands under ``space:`` in a sweep file."""
+"""The spaces that come with lossweep, each a YAML file of what stands under ``space:`` in a sweep file."""

@@ -1,0 +1,85 @@
+"""A schedule as it is exported and kept: with its classes, how it really went, and where it comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from spaces.errors import UserError
+from spaces.loss_terms import Frozen
+from spaces.schedule import LossSchedule, Phase
+from spaces.yaml_source import load_yaml, validate
+
+
+class RealisedPhase(Frozen):
+    """One stay in a phase, as a training really went: what an ``until`` came to.
+
+    Attributes:
+        phase: index in the schedule unrolled over its cycles, from 0.
+        cycle: index of its cycle, from 0.
+        from_step: optimizer steps done when it was entered.
+        to_step: optimizer steps done when it was left.
+        from_epoch: epochs done when it was entered.
+        epochs: how long it lasted.
+    """
+
+    phase: int = Field(ge=0)
+    cycle: int = Field(default=0, ge=0)
+    from_step: int = Field(default=0, ge=0)
+    to_step: int = Field(default=0, ge=0)
+    from_epoch: int = Field(ge=0)
+    epochs: int = Field(ge=1)
+
+
+class ScheduleFile(LossSchedule):
+    """A schedule and what is known of it. The outermost keys are the schedule's own.
+
+    Attributes:
+        classes: the class names it was found for, background first.
+        threshold: the threshold tuned on validation, as a probability of the first foreground class.
+        realised: the phases as the exported training really went through them.
+        provenance: the sweep, trial, seed, data and scores it comes from.
+    """
+
+    classes: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+    threshold: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    realised: tuple[RealisedPhase, ...] = ()
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def schedule(self) -> LossSchedule:
+        """The schedule alone."""
+        return LossSchedule(phases=self.phases, cycles=self.cycles, epochs=self.epochs)
+
+    def replayed(self) -> LossSchedule:
+        """The schedule with every phase as long as it really was: no metric is needed to train it again.
+
+        Phases that training went back to stand there again. Without a record of how it went, phases that wait
+        for a metric take the most epochs they may.
+        """
+        phases = self.unrolled()
+        stays = [(phases[stay.phase], stay.epochs) for stay in self.realised if stay.phase < len(phases)]
+        if not stays:
+            stays = [(phase, phase.most_epochs) for phase in phases]
+        fixed = tuple(_lasting(phase, epochs) for phase, epochs in stays)
+        return LossSchedule(phases=fixed, epochs=self.epochs)
+
+
+def _lasting(phase: Phase, epochs: int) -> Phase:
+    return phase.model_copy(update={"until": None, "epochs": epochs})
+
+
+def load_schedule(path: str | Path) -> ScheduleFile:
+    """Read a schedule file.
+
+    Raises:
+        UserError: with everything that is wrong, by file, line and key; class weights and metrics that don't
+            fit the file's classes included.
+    """
+    source = load_yaml(path)
+    file = validate(ScheduleFile, source)
+    if file.classes is not None and (problems := file.check(file.classes)):
+        raise UserError([source.located(problem) for problem in problems])
+    return file
