@@ -235,6 +235,8 @@ def _end_of(conductor: Conductor, desk: Desk, stop: StopRequest) -> tuple[str, s
         return "finished", "its hours are spent" if conductor.out_of_time else ""
     if desk.paused:
         return "interrupted", f"paused: {desk.paused}"
+    if conductor.out_of_time:
+        return "interrupted", "its hours are spent; give it more to go on with what is unfinished"
     if stop.is_set():
         return ("stopped" if stop.reason.startswith("lossweep stop") else "interrupted"), stop.reason
     return "interrupted", "the runner had nothing to run on"

@@ -76,7 +76,6 @@ class Attempt:
 
     trial: int
     attempt: str
-    worker: str
     micro_batch: int | None
     started: datetime
     ended: datetime | None

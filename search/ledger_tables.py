@@ -132,7 +132,6 @@ class AttemptRow(Base):
     sweep_id: Mapped[int] = mapped_column(ForeignKey("lossweep_sweeps.id", ondelete="CASCADE"))
     trial: Mapped[int]
     attempt: Mapped[str] = mapped_column(String(32), unique=True)
-    worker: Mapped[str] = mapped_column(String(200), default="")
     micro_batch: Mapped[int | None]
     started: Mapped[datetime] = mapped_column(UtcDateTime)
     ended: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -25,6 +25,5 @@ class Report:
     """
 
     attempt: str
-    worker: str
     evaluation: Evaluation | None = None
     fault: Fault | None = None

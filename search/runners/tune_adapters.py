@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ray.tune import Stopper
@@ -35,6 +36,7 @@ class Clerk:
         self.error: BaseException | None = None
         self.started = False
         self.attempts: dict[str, str] = {}
+        self.losses: dict[str, str] = {}
         self.watch = watch
 
     def call(self, work: Callable[[], R], otherwise: R) -> R:
@@ -89,7 +91,7 @@ class DeskSearcher(Searcher):
         """Take the loss of a worker: everything else was a report."""
         attempt = self._clerk.attempts.pop(trial_id, None)
         if error and attempt is not None:
-            fault = Fault(FaultKind.WORKER_LOST, "the worker or its node was lost")
+            fault = Fault(FaultKind.WORKER_LOST, self._clerk.losses.pop(trial_id, "the worker was lost"))
             self._clerk.call(lambda: self._clerk.desk.faulted(attempt, fault), None)
 
     def save(self, checkpoint_path: str) -> None:
@@ -113,6 +115,10 @@ class DeskScheduler(FIFOScheduler):
         decision: str = TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
         return decision
 
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Keep Ray's word on how a worker was lost; the searcher is told next."""
+        self._clerk.losses[trial.trial_id] = _loss(trial)
+
     def choose_trial_to_run(self, tune_controller: Any) -> None:
         """Leave the choice to Tune, which starts what is pending in order; called in every round."""
         self._clerk.started = any(
@@ -132,6 +138,19 @@ class DeskScheduler(FIFOScheduler):
             desk.ended(report.attempt)
             return False
         return desk.evaluated(report.attempt, report.evaluation)
+
+
+def _loss(trial: Trial) -> str:
+    """What Ray says about a lost worker, in a line."""
+    try:
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    except (OSError, TypeError):
+        return "the worker was lost"
+    if "memory" in text and "OutOfMemory" in text:
+        return "the worker was killed because its node ran out of memory"
+    if "node" in text.lower() and ("died" in text or "dead" in text) and "Node" in text.partition("Error")[0]:
+        return "the worker's node was lost"
+    return "the worker was lost"
 
 
 class DeskStopper(Stopper):

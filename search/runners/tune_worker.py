@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +36,6 @@ class TrialWorker(tune.Trainable):
         self._trainer = trainer
         self._evaluations: Iterator[Evaluation] | None = None
         self._broken: Fault | None = None
-        self._worker = f"{platform.node()}:{os.getpid()}"
         try:
             _bound_gpu_memory(gpus)
             trainer.prepare()
@@ -75,15 +72,15 @@ class TrialWorker(tune.Trainable):
     def _report(self, assignment: Assignment) -> Report:
         attempt = assignment.attempt
         if self._broken is not None:
-            return Report(attempt, self._worker, fault=self._broken)
+            return Report(attempt, fault=self._broken)
         try:
             if self._evaluations is None:
                 self._evaluations = iter(self._trainer.trial(assignment.plan, lambda: False))
             evaluation = next(self._evaluations, None)
         except Exception as error:
             self._close()
-            return Report(attempt, self._worker, fault=Fault.of(error))
-        return Report(attempt, self._worker, evaluation=evaluation)
+            return Report(attempt, fault=Fault.of(error))
+        return Report(attempt, evaluation=evaluation)
 
     def _close(self) -> None:
         evaluations, self._evaluations = self._evaluations, None

@@ -76,7 +76,6 @@ def upgrade() -> None:
         _sweep(),
         sa.Column("trial", sa.Integer, nullable=False),
         sa.Column("attempt", sa.String(32), nullable=False, unique=True),
-        sa.Column("worker", sa.String(200), nullable=False),
         sa.Column("micro_batch", sa.Integer),
         _moment("started", nullable=False),
         _moment("ended"),

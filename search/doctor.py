@@ -1,0 +1,153 @@
+"""Finds what crashes left behind, and mends it: nothing here is needed by a sweep that ended well."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+
+from search.checkpoint_care import orphans
+from search.history import SweepHistory
+from search.home import Home
+from search.lease import Lease, holder_of
+from search.ledger import Ledger
+from search.outcomes import Outcome, OutcomeKind
+from search.study_record import StudyRecord, outcome_of
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be.
+
+    Attributes:
+        sweep: the sweep concerned.
+        kind: ``zombie``, ``stale state``, ``stale lease``, ``orphan checkpoints``, ``missing runs`` or
+            ``left over``.
+        message: what, in one line.
+        mend: does away with it and says what it did. Safe to call twice.
+    """
+
+    sweep: str
+    kind: str
+    message: str
+    mend: Callable[[], str]
+
+    def __str__(self) -> str:
+        return f"{self.sweep}: {self.kind}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class MlflowCare:
+    """How the floor above looks after MLflow.
+
+    Attributes:
+        missing: numbers of the trials that have no run, or another state there.
+        sync: makes MLflow equal the sweep; returns how many runs it changed.
+    """
+
+    missing: Callable[[SweepHistory], Sequence[int]]
+    sync: Callable[[SweepHistory], int]
+
+
+def examine(home: Home, name: str | None = None, mlflow: MlflowCare | None = None) -> tuple[Finding, ...]:
+    """Look at one sweep or at all, changing nothing. Sweeps that a living driver has are left alone.
+
+    Raises:
+        UserError: when there is no sweep of that name.
+    """
+    ledger = Ledger(home.database_url)
+    try:
+        names = [ledger.sweep(name).name] if name is not None else [one.name for one in ledger.sweeps()]
+        found = [finding for one in names for finding in _sweep(home, ledger, one, mlflow)]
+        if name is None:
+            found += _ownerless(home, {one.name for one in ledger.sweeps()})
+        return tuple(found)
+    finally:
+        ledger.close()
+
+
+def _sweep(home: Home, ledger: Ledger, name: str, mlflow: MlflowCare | None) -> Iterator[Finding]:
+    holder, in_force = holder_of(ledger, name)
+    if in_force:
+        return
+    history = ledger.history(name)
+    if holder is not None:
+        yield Finding(name, "stale lease", f"held by {holder}, which is gone", lambda: _release(home, name))
+    zombies = [trial.number for trial in history.trials if trial.outcome is OutcomeKind.RUNNING]
+    if zombies:
+        message = f"{_trials(zombies)} marked running, but no driver runs them"
+        yield Finding(name, "zombie", message, lambda: _lay_down(home, name))
+    if history.state == "running":
+        message = "marked running, but no driver runs it"
+        yield Finding(name, "stale state", message, lambda: _interrupted(home, name))
+    known = {trial.number for trial in history.trials}
+    if lost := orphans(home, name, known):
+        size = sum(path.stat().st_size for path in lost) / 2**20
+        message = f"{len(lost)} files, {size:.1f} MiB, torn or of no trial"
+        yield Finding(name, "orphan checkpoints", message, lambda: _delete(lost))
+    if left := sorted(home.logs(name).glob("tune-*")):
+        yield Finding(name, "left over", f"{len(left)} folders of Ray Tune", lambda: _delete(left))
+    if mlflow is not None and (missing := list(mlflow.missing(history))):
+        message = f"{_trials(missing)} without its run in MLflow"
+        yield Finding(name, "missing runs", message, lambda: f"{mlflow.sync(history)} runs written")
+
+
+def _ownerless(home: Home, known: set[str]) -> Iterator[Finding]:
+    folder = home.root / "checkpoints"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_dir() and path.name not in known:
+            message = f"{path} belongs to no sweep of this database"
+            yield Finding(path.name, "orphan checkpoints", message, functools.partial(_delete, [path]))
+
+
+def _release(home: Home, name: str) -> str:
+    ledger = Ledger(home.database_url)
+    try:
+        _, token, _ = ledger.read_lease(name)
+        _, in_force = holder_of(ledger, name)
+        if not in_force:
+            ledger.swap_lease(name, token, None, None)
+        return "released"
+    finally:
+        ledger.close()
+
+
+def _lay_down(home: Home, name: str) -> str:
+    ledger = Ledger(home.database_url)
+    try:
+        with Lease(ledger, name, lambda reason: None):
+            record = StudyRecord(optuna.load_study(study_name=name, storage=ledger.storage))
+            running = [t.number for t in record.trials() if outcome_of(t).kind is OutcomeKind.RUNNING]
+            for number in running:
+                record.lay_down(number, Outcome(OutcomeKind.INTERRUPTED, "its driver died"))
+        return f"{_trials(running)} marked interrupted; resume goes on with them"
+    finally:
+        ledger.close()
+
+
+def _interrupted(home: Home, name: str) -> str:
+    ledger = Ledger(home.database_url)
+    try:
+        if ledger.sweep(name).state == "running" and not holder_of(ledger, name)[1]:
+            ledger.change(name, state="interrupted", note="its driver died")
+        return f"marked interrupted; go on with: lossweep resume {name}"
+    finally:
+        ledger.close()
+
+
+def _delete(paths: Sequence[Path]) -> str:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return f"{len(paths)} deleted"
+
+
+def _trials(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
+    return f"{len(numbers)} trial{'s' * (len(numbers) != 1)} ({shown})"
