@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -17,8 +17,8 @@ class ModelSpec(Frozen):
     """Any architecture and encoder of segmentation-models-pytorch, or a user's own model by import path.
 
     Attributes:
-        architecture: an SMP architecture such as ``Unet``, or ``package.module:factory``, which is called with
-            ``in_channels``, ``classes`` and ``options``.
+        architecture: an SMP architecture such as ``Unet``, or ``package.module:factory``, which is called
+            with ``in_channels``, ``classes`` and ``options``.
         encoder: an SMP or ``tu-`` (timm) encoder.
         weights: pretrained encoder weights, such as ``imagenet``, or None.
         options: further keyword arguments of the architecture.
@@ -52,9 +52,9 @@ class MeasureSpec(Frozen):
     object_iou: float = Field(default=0.5, ge=0.5, lt=1.0)
     minimum_area: int = Field(default=1, ge=1)
     connectivity: Literal[4, 8] = 8
-    precision_floors: tuple[float, ...] = ()
-    recall_floors: tuple[float, ...] = ()
-    betas: tuple[float, ...] = ()
+    precision_floors: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] = ()
+    recall_floors: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] = ()
+    betas: tuple[Annotated[float, Field(gt=0.0, allow_inf_nan=False)], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
