@@ -49,7 +49,8 @@ class KeptImages:
     def add(self, truth: Tensor, keys: Tensor, argmax: Tensor | None) -> None:
         """Keep one batch; tensors may still be on the GPU."""
         parts = (truth, keys) if argmax is None else (truth, keys, argmax)
-        self._recent.append(tuple(part.to("cpu", non_blocking=True, copy=True) for part in parts))
+        pinned = truth.device.type == "cuda"
+        self._recent.append(tuple(part.to("cpu", non_blocking=pinned, copy=True) for part in parts))
         self._held += sum(part.nbytes for part in self._recent[-1])
         if self._held > self._memory:
             self._spill(truth.device)

@@ -78,6 +78,8 @@ class TrueObjects:
         greater part in unlabelled pixels does not count: nobody knows whether it is wrong.
         """
         found, predicted = _components(prediction, spec.connectivity)
+        if not self.count and not predicted:
+            return ObjectCounts()
         if predicted > MAXIMUM_OBJECTS:
             kept = int((np.bincount(self.labels.ravel())[1:] >= spec.minimum_area).sum())
             return ObjectCounts(Counts(0, MAXIMUM_OBJECTS, kept), abs(MAXIMUM_OBJECTS - kept), 1)

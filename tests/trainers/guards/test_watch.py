@@ -7,9 +7,11 @@ import math
 import random
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -129,6 +131,16 @@ def test_thresholds_are_validated() -> None:
     with pytest.raises(ValidationError):
         GuardSpec.model_validate({"ap_collapse": {"share": 1.5}})
     assert GuardSpec.model_validate({"loss_spike": {"z": 9}}).loss_spike == LossSpikeSpec(z=9.0)
+
+
+def test_the_documented_defaults_are_the_defaults() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "guards.md").read_text(encoding="utf-8")
+    block = page.partition("```yaml\n")[2].partition("```")[0]
+    documented = yaml.safe_load(block)["guards"]
+    assert GuardSpec.model_validate(documented) == GuardSpec()
+    assert {rule: set(limits) for rule, limits in documented.items()} == {
+        rule: set(limits) for rule, limits in GuardSpec().model_dump().items()
+    }
 
 
 def test_guards_need_no_torch() -> None:
