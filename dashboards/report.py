@@ -33,7 +33,7 @@ from dashboards.report_parts import (
     stopped_table,
     trial_choice,
 )
-from dashboards.standing import Confirmed, standing
+from dashboards.standing import Confirmed, metric_words, standing
 from search.history import SweepHistory, TrialHistory
 
 FIGURES = {
@@ -68,7 +68,7 @@ def build_report(
     if export is None and result.winner is not None:
         export = result.winner.schedule.to_yaml()
     data = {
-        "metric": text(history.metric),
+        "metric": text(metric_words(history.metric)),
         "control": result.control.score if result.control else None,
         "shown": shown.number if shown else None,
         "trials": [_trial(trial) for trial in history.trials],

@@ -10,17 +10,17 @@ from datetime import UTC, datetime
 from dashboards.families import family_color, loss_kind, short_name
 from dashboards.figures.stopped import stop_rule, stop_step
 from dashboards.overlays import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, OverlayTile
-from dashboards.standing import Standing, control_label, scored_evaluation, stopped, trial_label
+from dashboards.standing import Standing, control_label, metric_words, scored_evaluation, stopped, trial_label
 from search.history import SweepHistory, TrialHistory
 from search.outcomes import OutcomeKind
 
-FIRST_ROWS = 15
+FIRST_ROWS = 12
 """Rows of a long table that are shown before one asks for the rest."""
 
 
 def headline(history: SweepHistory, result: Standing) -> str:
     """Return the first thing a person reads: winner, control, difference, and how sure that is."""
-    metric = html.escape(history.metric)
+    metric = html.escape(metric_words(history.metric))
     cards = [
         _card("winner", "Winner", result.winner, history),
         _card("control", "Control", result.control, history),
@@ -68,7 +68,7 @@ def leaderboard(history: SweepHistory, result: Standing) -> str:
     head = (
         "<thead><tr><th colspan=5></th><th colspan=3 class=group>at threshold 0.5</th>"
         "<th colspan=4 class=group>at the tuned threshold</th><th></th></tr>"
-        f"<tr><th>rank</th><th>trial</th><th class=wide>schedule</th><th>{html.escape(history.metric)}</th>"
+        f"<tr><th>rank</th><th>trial</th><th class=wide>schedule</th><th>{html.escape(metric_words(history.metric))}</th>"
         "<th title='difference to the control'>vs control</th>"
         "<th>P</th><th>R</th><th>F1</th><th>P</th><th>R</th><th>F1</th><th>obj. F1</th><th>AP</th></tr></thead>"
     )
@@ -89,7 +89,7 @@ def stopped_table(history: SweepHistory) -> str:
         key = (trial.outcome.value, stop_rule(trial))
         tally[key] = tally.get(key, 0) + 1
     chips = "".join(
-        f'<span class="chip {outcome}"><b>{count}</b> {outcome}: {html.escape(rule)}</span>'
+        f'<span class="chip {outcome}"><b>{count}</b> {outcome}{"" if rule in ("pruner", "error") else ": " + html.escape(rule)}</span>'
         for (outcome, rule), count in sorted(tally.items(), key=lambda item: -item[1])
     )
     order = {OutcomeKind.FAILED: 0, OutcomeKind.DIVERGED: 1, OutcomeKind.PRUNED: 2}
@@ -194,7 +194,7 @@ def _card(role: str, title: str, trial: TrialHistory | None, history: SweepHisto
     link = f'<button type="button" class="link pick" data-trial="{trial.number}">#{trial.number}</button>'
     return (
         f'<div class="card {role}"><h3>{title} {link}</h3><p class="score">{_number(trial.score)}</p>'
-        f'<p class="muted">{html.escape(history.metric)}, {html.escape(name)}</p>{_schedule(trial)}'
+        f'<p class="muted">{html.escape(metric_words(history.metric))}, {html.escape(name)}</p>{_schedule(trial)}'
         f"<table class=small><tr><th></th><th>P</th><th>R</th><th>F1</th></tr>{rows}</table></div>"
     )
 
@@ -243,7 +243,8 @@ def _schedule(trial: TrialHistory) -> str:
         for kind in kinds[:6]
     )
     control = f"<b>{html.escape(trial.control)}</b> " if trial.control else ""
-    return f'<span class="schedule">{dots}{control}<code>{html.escape(str(trial.schedule))}</code></span>'
+    line = html.escape(str(trial.schedule))
+    return f'<span class="schedule">{dots}{control}<code title="{line}">{line}</code></span>'
 
 
 def _outcome(trial: TrialHistory) -> str:

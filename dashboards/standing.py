@@ -67,14 +67,14 @@ class Standing:
         winner, control = self.winner, self.control
         if winner is None or winner.score is None:
             return "No trial has completed yet: there is no winner."
-        lead = f"{trial_label(winner)} leads with {self.metric} {winner.score:.3f}"
+        lead = f"{trial_label(winner)} leads with {metric_words(self.metric)} {winner.score:.3f}"
         if not winner.feasible:
             lead = f"No trial meets the objective's constraints; of those that miss them, {lead}"
         if control is None or control.score is None or self.difference is None:
             return f"{lead}. No control has completed yet, so there is nothing to hold it against."
         if self.control_wins:
             return (
-                f"The control, {control_label(control)}, leads with {self.metric} {control.score:.3f}: "
+                f"The control, {control_label(control)}, leads with {metric_words(self.metric)} {control.score:.3f}: "
                 "no proposed schedule has beaten it."
             )
         better = self.difference if self.direction == "maximize" else -self.difference
@@ -102,6 +102,27 @@ class Standing:
             f"Confirmed with {seeds} fresh seeds on the test split: difference {mean:+.3f} ± {spread:.3f}"
             f"{'' if clear else ', within its own spread: not a clear win'}."
         )
+
+
+METRIC_NAMES = {
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "iou": "IoU",
+    "ap": "AP",
+    "max_f1": "max F1",
+}
+
+
+def metric_words(name: str) -> str:
+    """Return a metric's name as a person says it: ``tuned_object_f1`` is ``object F1 (tuned threshold)``."""
+    base, _, cls = name.partition("/")
+    tuned, base = base.startswith("tuned_"), base.removeprefix("tuned_")
+    is_object, base = base.startswith("object_"), base.removeprefix("object_")
+    words = ("object " if is_object else "") + METRIC_NAMES.get(base, base.replace("_", " "))
+    fixed = base in ("precision", "recall", "f1", "iou", "count_error")
+    words += " (tuned threshold)" if tuned else " (at 0.5)" if fixed else ""
+    return f"{words}, {cls}" if cls else words
 
 
 def standing(history: SweepHistory, confirmed: Confirmed | None = None) -> Standing:

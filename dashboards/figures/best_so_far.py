@@ -6,7 +6,8 @@ from itertools import accumulate
 from typing import Any
 
 from dashboards.figures.style import ACCENT, CONTROL, OUTCOME_COLORS, Figure, layout, rounded, shortened, text
-from search.history import SweepHistory
+from dashboards.standing import metric_words
+from search.history import SweepHistory, TrialHistory
 
 
 def best_so_far(history: SweepHistory) -> Figure | None:
@@ -35,28 +36,28 @@ def best_so_far(history: SweepHistory) -> Figure | None:
     traces: list[dict[str, Any]] = []
     for axis, xs in axes.items():
         visible = axis == "trial"
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": "trials",
-                "visible": visible,
-                "x": rounded(list(xs)),
-                "y": rounded(list(scores)),
-                "customdata": [trial.number for trial in scored],
-                "text": [
-                    f"<b>#{t.number}</b> {t.outcome.value}<br>{text(shortened(str(t.schedule)))}"
-                    for t in scored
-                ],
-                "hovertemplate": "%{text}<br>%{y:.3f}<extra></extra>",
-                "marker": {
-                    "size": [8 if trial.control else 6 for trial in scored],
-                    "symbol": ["x" if trial.control else "circle" for trial in scored],
-                    "color": [CONTROL if t.control else OUTCOME_COLORS[t.outcome] for t in scored],
-                    "opacity": 0.65,
-                },
-            }
-        )
+        for name, wanted in (("control", True), ("proposal", False)):
+            chosen = [i for i, trial in enumerate(scored) if (trial.control is not None) is wanted]
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": name,
+                    "visible": visible,
+                    "x": rounded([xs[i] for i in chosen]),
+                    "y": rounded([scores[i] for i in chosen]),
+                    "customdata": [scored[i].number for i in chosen],
+                    "text": [_label(scored[i]) for i in chosen],
+                    "hovertemplate": "%{text}<br>%{y:.3f}<extra></extra>",
+                    "marker": {
+                        "size": 9 if wanted else 6,
+                        "symbol": "x-thin" if wanted else "circle",
+                        "color": CONTROL if wanted else [OUTCOME_COLORS[scored[i].outcome] for i in chosen],
+                        "line": {"width": 2 if wanted else 0, "color": CONTROL},
+                        "opacity": 0.75,
+                    },
+                }
+            )
         traces.append(
             {
                 "type": "scatter",
@@ -101,7 +102,7 @@ def best_so_far(history: SweepHistory) -> Figure | None:
             "label": f"over {axis}s" if axis == "trial" else f"over {axis}",
             "method": "update",
             "args": [
-                {"visible": [axis == "trial"] * 2 + [axis != "trial"] * 2},
+                {"visible": [axis == "trial"] * 3 + [axis != "trial"] * 3},
                 {"xaxis.title.text": axis},
             ],
         }
@@ -123,10 +124,14 @@ def best_so_far(history: SweepHistory) -> Figure | None:
         "data": traces,
         "layout": layout(
             "trial",
-            text(history.metric),
+            text(metric_words(history.metric)),
             shapes=shapes,
             annotations=notes,
             updatemenus=[menu],
             margin={"l": 56, "r": 16, "t": 44, "b": 48},
         ),
     }
+
+
+def _label(trial: TrialHistory) -> str:
+    return f"<b>#{trial.number}</b> {trial.outcome.value}<br>{text(shortened(str(trial.schedule)))}"

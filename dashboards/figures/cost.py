@@ -6,6 +6,7 @@ from typing import Any
 
 from dashboards.families import family_color, kind_at, loss_kind, short_name
 from dashboards.figures.style import CONTROL, Figure, layout, rounded, shortened, text
+from dashboards.standing import metric_words
 from search.history import SweepHistory
 
 
@@ -24,6 +25,7 @@ def epoch_seconds(history: SweepHistory) -> Figure | None:
         {
             "type": "box",
             "name": text(short_name(kind)),
+            "x": [text(short_name(kind))],
             # Quartiles rather than every point: thousands of epochs would weigh megabytes.
             **_quartiles(values),
             "marker": {"color": family_color(kind)},
@@ -62,7 +64,9 @@ def score_against_cost(history: SweepHistory) -> Figure | None:
     }
     return {
         "data": [trace],
-        "layout": layout("GPU-seconds of the trial", text(history.metric), showlegend=False, height=320),
+        "layout": layout(
+            "GPU-seconds of the trial", text(metric_words(history.metric)), showlegend=False, height=320
+        ),
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from dashboards.families import family_color, loss_family, loss_kind, short_name
 from dashboards.figures.style import Figure, layout, rounded, text
+from dashboards.standing import metric_words
 from search.history import SweepHistory, TrialHistory
 
 
@@ -81,7 +82,7 @@ def score_by_family(history: SweepHistory, most: int = 14) -> Figure | None:
     return {
         "data": traces,
         "layout": layout(
-            text(history.metric),
+            text(metric_words(history.metric)),
             "",
             yaxis={"title": {"text": ""}, "type": "category"},
             height=90 + 34 * len(ordered),

@@ -71,7 +71,6 @@ def precision_recall_plane(history: SweepHistory) -> Figure | None:
             height=520,
             updatemenus=[menu],
             margin={"l": 56, "r": 16, "t": 44, "b": 48},
-            legend={"orientation": "h", "y": -0.13, "yanchor": "top", "x": 0, "font": {"size": 11}},
         ),
     }
 

@@ -34,6 +34,17 @@ OUTCOME_COLORS: Final[Mapping[OutcomeKind, str]] = {
 }
 
 
+LEGEND: Final[Mapping[str, Any]] = {
+    "orientation": "h",
+    "yref": "container",
+    "y": 0,
+    "yanchor": "bottom",
+    "x": 0,
+    "font": {"size": 11},
+}
+"""Along the foot of the figure, under the axis title."""
+
+
 def text(value: object) -> str:
     """Return user text as plotly may show it: plotly reads a few HTML tags and entities in every label."""
     return html.escape(str(value), quote=False)
@@ -69,7 +80,7 @@ def layout(x: str, y: str, **more: Any) -> dict[str, Any]:
         "height": 380,
         "hovermode": "closest",
         "hoverlabel": {"align": "left", "bgcolor": "#ffffff", "font": {"size": 12, "color": INK}},
-        "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "font": {"size": 11}},
+        "legend": LEGEND,
     }
     return {**found, **more}
 
@@ -79,7 +90,7 @@ def iso_f1_lines(levels: Sequence[float] = (0.2, 0.4, 0.6, 0.8)) -> list[dict[st
     lines = []
     for level in levels:
         least = level / (2.0 - level)
-        recalls = [least + (1.0 - least) * step / 40 for step in range(41)]
+        recalls = [least + (1.0 - least) * (step / 40) ** 2 for step in range(41)]
         precisions = [min(1.0, level * recall / (2.0 * recall - level)) for recall in recalls]
         lines.append(
             {

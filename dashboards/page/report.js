@@ -37,7 +37,7 @@
       font: FONT, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "#fff", height: 400,
       margin: { l: 52, r: 14, t: 28, b: 46 }, xaxis: x, yaxis: y, hovermode: "closest",
       hoverlabel: { align: "left", bgcolor: "#fff", font: { size: 12, color: INK } },
-      legend: { orientation: "h", y: -0.17, yanchor: "top", x: 0, font: { size: 11 } },
+      legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, font: { size: 11 } },
     }, more);
   }
 
@@ -67,7 +67,7 @@
     return [0.2, 0.4, 0.6, 0.8].map((level) => {
       const xs = [], ys = [], least = level / (2 - level);
       for (let i = 0; i <= 40; i++) {
-        const r = least + (1 - least) * i / 40;
+        const r = least + (1 - least) * (i / 40) ** 2;
         xs.push(r); ys.push(Math.min(1, level * r / (2 * r - level)));
       }
       return { type: "scatter", mode: "lines", x: xs, y: ys, hoverinfo: "skip", showlegend: false, line: { color: "#c5ccd3", width: 1, dash: "dot" } };
