@@ -68,7 +68,7 @@ def leaderboard(history: SweepHistory, result: Standing) -> str:
     head = (
         "<thead><tr><th colspan=5></th><th colspan=3 class=group>at threshold 0.5</th>"
         "<th colspan=4 class=group>at the tuned threshold</th><th></th></tr>"
-        f"<tr><th>rank</th><th>trial</th><th class=wide>schedule</th><th>{html.escape(metric_words(history.metric))}</th>"
+        f"<tr><th>rank</th><th>trial</th><th class=wide>schedule</th><th title='{html.escape(metric_words(history.metric))}'>score</th>"
         "<th title='difference to the control'>vs control</th>"
         "<th>P</th><th>R</th><th>F1</th><th>P</th><th>R</th><th>F1</th><th>obj. F1</th><th>AP</th></tr></thead>"
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode puts no test folder on the path
+
+from browser import CHROMEDRIVER, CHROMIUM, Browser, chromium
 
 from dashboards.mlflow_store import quiet_mlflow
 
@@ -42,3 +45,12 @@ def new_store(mlflow_template: Path, tmp_path: Path) -> Callable[[], str]:
 @pytest.fixture
 def store(new_store: Callable[[], str]) -> str:
     return new_store()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests: skipped, with the reason, on a machine that has none. CI installs it."""
+    if os.environ.get("CI") and (CHROMIUM is None or CHROMEDRIVER is None):
+        pytest.fail("CI must have chromium and chromedriver: these tests are not skipped there")
+    with chromium() as started:
+        yield started
