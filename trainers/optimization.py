@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import torch
@@ -49,7 +51,9 @@ class Optimization:
         self._scaler = torch.amp.GradScaler(arithmetic.device.type, enabled=arithmetic.scales_gradients)
         self._optimizer = self._fresh_optimizer()
 
-    def step(self, images: Tensor, masks: Tensor, criterion: SegmentationLoss, learning_rate: float) -> StepTensors:
+    def step(
+        self, images: Tensor, masks: Tensor, criterion: SegmentationLoss, learning_rate: float
+    ) -> StepTensors:
         """Take one step on one batch, in as many equal micro-batches as it needs.
 
         A micro-batch's loss is weighted by its share of the images, so that the mean over pixels is the same
@@ -72,8 +76,8 @@ class Optimization:
             with self._arithmetic.autocast():
                 logits = self._forward(self._arithmetic.lay_out(some))
             losses = criterion.parts(logits, truth)
-            loss = sum(losses.values()) if passes == 1 else sum(losses.values()) * share
-            self._scaler.scale(loss).backward()
+            loss = reduce(add, losses.values())
+            self._scaler.scale(loss if passes == 1 else loss * share).backward()  # type: ignore[no-untyped-call]  # torch's own
             for name, value in losses.items():
                 seen = value.detach() if passes == 1 else value.detach() * share
                 parts[name] = parts[name] + seen if name in parts else seen

@@ -1,0 +1,108 @@
+"""An exported schedule in a bare loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from spaces.class_prior import ClassPrior
+from spaces.errors import UserError
+from spaces.schedule import LossSchedule
+from trainers.callbacks import ScheduledLoss
+from trainers.data.loading import SegmentationData
+from trainers.evaluation import realised
+from trainers.plan import TrialPlan
+from trainers.training import train
+
+PRIOR = ClassPrior(names=("background", "vehicle"), frequencies=(0.98, 0.02))
+
+
+def exported(path: Path, line: str, **more: object) -> Path:
+    schedule = LossSchedule.parse(line)
+    content = {**yaml.safe_load(schedule.to_yaml()), "classes": list(PRIOR.names), **more}
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_epochs_go_through_the_schedule(tmp_path: Path) -> None:
+    line = "weighted_ce(weights=[1, 40]) @1e-3 x2 -> jaccard @1e-4 x1 | 2 cycles"
+    scheduled = ScheduledLoss.load(exported(tmp_path / "best.yaml", line))
+    assert scheduled.epochs == 6
+    turns = [scheduled.at(epoch) for epoch in range(scheduled.epochs + 1)]
+    assert [rate for _, rate in turns] == [1e-3, 1e-3, 1e-4, 1e-3, 1e-3, 1e-4, 1e-4]
+    assert [criterion.names[0] for criterion, _ in turns[:3]] == ["weighted_ce", "weighted_ce", "jaccard"]
+    logits, masks = torch.randn(2, 1, 8, 8, requires_grad=True), torch.randint(0, 2, (2, 8, 8))
+    turns[2][0](logits, masks).backward()
+    assert logits.grad is not None
+    with pytest.raises(IndexError):
+        scheduled.at(-1)
+
+
+def test_a_phase_that_waited_for_a_metric_lasts_as_recorded(
+    tmp_path: Path, scenes: SegmentationData, plan_of: Callable[..., TrialPlan]
+) -> None:
+    line = "weighted_ce(weights=[1, 8]) @5e-3 until recall>=0.05 in 1..4 -> jaccard @1e-4 x1 | 3 cycles"
+    evaluations = list(train(plan_of(line, 7), scenes))
+    stays = [
+        {name: getattr(stay, name) for name in stay.__slots__}  # as the exporter writes it
+        for stay in realised(evaluations)
+    ]
+    path = exported(tmp_path / "best.yaml", line, realised=stays, epochs=7)
+    scheduled = ScheduledLoss.load(path)
+    rates = [scheduled.at(epoch)[1] for epoch in range(scheduled.epochs)]
+    assert rates == [evaluation.learning_rate for evaluation in evaluations]
+    names = [scheduled.at(epoch)[0].names[0] for epoch in range(scheduled.epochs)]
+    assert [f"{name}" for name in names] == [e.loss_name.partition("(")[0] for e in evaluations]
+
+
+def test_metrics_of_ones_own_move_it(tmp_path: Path) -> None:
+    line = "cross_entropy @1e-3 until recall>=0.9 in 1..5 -> jaccard @1e-4 x1"
+    scheduled = ScheduledLoss.load(exported(tmp_path / "best.yaml", line))
+    cursor, rates = scheduled.start(epochs=4), []
+    for recall in (0.5, 0.95, 0.2, 0.2):
+        rates.append(scheduled.of(cursor)[1])
+        cursor = cursor.advance({"recall": recall})
+    assert cursor.finished
+    assert rates == [1e-3, 1e-3, 1e-4, 1e-4]
+
+
+def test_steps_see_the_warm_up_and_the_cosine(tmp_path: Path) -> None:
+    scheduled = ScheduledLoss.load(exported(tmp_path / "s.yaml", "cross_entropy @1e-2 x2 cosine warmup 4"))
+    steps = [scheduled.at(epoch, step, 8)[1] for epoch in (0, 1) for step in range(8)]
+    assert steps[:5] == pytest.approx([2.5e-3, 5e-3, 7.5e-3, 1e-2, 1e-2])
+    assert steps[4:] == sorted(steps[4:], reverse=True)
+    assert scheduled.at(0)[1] == pytest.approx(1e-2), "an epoch's rate leaves the warm-up out"
+    assert scheduled.at(1)[1] == pytest.approx(0.505e-2, rel=1e-4), "half way down"
+
+
+def test_weights_by_frequency_need_the_frequencies(tmp_path: Path) -> None:
+    path = exported(tmp_path / "best.yaml", "weighted_ce(power=1) @1e-3 x1")
+    with pytest.raises(UserError, match="give prior="):
+        ScheduledLoss.load(path)
+    criterion, _ = ScheduledLoss.load(path, PRIOR).at(0)
+    logits = torch.zeros(1, 1, 4, 4)
+    assert criterion(logits, torch.ones(1, 4, 4, dtype=torch.long)) > 0
+
+
+def test_a_prior_of_other_classes_is_refused(tmp_path: Path) -> None:
+    path = exported(tmp_path / "best.yaml", "jaccard @1e-3 x1")
+    three = ClassPrior(names=("background", "car", "truck"), frequencies=(0.9, 0.05, 0.05))
+    with pytest.raises(UserError, match="other classes"):
+        ScheduledLoss.load(path, three)
+
+
+def test_a_schedule_without_classes_needs_a_prior() -> None:
+    schedule = LossSchedule.parse("jaccard @1e-3 x1")
+    with pytest.raises(UserError, match="names no classes"):
+        ScheduledLoss(schedule)
+    assert ScheduledLoss(schedule, PRIOR).epochs == 1
+
+
+def test_it_moves_with_its_losses_and_adds_nothing_to_a_checkpoint() -> None:
+    scheduled = ScheduledLoss(LossSchedule.parse("weighted_ce(weights=[1, 3]) @1e-3 x1"), PRIOR)
+    assert scheduled.state_dict() == {}
+    assert all(buffer.device.type == "meta" for buffer in scheduled.to("meta").buffers())

@@ -1,0 +1,173 @@
+"""An exported schedule with its losses built, for anyone's own training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from torch import nn
+
+from spaces.class_prior import ClassPrior
+from spaces.cursor import ScheduleCursor
+from spaces.errors import Problem, UserError
+from spaces.loss_terms import Compound, Focal, Loss, WeightedCrossEntropy
+from spaces.schedule import LossSchedule
+from spaces.schedule_file import ScheduleFile, load_schedule
+from trainers.losses import SegmentationLoss, build_loss
+
+_LONG = 1_000_000
+"""Steps of an epoch whose steps nobody counts: so many that a warm-up is over at once."""
+
+
+class ScheduledLoss(nn.Module):
+    """The losses of a schedule, and which of them is whose turn.
+
+    As it was trained, epoch by epoch::
+
+        scheduled = ScheduledLoss.load("best.yaml").to(device)
+        for epoch in range(scheduled.epochs):
+            criterion, learning_rate = scheduled.at(epoch)
+
+    or anew by the metrics of one's own validation::
+
+        cursor = scheduled.start()
+        while not cursor.finished:
+            criterion, learning_rate = scheduled.of(cursor)
+            ...
+            cursor = cursor.advance({"recall": recall})
+
+    Args:
+        schedule: a schedule, or what a schedule file holds.
+        prior: classes and their training frequencies. Needed when the file names no classes, or its class
+            weights are to be computed from frequencies (an exported winner's are written out).
+
+    Raises:
+        UserError: the prior is needed, or does not fit the file's classes.
+    """
+
+    def __init__(self, schedule: LossSchedule, prior: ClassPrior | None = None) -> None:
+        super().__init__()
+        self.schedule = schedule.schedule if isinstance(schedule, ScheduleFile) else schedule
+        prior = _prior(schedule, prior)
+        self.criteria = nn.ModuleList(build_loss(phase.loss, prior) for phase in self.schedule.phases)
+        self._positions = tuple(_positions(schedule))
+
+    @classmethod
+    def load(cls, path: str | Path, prior: ClassPrior | None = None) -> Self:
+        """Read a schedule file.
+
+        Raises:
+            UserError: with everything that is wrong in it, by line.
+        """
+        return cls(load_schedule(path), prior)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole training."""
+        return len(self._positions)
+
+    def at(
+        self, epoch: int, step: int = 0, steps_per_epoch: int | None = None
+    ) -> tuple[SegmentationLoss, float]:
+        """Return the loss and the learning rate of an epoch, or of one step of it.
+
+        Phases that waited for a metric last as long as they did in the exported training (without a record of
+        it, as long as they may). After the last epoch, its phase goes on.
+
+        Args:
+            epoch: from 0.
+            step: optimizer steps done in the epoch.
+            steps_per_epoch: of one's own loop. Without it the rate is the epoch's first, and warm-ups are
+                left out.
+
+        Raises:
+            IndexError: for a negative epoch.
+        """
+        return self.of(self.position(epoch), step, steps_per_epoch)
+
+    def position(self, epoch: int) -> ScheduleCursor:
+        """Where an epoch stands in the schedule, as `at` sees it.
+
+        Raises:
+            IndexError: for a negative epoch.
+        """
+        if epoch < 0:
+            raise IndexError(f"epoch must be 0 or more, but got {epoch}")
+        return self._positions[min(epoch, self.epochs - 1)]
+
+    def start(self, epochs: int | None = None) -> ScheduleCursor:
+        """The position before the first step, to be advanced by one's own metrics.
+
+        Args:
+            epochs: the whole budget; the schedule's own when None.
+        """
+        return ScheduleCursor.start(self.schedule, epochs)
+
+    def of(
+        self, cursor: ScheduleCursor, step: int = 0, steps_per_epoch: int | None = None
+    ) -> tuple[SegmentationLoss, float]:
+        """Return the loss and the learning rate at a position; the other arguments as in `at`."""
+        criterion = self.criteria[cursor.phase % len(self.criteria)]
+        assert isinstance(criterion, SegmentationLoss)
+        if steps_per_epoch is None:
+            first = max(cursor.epochs_in_phase * _LONG, cursor.current.warmup_steps)
+            return criterion, cursor.learning_rate(first, _LONG)
+        done = cursor.epochs_in_phase * steps_per_epoch + step
+        return criterion, cursor.learning_rate(done, steps_per_epoch)
+
+
+def _positions(schedule: LossSchedule) -> Iterator[ScheduleCursor]:
+    """Where each epoch of the training stands: as recorded, or as the lengths alone say."""
+    stays = schedule.realised if isinstance(schedule, ScheduleFile) else ()
+    plain = schedule.schedule if isinstance(schedule, ScheduleFile) else schedule
+    recorded = sum(stay.epochs for stay in stays)
+    epochs = schedule.epochs or recorded or plain.budget
+    epoch = 0
+    position = ScheduleCursor.start(plain, epochs)
+    for stay in stays:
+        for within in range(stay.epochs):
+            position = ScheduleCursor(plain, epochs, epoch=epoch, phase=stay.phase, epochs_in_phase=within)
+            if epoch < epochs:
+                yield position
+            epoch += 1
+    if stays:  # a record that ends before the budget: its last phase goes on
+        for epoch in range(recorded, epochs):
+            within = position.epochs_in_phase + 1 + epoch - recorded
+            yield ScheduleCursor(plain, epochs, epoch=epoch, phase=position.phase, epochs_in_phase=within)
+        return
+    while not position.finished:
+        yield position
+        position = position.advance()
+
+
+def _prior(schedule: LossSchedule, prior: ClassPrior | None) -> ClassPrior:
+    classes = schedule.classes if isinstance(schedule, ScheduleFile) else None
+    if prior is not None:
+        if classes is not None and len(classes) != len(prior.names):
+            raise UserError(
+                Problem(
+                    "the schedule was found for other classes",
+                    key="classes",
+                    found=", ".join(prior.names),
+                    allowed=", ".join(classes),
+                )
+            )
+        return prior
+    if classes is None:
+        raise UserError("the schedule names no classes: give prior=ClassPrior(names=..., frequencies=...)")
+    if any(_needs_frequencies(phase.loss) for phase in schedule.phases):
+        raise UserError(
+            "class weights are to be computed from the training masks: give prior=ClassPrior(names=..., "
+            "frequencies=...), the share of each class in your training masks"
+        )
+    # Every weight is written out, so no loss reads these frequencies.
+    return ClassPrior(names=classes, frequencies=(1.0 / len(classes),) * len(classes))
+
+
+def _needs_frequencies(loss: Loss) -> bool:
+    if isinstance(loss, Compound):
+        return any(_needs_frequencies(part.loss) for part in loss.sum)
+    if isinstance(loss, WeightedCrossEntropy | Focal):
+        return loss.weights is not None and not isinstance(loss.weights, tuple)
+    return False
