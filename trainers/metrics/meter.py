@@ -96,10 +96,10 @@ class Meter:
         scores = logits
         if not self._prior.is_binary:
             finite = torch.nan_to_num(logits.float(), nan=-LARGEST).clamp(-LARGEST, LARGEST)
-            argmax = finite.argmax(dim=1).to(torch.uint8)
+            scores, leader = one_vs_rest(finite)
+            scores, argmax = scores[:, 1:], leader.to(torch.uint8)
             cells = truth.long() * labelled * len(self._prior.names) + argmax
             self._confusion.view(-1).scatter_add_(0, cells.flatten(), labelled.flatten())
-            scores = one_vs_rest(finite)[:, 1:]
         ranks = keys(scores)
         for c in range(self._foreground):  # class by class, so that the 64-bit indices stay small
             cells = (truth == c + 1).long() * BINS + (ranks[:, c].long() - LOWEST_KEY)

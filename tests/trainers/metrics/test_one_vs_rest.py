@@ -29,21 +29,22 @@ def reference(logits: torch.Tensor) -> torch.Tensor:
 )
 def test_equals_the_definition_at_any_magnitude(logits: np.ndarray) -> None:
     given_logits = torch.from_numpy(logits)
-    got = one_vs_rest(given_logits)
+    got, leader = one_vs_rest(given_logits)
     assert bool(torch.isfinite(got).all())
     torch.testing.assert_close(got.double(), reference(given_logits), rtol=1e-5, atol=1e-5)
+    assert torch.equal(given_logits.gather(1, leader.unsqueeze(1)), given_logits.amax(1, keepdim=True))
 
 
 def test_its_sigmoid_is_the_softmax() -> None:
     logits = 5 * torch.randn(2, 5, 8, 8, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(one_vs_rest(logits).sigmoid(), logits.softmax(1), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(one_vs_rest(logits)[0].sigmoid(), logits.softmax(1), rtol=1e-5, atol=1e-7)
 
 
 def test_two_classes_give_the_difference() -> None:
     logits = torch.tensor([[3.0, -2.0]]).reshape(1, 2, 1, 1)
-    assert one_vs_rest(logits).flatten().tolist() == [5.0, -5.0]
+    assert one_vs_rest(logits)[0].flatten().tolist() == [5.0, -5.0]
 
 
 def test_a_certainty_that_float32_probabilities_cannot_hold() -> None:
     logits = torch.tensor([[60.0, 0.0, 0.0]]).reshape(1, 3, 1, 1)
-    assert one_vs_rest(logits)[0, 0].item() == np.float32(60 - np.log(2))
+    assert one_vs_rest(logits)[0][0, 0].item() == np.float32(60 - np.log(2))
