@@ -8,9 +8,6 @@ from lossweep.commands import (
     check,
     compare,
     dashboard,
-    doctor,
-    export,
-    gc,
     list_sweeps,
     losses,
     report,
@@ -21,7 +18,6 @@ from lossweep.commands import (
     stop,
     submit,
     sync,
-    train,
     why,
 )
 
@@ -43,9 +39,9 @@ _PANELS = {
         report.report,
         compare.compare,
     ),
-    "Use what it found": (export.export, train.train),
+    "Use what it found": (),
     "Look things up": (losses.losses, space.space, schema.schema),
-    "Keep house": (doctor.doctor, sync.sync, gc.gc),
+    "Keep house": (sync.sync,),
 }
 
 for _panel, _commands in _PANELS.items():

@@ -11,12 +11,16 @@ SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP.yaml", help="The sweep
 SweepName = Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name.", show_default=False)]
 HomeFolder = Annotated[
     Path | None,
-    typer.Option("--home", help="Folder of the sweeps' database, checkpoints and logs.", envvar="LOSSWEEP_HOME"),
+    typer.Option(
+        "--home", help="Folder of the sweeps' database, checkpoints and logs.", envvar="LOSSWEEP_HOME"
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Put a value over the file's: --set budget.trials=4. May be repeated."
+        "--set",
+        metavar="KEY=VALUE",
+        help="Put a value over the file's: --set budget.trials=4. May be repeated.",
     ),
 ]
 Output = Annotated[

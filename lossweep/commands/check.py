@@ -1,0 +1,44 @@
+"""``lossweep check``: everything that can be wrong with a sweep, before any training."""
+
+from __future__ import annotations
+
+import typer
+
+from lossweep.commands.arguments import HomeFolder, Overrides, SweepFile, parse_overrides
+
+
+def check(sweep_file: SweepFile, overrides: Overrides = None, home: HomeFolder = None) -> None:
+    """Check a sweep file, its model and every image and mask; print what the data look like.
+
+    Exit code 2 when something has to be mended before the sweep can run.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+    from search.home import Home
+    from search.sweep_spec import SweepSpec
+
+    spec = SweepSpec.load(sweep_file, parse_overrides(overrides))
+    where = Home.at(home)
+
+    from trainers.data.check import check_data
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        report = check_data(spec.data, where.cache, progress)
+    for line in report.lines():
+        typer.echo(line)
+    if report.problems:
+        raise typer.Exit(2)
+
+    from trainers.models import check_model
+
+    check_model(spec.model, report.prior, report.channels)
+    typer.echo(f"{sweep_file}: ready to submit")

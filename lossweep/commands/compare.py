@@ -1,0 +1,29 @@
+"""``lossweep compare``: two sweeps side by side."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lossweep.commands.arguments import HomeFolder, Output
+
+
+def compare(
+    first: Annotated[str, typer.Argument(metavar="SWEEP_A", show_default=False)],
+    second: Annotated[str, typer.Argument(metavar="SWEEP_B", show_default=False)],
+    output: Output = None,
+    home: HomeFolder = None,
+) -> None:
+    """Hold two sweeps against each other: who won, by how much, and whether they can be compared at all."""
+    from dashboards.compare import build_comparison
+    from lossweep.commands.reading import history_of
+    from search.home import Home
+
+    where = Home.at(home)
+    comparison = build_comparison(history_of(first, where), history_of(second, where))
+    if output is None:
+        typer.echo(comparison.to_text())
+    else:
+        output.write_text(comparison.to_html(), encoding="utf-8")
+        typer.echo(f"wrote {output}")

@@ -1,0 +1,47 @@
+"""``lossweep dashboard``: MLflow's pages and the report, in a browser."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lossweep.commands.arguments import HomeFolder
+
+
+def dashboard(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The sweep's name.", show_default="the newest sweep")
+    ] = None,
+    optuna: Annotated[
+        bool, typer.Option("--optuna", help="Also start optuna-dashboard on the study.")
+    ] = False,
+    browser: Annotated[bool, typer.Option("--open", help="Open the report in your browser.")] = False,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; loopback unless told otherwise.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(help="MLflow's port; 0 for any free one.", show_default="5000, or a free one"),
+    ] = None,
+    home: HomeFolder = None,
+) -> None:
+    """Start the MLflow UI on the sweep's own store, print the links and serve until Ctrl-C."""
+    from dashboards.serve import serve_dashboard
+    from lossweep.commands.reading import history_of, newest
+    from search.home import Home
+
+    where = Home.at(home)
+    sweep = name or newest(where)
+    history_of(sweep, where)
+    serve_dashboard(
+        lambda: history_of(sweep, where),
+        where.mlflow_uri,
+        echo=typer.echo,
+        browser=browser,
+        database_url=where.database_url,
+        host=host,
+        port=port,
+        optuna=optuna,
+        log=where.logs(sweep) / "dashboard.log",
+    )

@@ -1,0 +1,27 @@
+"""``lossweep list``: the sweeps there are."""
+
+from __future__ import annotations
+
+import typer
+
+from lossweep.commands.arguments import HomeFolder
+
+
+def list_sweeps(home: HomeFolder = None) -> None:
+    """List the sweeps of a home: how far each is, how its trials ended, its best against its control."""
+    from rich.console import Console
+
+    from dashboards.tables import sweeps
+    from search.home import Home
+    from search.ledger import Ledger
+
+    where = Home.at(home)
+    ledger = Ledger(where.database_url)
+    try:
+        histories = [ledger.history(record.name) for record in ledger.sweeps()]
+    finally:
+        ledger.close()
+    if histories:
+        Console().print(sweeps(histories))
+    else:
+        typer.echo(f"no sweeps in {where.root}; start one: lossweep submit examples/scenes.yaml")

@@ -1,0 +1,38 @@
+"""``lossweep resume``: go on with a sweep that was interrupted."""
+
+from __future__ import annotations
+
+import typer
+
+from lossweep.commands.arguments import HomeFolder, Overrides, SweepName, parse_overrides
+
+
+def resume(name: SweepName, overrides: Overrides = None, home: HomeFolder = None) -> None:
+    """Go on with a sweep: finished trials are kept, unfinished ones go on from their newest checkpoint.
+
+    The budget may be raised: --set budget.trials=32.
+    """
+    from search.driver import stored_spec, sweep_state
+    from search.home import Home
+    from search.ledger import Ledger
+    from search.sweep_spec import SweepSpec
+    from spaces.yaml_source import plain_source, validate
+
+    where = Home.at(home)
+    ledger = Ledger(where.database_url)
+    try:
+        spec = stored_spec(ledger.sweep(name))
+    finally:
+        ledger.close()
+    if given := parse_overrides(overrides):
+        spec = validate(SweepSpec, plain_source(spec.model_dump(mode="json"), name).overridden(given))
+    state = sweep_state(where, name, spec)
+    if state is not None and state.finished:
+        typer.echo(
+            f"{state}\nNothing is left to do. To add trials: lossweep resume {name} --set budget.trials=N"
+        )
+        return
+
+    from lossweep.commands.driving import drive
+
+    drive(spec, where, resume=True)

@@ -1,0 +1,42 @@
+"""``lossweep status``: how a sweep stands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lossweep.commands.arguments import HomeFolder, SweepName
+
+
+def status(
+    name: SweepName,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Keep showing it until the sweep ends.")
+    ] = False,
+    most: Annotated[
+        int, typer.Option("--top", min=1, help="How many trials of the leaderboard to show.")
+    ] = 10,
+    home: HomeFolder = None,
+) -> None:
+    """Show how far a sweep is, what is running and the leaderboard, with the control beside the best."""
+    import time
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from dashboards.tables import status as status_table
+    from lossweep.commands.reading import history_of
+    from search.home import Home
+
+    where = Home.at(home)
+    console = Console()
+    history = history_of(name, where)
+    if not watch:
+        console.print(status_table(history, most))
+        return
+    with Live(status_table(history, most), console=console, auto_refresh=False) as live:
+        while history.state == "running":
+            time.sleep(1.0)
+            history = history_of(name, where)
+            live.update(status_table(history, most), refresh=True)

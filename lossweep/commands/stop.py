@@ -1,0 +1,27 @@
+"""``lossweep stop``: ask a running sweep to stop."""
+
+from __future__ import annotations
+
+import typer
+
+from lossweep.commands.arguments import HomeFolder, SweepName
+
+
+def stop(name: SweepName, home: HomeFolder = None) -> None:
+    """Ask the driver of a running sweep to finish its evaluations, keep everything and stop."""
+    from search.driver import sweep_state
+    from search.home import Home
+    from search.ledger import Ledger
+
+    where = Home.at(home)
+    ledger = Ledger(where.database_url)
+    try:
+        ledger.sweep(name)
+        state = sweep_state(where, name)
+        if state is None or state.holder is None:
+            typer.echo(f"no driver is running sweep {name}: nothing to stop")
+            return
+        ledger.request_stop(name)
+        typer.echo(f"asked {state.holder} to stop sweep {name}; lossweep status {name} shows when it has")
+    finally:
+        ledger.close()

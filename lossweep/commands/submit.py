@@ -1,0 +1,58 @@
+"""``lossweep submit``: run a sweep file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lossweep.commands.arguments import HomeFolder, Overrides, SweepFile, parse_overrides
+
+
+def submit(
+    sweep_file: SweepFile,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Another name than the file's.", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+    home: HomeFolder = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Go on with an unfinished sweep unasked.")] = False,
+) -> None:
+    """Run the sweep of a file, here and now: check it, train its trials, record everything.
+
+    Ctrl-C once finishes the running evaluations and keeps everything; `lossweep resume NAME` goes on.
+    """
+    from search.home import Home
+    from search.sweep_spec import SweepSpec
+
+    given = parse_overrides(overrides) | ({"name": name} if name else {})
+    spec = SweepSpec.load(sweep_file, given)
+    where = Home.at(home)
+
+    from search.driver import sweep_state
+
+    state = sweep_state(where, spec.name, spec)
+    if state is not None:
+        _agree(state.name, str(state), finished=state.finished, yes=yes)
+
+    from lossweep.commands.driving import drive
+
+    drive(spec, where, resume=state is not None)
+
+
+def _agree(name: str, standing: str, finished: bool, yes: bool) -> None:
+    """Ask whether to go on with a sweep that exists; raises when the answer is no or nobody is there to answer."""
+    import sys
+
+    from spaces.errors import Problem, UserError
+
+    if finished:
+        hint = "choose another: --name NEW, or see what it found: lossweep status " + name
+        raise UserError(Problem("this name is taken", key="name", found=standing, hint=hint))
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UserError(Problem(standing, hint=f"go on with it: lossweep resume {name}; or give --name NEW"))
+    typer.echo(standing)
+    if not typer.confirm("Go on with it?"):
+        raise typer.Exit(0)
