@@ -154,7 +154,7 @@ def _read_pillow(image: Image.Image, file: BinaryIO) -> Picture:
     if image.mode in ("LA", "RGBA", "PA"):
         return _split_alpha(np.asarray(image), alpha=True)
     values = np.asarray(image)
-    return Picture(values.astype(np.uint8) if values.dtype == bool else _three(values))
+    return Picture(_three(values.astype(np.uint8) if values.dtype == bool else values))
 
 
 def _png_bits(file: BinaryIO) -> int:

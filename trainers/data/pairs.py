@@ -116,22 +116,30 @@ def _by_folder(
 def _pairs(
     folder: Path, images: Sequence[str], masks: Sequence[str], problems: Problems, notes: list[str]
 ) -> list[Pair]:
-    found = {}
+    found: dict[str, dict[str, Path | None]] = {}
     for kind, suffixes in (("images", images), ("masks", masks)):
         if _is_folder(folder / kind, problems, "folder"):
             found[kind] = _by_stem(folder / kind, suffixes, problems, notes)
     if len(found) < 2:
         return []
     by_image, by_mask = found["images"], found["masks"]
-    for stem in sorted(set(by_image) - set(by_mask)):
-        problems.add("image has no mask", by_image[stem], hint=f"expected {folder / 'masks' / stem}.*")
-    for stem in sorted(set(by_mask) - set(by_image)):
-        problems.add("mask has no image", by_mask[stem], hint=f"expected {folder / 'images' / stem}.*")
-    return [(by_image[stem], by_mask[stem]) for stem in sorted(set(by_image) & set(by_mask))]
+    pairs = list[Pair]()
+    for stem in sorted({*by_image, *by_mask}):
+        image, mask = by_image.get(stem), by_mask.get(stem)
+        if image is not None and mask is not None:
+            pairs.append((image, mask))
+        elif image is not None and stem not in by_mask:
+            problems.add("image has no mask", image, hint=f"expected {folder / 'masks' / stem}.*")
+        elif mask is not None and stem not in by_image:
+            problems.add("mask has no image", mask, hint=f"expected {folder / 'images' / stem}.*")
+    return pairs
 
 
-def _by_stem(folder: Path, suffixes: Sequence[str], problems: Problems, notes: list[str]) -> dict[str, Path]:
-    by_stem: dict[str, Path] = {}
+def _by_stem(
+    folder: Path, suffixes: Sequence[str], problems: Problems, notes: list[str]
+) -> dict[str, Path | None]:
+    """The files of a folder by stem; None where what lies there is a problem already told."""
+    by_stem: dict[str, Path | None] = {}
     others = []
     try:
         entries = sorted(folder.iterdir())
@@ -143,10 +151,12 @@ def _by_stem(folder: Path, suffixes: Sequence[str], problems: Problems, notes: l
             continue
         if path.is_dir():
             problems.add("a folder lies where only files are read", path)
+            by_stem[path.stem] = None
         elif path.suffix.lower() not in suffixes:
             others.append(path)
         elif path.stem in by_stem:
-            problems.add(f"two files have one stem; the other is {by_stem[path.stem].name}", path)
+            problems.add("another file or folder has the same stem", path)
+            by_stem[path.stem] = None
         else:
             by_stem[path.stem] = path
     if others:

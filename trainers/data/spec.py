@@ -171,9 +171,10 @@ class _Files(_Source):
             raise ValueError(
                 f"colors must name every class but the background; missing: {', '.join(missing)}"
             )
-        given = [(color,) * 3 if isinstance(color, int) else color for color in self.colors.values()]
+        colors: dict[str, Color] = {self.classes[0]: 0, **self.colors}
+        given = [(color,) * 3 if isinstance(color, int) else color for color in colors.values()]
         if len(set(given)) < len(given):
-            raise ValueError("colors must differ, but two classes share one")
+            raise ValueError("colors must differ, but two classes share one (a background left out is black)")
         return self
 
     def resolve(self, base: Path) -> Self:
