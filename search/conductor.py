@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -280,13 +280,18 @@ class Conductor:
 
 def _finite(evaluation: Evaluation) -> Evaluation:
     """Return the evaluation without what is not finite: nothing such is ever stored."""
-    figures = (*evaluation.metrics.values(), *evaluation.losses.values(), evaluation.gradient_norm)
-    if all(map(math.isfinite, (*figures, evaluation.threshold))):
-        return evaluation
+    verdict = evaluation.verdict
+    if verdict is not None:
+        verdict = dataclasses.replace(verdict, figures=_kept(verdict.figures))
     return dataclasses.replace(
         evaluation,
-        metrics={name: value for name, value in evaluation.metrics.items() if math.isfinite(value)},
-        losses={name: value for name, value in evaluation.losses.items() if math.isfinite(value)},
+        metrics=_kept(evaluation.metrics),
+        losses=_kept(evaluation.losses),
+        verdict=verdict,
         gradient_norm=evaluation.gradient_norm if math.isfinite(evaluation.gradient_norm) else 0.0,
         threshold=evaluation.threshold if math.isfinite(evaluation.threshold) else 0.0,
     )
+
+
+def _kept(figures: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in figures.items() if math.isfinite(value)}

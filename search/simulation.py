@@ -10,8 +10,6 @@ from typing import Final
 
 import optuna
 import yaml
-from spaces.controls import controls as standard_controls
-from spaces.schedule_space import ScheduleSpace, SpaceSpec
 
 from search.aim import Aim, PlanTemplate
 from search.conductor import Conductor
@@ -26,7 +24,9 @@ from search.runners.inline import InlineRunner
 from search.sampling import SamplerSpec
 from search.simulated_trainer import SimulatedTrainer
 from spaces.class_prior import ClassPrior
+from spaces.controls import controls as standard_controls
 from spaces.schedule import LossSchedule
+from spaces.schedule_space import ScheduleSpace, SpaceSpec
 from trainers.data.spec import ScenesSource
 from trainers.guards.spec import GuardSpec
 from trainers.plan import MeasureSpec, ModelSpec, TrainingSpec
@@ -128,10 +128,6 @@ def _timed(trials: Sequence[TrialHistory], slots: int) -> tuple[TrialHistory, ..
         start = heapq.heappop(free)
         end = start + sum(evaluation.seconds for evaluation in trial.evaluations)
         heapq.heappush(free, end)
-        moments = {"started": start, "ended": end}
-        timed.append(
-            dataclasses.replace(
-                trial, **{key: EPOCH_ZERO + timedelta(seconds=value) for key, value in moments.items()}
-            )
-        )
+        started, ended = (EPOCH_ZERO + timedelta(seconds=moment) for moment in (start, end))
+        timed.append(dataclasses.replace(trial, started=started, ended=ended))
     return tuple(timed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -68,6 +69,7 @@ class Pruner:
         figures = {
             key: self._sign * value if key in ("own", "cutoff", "median") else value
             for key, value in judgement.figures.items()
+            if math.isfinite(value)  # a trial without the metric stands at minus infinity
         }
         if not judgement.prune:
             return DecisionRecord(evaluation.step, "continue", judgement.reason, figures)
