@@ -180,6 +180,8 @@ def file_system_of(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
     kind, longest = "unknown", -1
     for line in lines:
         fields = line.split(" ")
+        if len(fields) < 3:
+            continue
         point = fields[1].replace("\\040", " ")
         inside = target == point or target.startswith(point.rstrip("/") + "/")
         # Of several mounts on one point the last one counts.

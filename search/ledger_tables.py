@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, DateTime, Float, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -74,7 +74,7 @@ class SweepRow(Base):
     prior: Mapped[Any] = mapped_column(JsonText)
     budget_trials: Mapped[int]
     budget_epochs: Mapped[int]
-    slots: Mapped[float] = mapped_column(default=1.0)
+    slots: Mapped[float] = mapped_column(Float, default=1.0)
     data_fingerprint: Mapped[str] = mapped_column(String(80), default="")
     code_version: Mapped[str] = mapped_column(String(64), default="")
     created: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -19,6 +19,8 @@ from search.runners.tune_worker import ASSIGNMENT, REPORT
 
 R = TypeVar("R")
 
+_LOST = Fault(FaultKind.WORKER_LOST, "the worker was lost")
+
 
 class Clerk:
     """Calls the desk on Tune's behalf and keeps what it raises.
@@ -36,7 +38,7 @@ class Clerk:
         self.error: BaseException | None = None
         self.started = False
         self.attempts: dict[str, str] = {}
-        self.losses: dict[str, str] = {}
+        self.losses: dict[str, Fault] = {}
         self.watch = watch
 
     def call(self, work: Callable[[], R], otherwise: R) -> R:
@@ -91,7 +93,7 @@ class DeskSearcher(Searcher):
         """Take the loss of a worker: everything else was a report."""
         attempt = self._clerk.attempts.pop(trial_id, None)
         if error and attempt is not None:
-            fault = Fault(FaultKind.WORKER_LOST, self._clerk.losses.pop(trial_id, "the worker was lost"))
+            fault = self._clerk.losses.pop(trial_id, _LOST)
             self._clerk.call(lambda: self._clerk.desk.faulted(attempt, fault), None)
 
     def save(self, checkpoint_path: str) -> None:
@@ -140,17 +142,20 @@ class DeskScheduler(FIFOScheduler):
         return desk.evaluated(report.attempt, report.evaluation)
 
 
-def _loss(trial: Trial) -> str:
-    """What Ray says about a lost worker, in a line."""
+def _loss(trial: Trial) -> Fault:
+    """What Ray says about the end of a worker. Tune gives it away only in a file."""
     try:
         text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
     except (OSError, TypeError):
-        return "the worker was lost"
-    if "memory" in text and "OutOfMemory" in text:
-        return "the worker was killed because its node ran out of memory"
-    if "node" in text.lower() and ("died" in text or "dead" in text) and "Node" in text.partition("Error")[0]:
-        return "the worker's node was lost"
-    return "the worker was lost"
+        return _LOST
+    lines = [line for line in text.splitlines() if line.strip()][1:]
+    if "raised in its creation task" in text:
+        return Fault(FaultKind.EXCEPTION, lines[-1].strip(), text)
+    facts = dict(line.strip().partition(": ")[::2] for line in lines if line.startswith("\t"))
+    said = next((line for line in lines if not line.startswith(("\t", "The actor died"))), "")
+    where = f" (process {facts['pid']} on {facts['ip']})" if {"pid", "ip"} <= facts.keys() else ""
+    reason = f": {said.partition('. ')[0][:200]}" if said else ""
+    return Fault(FaultKind.WORKER_LOST, f"{_LOST.message}{where}{reason}")
 
 
 class DeskStopper(Stopper):

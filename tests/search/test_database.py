@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from optuna.exceptions import StorageInternalError
+from sqlalchemy import exc, text
+
+from search import database
+from search.database import file_system_of, is_passing, open_engine, open_storage, patient, shown
+from spaces.errors import UserError
+
+
+def test_a_password_is_never_shown() -> None:
+    assert "geheim" not in shown("postgresql://me:geheim@db.example/sweeps")
+    with pytest.raises(UserError) as caught:
+        open_engine("postgresql://me:geheim@127.0.0.1:1/sweeps?connect_timeout=1")
+    assert "127.0.0.1" in str(caught.value)
+    assert "geheim" not in str(caught.value)
+    assert caught.value.__cause__ is None  # the driver's own error holds the connection string
+
+
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [("mysql://h/d", "mysql"), ("sqlite://", "file"), ("sqlite:///:memory:", "file"), ("nonsense", "URL")],
+)
+def test_unusable_databases_are_named(url: str, word: str) -> None:
+    with pytest.raises(UserError, match=word):
+        open_engine(url)
+
+
+def test_sqlite_is_opened_in_wal_mode_and_waits_for_other_writers(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'a' / 'b.db'}")
+    with engine.connect() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA busy_timeout")).scalar() == database.BUSY_TIMEOUT_MS
+    engine.dispose()
+
+
+def test_the_study_is_opened_with_the_same_settings(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path / 'a{b}.db'}")
+    with storage.engine.connect() as connection:
+        assert connection.execute(text("PRAGMA synchronous")).scalar() == 1
+    storage.engine.dispose()
+    assert (tmp_path / "a{b}.db").exists()
+
+
+def test_the_file_system_is_the_one_of_the_nearest_mount(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    share = tmp_path / "with space"
+    share.mkdir()
+    escaped = str(share).replace(" ", "\\040")
+    mounts.write_text(f"/dev/x / ext4 rw 0 0\nhost:/x {escaped} nfs4 rw 0 0\nbroken\n", encoding="utf-8")
+    assert file_system_of(share / "home", mounts) == "nfs4"
+    assert file_system_of(tmp_path, mounts) == "ext4"
+    assert file_system_of(tmp_path, tmp_path / "absent") == "unknown"
+
+
+def test_sqlite_on_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "file_system_of", lambda folder: "nfs4")
+    with pytest.raises(UserError, match="network file system"):
+        open_engine(f"sqlite:///{tmp_path / 'x.db'}")
+
+
+def _sqlite_error(message: str) -> exc.OperationalError:
+    import sqlite3
+
+    return exc.OperationalError("SELECT 1", {}, sqlite3.OperationalError(message))
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (_sqlite_error("database is locked"), True),
+        (_sqlite_error("database or disk is full"), True),
+        (_sqlite_error("no such table: x"), False),
+        (ValueError("x"), False),
+    ],
+)
+def test_what_is_waited_for(error: Exception, passes: bool) -> None:
+    assert is_passing(error) is passes
+    wrapped = StorageInternalError("commit")
+    wrapped.__cause__ = error
+    assert is_passing(wrapped) is passes
+
+
+def test_a_call_waits_until_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(database.time, "sleep", slept.append)
+    answers = iter([_sqlite_error("locked"), _sqlite_error("locked"), 7])
+
+    @patient
+    def call() -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert call() == 7
+    assert len(slept) == 2
+    assert slept[1] > slept[0]
+
+
+def test_a_call_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10**6, 100))
+    monkeypatch.setattr(database.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(database.time, "monotonic", lambda: next(clock))
+
+    @patient
+    def call() -> None:
+        raise _sqlite_error("locked")
+
+    with pytest.raises(exc.OperationalError):
+        call()
+
+
+def test_a_wrong_statement_is_not_tried_again() -> None:
+    calls = []
+
+    @patient
+    def call() -> None:
+        calls.append(1)
+        raise _sqlite_error("no such table: x")
+
+    with pytest.raises(exc.OperationalError):
+        call()
+    assert len(calls) == 1

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import optuna
+import pytest
+from small_sweeps import PRIOR, spec
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from search.driver import create_sweep
+from search.faults import Fault, FaultKind
+from search.history import DecisionRecord
+from search.ledger import Ledger
+from search.ledger_tables import DecisionRow, EvaluationRow
+from search.outcomes import Outcome, OutcomeKind
+from search.study_record import Proposal, StudyRecord
+from spaces.errors import UserError
+from spaces.loss_terms import Jaccard
+from spaces.schedule import LossSchedule, Phase
+from trainers.evaluation import Evaluation, GuardVerdict
+
+SCHEDULE = LossSchedule(phases=(Phase(loss=Jaccard(), learning_rate=1e-3, epochs=4),))
+
+
+@pytest.fixture
+def ledger(database_url: str) -> Iterator[Ledger]:
+    ledger = Ledger(database_url)
+    yield ledger
+    ledger.close()
+
+
+def evaluation(step: int, **changes: object) -> Evaluation:
+    values: dict[str, object] = {
+        "epoch": step,
+        "epochs": 4,
+        "phase": 0,
+        "cycle": 0,
+        "loss_name": "jaccard",
+        "learning_rate": 1e-3,
+        "metrics": {"tuned_f1": 0.1 * step, "ap": 0.2},
+        "seconds": 2.0,
+    }
+    return Evaluation(**{"step": step, **values, **changes})  # type: ignore[arg-type]
+
+
+def test_a_sweep_is_written_and_read(ledger: Ledger) -> None:
+    create_sweep(ledger, spec("first"), PRIOR, "sha256:1")
+    record = ledger.sweep("first")
+    assert (record.state, record.prior, record.metric, record.direction) == (
+        "created",
+        PRIOR,
+        "tuned_f1",
+        "maximize",
+    )
+    assert record.created.tzinfo is not None
+    ledger.change("first", state="running", mlflow_run="abc")
+    assert ledger.sweep("first").mlflow_run == "abc"
+    assert [one.name for one in ledger.sweeps()] == ["first"]
+
+
+def test_names_are_taken_once_and_missing_ones_named(ledger: Ledger) -> None:
+    create_sweep(ledger, spec("vehicles"), PRIOR)
+    with pytest.raises(UserError, match="already a sweep"):
+        create_sweep(ledger, spec("vehicles"), PRIOR)
+    with pytest.raises(UserError, match="did you mean 'vehicles'"):
+        ledger.sweep("vehicels")
+
+
+def test_what_is_journaled_is_written_once(ledger: Ledger) -> None:
+    create_sweep(ledger, spec(), PRIOR)
+    journal = ledger.journal("small")
+    verdict = GuardVerdict("nan", 2, 0, "loss is nan", {"loss": math.nan, "norm": math.inf})
+    assert journal.record_evaluation(0, evaluation(2, verdict=verdict))
+    assert journal.record_evaluation(0, evaluation(1))
+    assert not journal.record_evaluation(0, evaluation(1, seconds=9.0))
+    decision = DecisionRecord(1, "continue", "first", {"own": 0.5})
+    journal.record_decision(0, decision)
+    journal.record_decision(0, decision)
+    again = ledger.journal("small")  # as the next driver reads it
+    assert [one.step for one in again.evaluations(0)] == [1, 2]
+    assert again.evaluations(0)[0].seconds == 2.0
+    read = again.evaluations(0)[1].verdict
+    assert read is not None
+    assert math.isnan(read.figures["loss"])
+    assert math.isinf(read.figures["norm"])
+    assert again.decisions(0) == (decision,)
+    assert not again.record_evaluation(0, evaluation(2))
+
+
+def test_attempts_remember_faults_and_the_micro_batch(ledger: Ledger) -> None:
+    create_sweep(ledger, spec(), PRIOR)
+    book = ledger.attempt_book("small")
+    assert book.micro_batch(0) is None
+    first = book.start(0, None)
+    book.end(first, Fault(FaultKind.OUT_OF_MEMORY, "full"), "")
+    second = book.start(0, 4)
+    book.end(second, None, "trained for its whole budget")
+    assert first != second
+    assert book.faults(0) == (FaultKind.OUT_OF_MEMORY,)
+    assert book.faults(1) == ()
+    assert book.micro_batch(0) == 4
+    kept = ledger.attempts(ledger.sweep("small").id)
+    assert [one.fault for one in kept] == [FaultKind.OUT_OF_MEMORY, None]
+    assert all(one.ended is not None and one.ended >= one.started for one in kept)
+
+
+def test_a_history_holds_everything(ledger: Ledger) -> None:
+    create_sweep(ledger, spec(), PRIOR, "sha256:1")
+    study = StudyRecord(optuna.load_study(study_name="small", storage=ledger.storage))
+    journal = ledger.journal("small")
+    for outcome in (OutcomeKind.COMPLETED, OutcomeKind.FAILED, OutcomeKind.RUNNING):
+        number = study.create(Proposal(SCHEDULE, seed=11, control="jaccard"))
+        journal.record_evaluation(number, evaluation(4, cycle_ended=True, finished=True))
+        if outcome.is_final:
+            value = [0.4] if outcome is OutcomeKind.COMPLETED else None
+            study.finish(number, Outcome(outcome, "why", {"x": 1.0}, "trace"), value, {})
+    history = ledger.history("small")
+    assert [trial.outcome.value for trial in history.trials] == ["completed", "failed", "running"]
+    first = history.trials[0]
+    assert (first.schedule, first.seed, first.control, first.reason) == (SCHEDULE, 11, "jaccard", "why")
+    assert first.score == pytest.approx(0.4)
+    assert first.gpu_seconds == 2.0
+    assert first.started is not None
+    assert first.ended is not None
+    assert first.started.utcoffset() is not None
+    assert abs((first.ended - first.started).total_seconds()) < 60  # the one is ours, the other Optuna's
+    assert history.trials[1].traceback == "trace"
+    assert history.data_fingerprint == "sha256:1"
+    assert history.winner() == first
+
+
+def test_a_long_history_is_read_in_less_than_two_seconds(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path / 'lossweep.db'}")
+    create_sweep(ledger, spec(trials=500, epochs=30), PRIOR)
+    study_id = ledger.storage.get_study_id_from_name("small")
+    study = StudyRecord(optuna.load_study(study_name="small", storage=ledger.storage))
+    study.create(Proposal(SCHEDULE, seed=0))
+    template = ledger.storage.get_all_trials(study_id)[0]
+    for _ in range(499):
+        ledger.storage.create_new_trial(study_id, template)
+    sweep, now = ledger.sweep("small").id, datetime.now(UTC)
+    steps = [(trial, step) for trial in range(500) for step in range(1, 31)]
+    metrics = {f"metric_{index}": 0.1 for index in range(16)}
+    data = [evaluation(step, metrics=metrics).to_dict() for step in range(1, 31)]
+
+    def fill(session: Session) -> None:
+        common = [{"sweep_id": sweep, "trial": trial, "step": step, "recorded": now} for trial, step in steps]
+        rows = [{**row, "data": data[row["step"] - 1]} for row in common]
+        session.execute(insert(EvaluationRow), rows)
+        said = {"action": "continue", "reason": "x", "figures": {}}
+        session.execute(insert(DecisionRow), [{**row, **said} for row in common])
+
+    ledger.do(fill)
+    started = time.process_time()
+    history = ledger.history("small")
+    assert time.process_time() - started < 2.0
+    ledger.close()
+    assert sum(len(trial.evaluations) for trial in history.trials) == 15_000
+
+
+def test_only_the_expected_lease_is_swapped(ledger: Ledger) -> None:
+    create_sweep(ledger, spec(), PRIOR)
+    assert ledger.swap_lease("small", None, "mine", {"host": "here"})
+    assert not ledger.swap_lease("small", None, "theirs", {"host": "there"})
+    assert ledger.beat("small", "mine")
+    assert not ledger.beat("small", "theirs")
+    data, token, heartbeat = ledger.read_lease("small")
+    assert (data, token) == ({"host": "here"}, "mine")
+    assert heartbeat is not None
+    assert abs((ledger.now() - heartbeat).total_seconds()) < 60
+
+
+def test_a_stop_is_asked_for_and_forgotten(ledger: Ledger) -> None:
+    create_sweep(ledger, spec(), PRIOR)
+    assert not ledger.stop_requested("small")
+    ledger.request_stop("small")
+    assert ledger.stop_requested("small")
+    ledger.change("small", stop_requested=None)
+    assert not ledger.stop_requested("small")
+    with pytest.raises(UserError):
+        ledger.request_stop("smal")
