@@ -129,11 +129,10 @@ class Sampling:
 
     def _imported(self, path: str, seed: int) -> BaseSampler:
         kind = _from_hub(path) if path.startswith(HUB) else imported(path, "sampler.sampler")
-        seeded = {"seed": seed} if "seed" in inspect.signature(kind).parameters else {}
-        sampler = kind(**self._spec.parameters, **seeded)
-        if not isinstance(sampler, BaseSampler):
+        if not (isinstance(kind, type) and issubclass(kind, BaseSampler)):
             raise UserError(Problem("is not an Optuna sampler", key="sampler.sampler", found=path))
-        return sampler
+        seeded = {"seed": seed} if "seed" in inspect.signature(kind).parameters else {}
+        return kind(**self._spec.parameters, **seeded)
 
 
 def check_sampler(
