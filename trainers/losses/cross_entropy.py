@@ -12,9 +12,9 @@ from trainers.losses.statistics import Needs, Statistics
 class CrossEntropyTerm(Term):
     """Mean of ``-w[t] log p[t]`` over labelled pixels, divided by the sum of ``w[t]`` as in torch.
 
-    Label smoothing e is torch's: ``(1 - e) w[t] (-log p[t]) + e / classes * sum_k w[k] (-log p[k])``, also for two
-    classes (whose sigmoid is a softmax over the logits 0 and z). Whether there is any is fixed when the term is
-    built.
+    Label smoothing e is torch's: ``(1 - e) w[t] (-log p[t]) + e / classes * sum_k w[k] (-log p[k])``, also
+    for two classes (whose sigmoid is a softmax over the logits 0 and z). Whether there is any is fixed when
+    the term is built.
     """
 
     weights: Tensor

@@ -58,10 +58,10 @@ def _pixel_weights(found: Statistics, weights: Tensor) -> Tensor:
 
 
 class _Focal(torch.autograd.Function):
-    """``-q^gamma l`` of log-probabilities ``l``, with ``q = 1 - exp(l)``, and the derivative by ``l`` written out.
+    """``-q^gamma l`` of log-probabilities ``l``, with ``q = 1 - exp(l)``; its derivative is written out.
 
-    The derivative is ``-q^gamma (1 - gamma p l / q)``, and -l / q goes to 1 as q goes to 0: nothing divides by zero,
-    where differentiating ``q ** gamma`` for gamma < 1 gives infinity times zero.
+    The derivative is ``-q^gamma (1 - gamma p l / q)``, and -l / q goes to 1 as q goes to 0: nothing divides
+    by zero, where differentiating ``q ** gamma`` for gamma < 1 gives infinity times zero.
     """
 
     @staticmethod

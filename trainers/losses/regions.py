@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import torch
 from torch import Tensor
 
 from spaces.loss_terms import Reduction
@@ -69,4 +70,6 @@ class RegionTerm(Term):
             positives, negatives, support = positives.sum(0), negatives.sum(0), support.sum(0)
         dtype = positives.dtype
         wrong = self.alpha.to(dtype) * positives + self.beta.to(dtype) * negatives
-        return wrong / (support - negatives + wrong + self.smooth.to(dtype))
+        right = support - negatives + self.smooth.to(dtype)
+        # The same number twice: the smaller part keeps its digits, in the value and in the gradient.
+        return torch.where(wrong < right, wrong / (right + wrong), 1.0 - right / (right + wrong))

@@ -39,7 +39,8 @@ class Statistics(NamedTuple):
     Attributes:
         logits: (N, K, H, W), float32 or float64; K = 1 for two classes.
         target: (N, H, W) as given, ignored pixels 255.
-        labels: (N, H, W), 0 at ignored pixels: class index (int64), or for two classes 1 on foreground (float).
+        labels: (N, H, W), 0 at ignored pixels: class index (int64), or for two classes 1 on foreground
+            (float).
         labelled: (N, H, W), 1 where the pixel counts and 0 where it is ignored; dtype of the logits.
         support: (N, classes) labelled pixels of each class.
         surprise: (N, classes) minus the log-probability of the true class, summed over the class's pixels.
@@ -143,15 +144,15 @@ def sum_by_class(values: Tensor, labels: Tensor, classes: int) -> Tensor:
 
 
 def by_class(table: Tensor, labels: Tensor) -> Tensor:
-    """Look each pixel's class up in a table (N, classes), giving (N, H, W): the gradient of `sum_by_class`."""
+    """Look pixels' classes up in a table (N, classes), giving (N, H, W): the gradient of `sum_by_class`."""
     return table.gather(1, labels.reshape(labels.shape[0], -1)).view_as(labels)
 
 
 class SigmoidStatistics(torch.autograd.Function):
-    """Logits (N, H, W) to what is needed of: likelihood and miss; surprise by class; false positives, negatives.
+    """Logits (N, H, W) to what is needed of: likelihood, miss; surprise by class; false positives, negatives.
 
-    ``sigmoid(z)`` and ``sigmoid(-z)`` are both computed: ``1 - sigmoid(z)`` would have lost its digits in exactly
-    the pixels that are wrong and sure, and with them the gradient.
+    ``sigmoid(z)`` and ``sigmoid(-z)`` are both computed: ``1 - sigmoid(z)`` would have lost its digits in
+    exactly the pixels that are wrong and sure, and with them the gradient.
     """
 
     @staticmethod
@@ -164,7 +165,8 @@ class SigmoidStatistics(torch.autograd.Function):
         saved = [foreground, background]
         loss = None
         if needs.likelihood or needs.surprise:
-            # The logit with the sign of the error; softplus of it is the loss, in a third of F.softplus's time.
+            # The logit with the sign of the error; softplus of it is the loss, in a third of F.softplus's
+            # time.
             loss = (background - foreground).mul_(logits).clamp_min_(0.0)
             larger = torch.maximum(yes, no)
             if needs.likelihood:
@@ -259,7 +261,8 @@ class SoftmaxStatistics(torch.autograd.Function):
         needs: Needs = ctx.needs
         p, labels, labelled, *saved = ctx.saved_tensors
         given = list(grads)
-        # `true` is the gradient by each pixel's true-class log-probability, `shared` that by the probabilities.
+        # `true` is the gradient by each pixel's true-class log-probability, `shared` that by the
+        # probabilities.
         true = shared = None
         if needs.likelihood:
             true = given.pop(0) * labelled

@@ -1,0 +1,194 @@
+"""Building losses from data: weights, names, imported losses, and what users get wrong."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spaces.class_prior import ClassPrior
+from spaces.errors import UserError
+from spaces.loss_terms import (
+    Compound,
+    CrossEntropy,
+    EffectiveNumberWeights,
+    Focal,
+    FrequencyWeights,
+    ImportedLoss,
+    Jaccard,
+    WeightedCrossEntropy,
+    WeightedTerm,
+)
+from trainers.losses import build_loss, check_importable, class_weights
+
+FIVE = ClassPrior(names=("a", "b", "c", "d", "e"), frequencies=(0.5, 0.25, 0.2, 0.05, 0.0))
+
+
+def test_frequency_weights_are_relative_to_the_commonest_class():
+    weights = class_weights(FrequencyWeights(power=1.0, cap=8.0), FIVE)
+    torch.testing.assert_close(weights, torch.tensor([1.0, 2.0, 2.5, 8.0, 1.0]).double())
+    root = class_weights(FrequencyWeights(power=0.5), FIVE)
+    torch.testing.assert_close(root[:4], torch.tensor([1.0, 2.0, 2.5, 10.0]).double().sqrt())
+    assert (class_weights(FrequencyWeights(power=0.0), FIVE) == 1).all()
+
+
+def test_effective_number_weights_run_from_equal_to_inverse_frequency():
+    assert (class_weights(EffectiveNumberWeights(beta=0.0), FIVE) == 1).all()
+    nearly = class_weights(EffectiveNumberWeights(beta=1 - 1e-9), FIVE)
+    torch.testing.assert_close(nearly[:4], torch.tensor([1.0, 2.0, 2.5, 10.0]).double(), rtol=1e-6, atol=0)
+    # n = 10, 5, 4, 1 pixels of the rarest class's size (Cui et al., eq. 4).
+    half = class_weights(EffectiveNumberWeights(beta=0.5, cap=1.9), FIVE)
+    expected = (1 - 0.5**10) / torch.tensor([1 - 0.5**10, 1 - 0.5**5, 1 - 0.5**4, 0.5])
+    torch.testing.assert_close(half[:4], expected.clamp(max=1.9).double())
+
+
+@pytest.mark.parametrize("rule", [FrequencyWeights(power=2.0), EffectiveNumberWeights(beta=0.99)])
+def test_a_class_that_never_occurs_weighs_1(rule):
+    assert class_weights(rule, FIVE)[4] == 1
+    never = ClassPrior(names=("a", "b"), frequencies=(0.0, 0.0))
+    assert (class_weights(rule, never) == 1).all()
+
+
+def test_given_weights_must_fit_the_classes(two):
+    assert class_weights((1.0, 4.0), two).tolist() == [1.0, 4.0]
+    with pytest.raises(UserError, match=r"one weight a class.*3 weights.*2 weights, for background, vehicle"):
+        build_loss(WeightedCrossEntropy(weights=(1.0, 2.0, 3.0)), two)
+    with pytest.raises(UserError, match="one weight a class"):
+        build_loss(Focal(weights=(1.0, 2.0, 3.0)), two)
+
+
+def test_a_class_of_weight_0_counts_nowhere(four):
+    logits, target = torch.randn(1, 4, 3, 3), torch.full((1, 3, 3), 3)
+    loss = build_loss(WeightedCrossEntropy(weights=(1.0, 1.0, 1.0, 0.0)), four)
+    assert loss(logits.requires_grad_(), target) == 0
+    loss(logits, target).backward()
+    assert (logits.grad == 0).all()
+
+
+def test_parts_are_named_weighted_and_sum_to_the_loss(two):
+    parts = (
+        WeightedTerm(weight=2.0, loss=Focal(gamma=1.0)),
+        WeightedTerm(loss=Focal(gamma=3.0)),
+        WeightedTerm(weight=0.5, loss=Jaccard()),
+    )
+    loss = build_loss(Compound(sum=parts), two)
+    logits, target = torch.randn(2, 1, 4, 4), torch.randint(0, 2, (2, 4, 4))
+    named = loss.parts(logits, target)
+    assert list(named) == ["focal", "focal#2", "jaccard"]
+    torch.testing.assert_close(loss(logits, target), sum(named.values()))
+    torch.testing.assert_close(named["jaccard"], 0.5 * build_loss(Jaccard(), two)(logits, target))
+    assert list(build_loss(Jaccard(), two).parts(logits, target)) == ["jaccard"]
+
+
+def test_it_computes_in_float32_under_autocast(two):
+    logits, target = 30 * torch.randn(1, 1, 16, 16), torch.randint(0, 2, (1, 16, 16))
+    loss = build_loss(Compound(sum=(WeightedTerm(loss=CrossEntropy()), WeightedTerm(loss=Jaccard()))), two)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = loss(logits, target)
+    assert inside.dtype == torch.float32
+    torch.testing.assert_close(inside, loss(logits, target), rtol=0, atol=0)
+
+
+def test_shapes_that_do_not_fit_are_refused(two, four):
+    with pytest.raises(ValueError, match=r"1 channel\(s\), but got 4"):
+        build_loss(Jaccard(), two)(torch.zeros(1, 4, 2, 2), torch.zeros(1, 2, 2))
+    with pytest.raises(ValueError, match=r"target \(N, H, W\)"):
+        build_loss(Jaccard(), four)(torch.zeros(1, 4, 2, 2), torch.zeros(1, 1, 2, 2))
+
+
+def test_no_loss_has_state_to_save(four):
+    loss = build_loss(WeightedCrossEntropy(weights=FrequencyWeights(power=0.5)), four)
+    assert not loss.state_dict()
+    assert not list(loss.parameters())
+
+
+USERS = """
+import torch
+from torch import nn
+
+class Brier(nn.Module):
+    def __init__(self, scale=1.0):
+        super().__init__()
+        self.scale = scale
+    def forward(self, logits, target):
+        labelled = target != 255
+        return self.scale * ((logits[:, 0].sigmoid() - target.clamp(max=1)) ** 2)[labelled].mean()
+
+def factory(power):
+    return lambda logits, target: (logits[:, 0] ** power).mean()
+
+def not_scalar():
+    return lambda logits, target: logits
+
+def nothing():
+    return None
+
+NUMBER = 3
+"""
+
+
+@pytest.fixture
+def users(tmp_path, monkeypatch):
+    (tmp_path / "losses_of_a_user.py").write_text(USERS)
+    (tmp_path / "broken_losses.py").write_text("raise RuntimeError('no such device')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return "losses_of_a_user"
+
+
+def test_an_imported_loss_is_called_with_logits_and_target(two, users):
+    torch.manual_seed(0)
+    logits, target = torch.randn(2, 1, 3, 3), torch.randint(0, 2, (2, 3, 3))
+    target[0, 0] = 255
+    imported = ImportedLoss(term=f"{users}:Brier", parameters={"scale": 2.0})
+    loss = build_loss(imported, two)
+    kept = target != 255
+    expected = 2 * ((logits[:, 0].sigmoid() - target.clamp(max=1)) ** 2)[kept].mean()
+    torch.testing.assert_close(loss(logits.bfloat16().float(), target.byte()), expected, rtol=0.05, atol=0.01)
+    torch.testing.assert_close(loss(logits, target), expected)
+    assert any(
+        isinstance(module, nn.Module) and type(module).__name__ == "Brier" for module in loss.modules()
+    )
+    compound = Compound(sum=(WeightedTerm(loss=Jaccard()), WeightedTerm(weight=3.0, loss=imported)))
+    named = build_loss(compound, two).parts(logits, target)
+    torch.testing.assert_close(named[f"{users}:Brier"], 3 * expected)
+
+
+def test_a_factory_may_return_any_callable(two, users):
+    loss = build_loss(ImportedLoss(term=f"{users}:factory", parameters={"power": 2}), two)
+    logits: Tensor = torch.full((1, 1, 2, 2), 3.0)
+    assert loss(logits, torch.zeros(1, 2, 2)) == 9
+
+
+@pytest.mark.parametrize(
+    ("term", "parameters", "message"),
+    [
+        ("no_such_module:Loss", {}, r"module no_such_module can't be imported.*PYTHONPATH"),
+        ("broken_losses:Loss", {}, r"can't be imported \(RuntimeError: no such device\)"),
+        ("losses_of_a_user:Brie", {}, r"has no Brie.*did you mean 'Brier'\?"),
+        ("losses_of_a_user:NUMBER", {}, r"can't be called.*found int"),
+        (
+            "losses_of_a_user:Brier",
+            {"scales": 2},
+            r"unexpected keyword.*'scales'.*found scales; allowed: scale",
+        ),
+        ("losses_of_a_user:factory", {}, r"missing a required argument: 'power'.*allowed: power"),
+    ],
+)
+def test_what_is_wrong_with_an_imported_loss_is_told(two, users, term, parameters, message):
+    loss = ImportedLoss(term=term, parameters=parameters)
+    (problem,) = check_importable(loss)
+    with pytest.raises(UserError, match=message) as caught:
+        build_loss(loss, two)
+    assert caught.value.problems == (problem,)
+
+
+def test_a_sound_imported_loss_has_no_problems(users):
+    assert check_importable(ImportedLoss(term=f"{users}:Brier", parameters={"scale": 1.0})) == []
+
+
+def test_an_imported_loss_must_be_callable_and_give_a_scalar(two, users):
+    with pytest.raises(UserError, match="did not return a loss; found NoneType"):
+        build_loss(ImportedLoss(term=f"{users}:nothing"), two)
+    loss = build_loss(ImportedLoss(term=f"{users}:not_scalar"), two)
+    with pytest.raises(UserError, match="must return a scalar"):
+        loss(torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 2))
