@@ -1,4 +1,4 @@
-"""The schedules every sweep tries first and must beat, and those that show what a schedule's switching gains."""
+"""The schedules every sweep tries first and must beat, and those that show what switching gains."""
 
 from __future__ import annotations
 

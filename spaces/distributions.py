@@ -1,4 +1,4 @@
-"""What a value of a space may be: fixed, one of several, or a number from a range; and how it is asked for."""
+"""What a value of a space may be: fixed, one of several, or from a range; and how it is asked for."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Range(Frozen):
         log: spread evenly over orders of magnitude.
         step: only ``low``, ``low + step``, ``low + 2 step``, ...
         levels: only this many values, evenly spaced (on the logarithm, with ``log``). Those between the ends
-            are rounded to 3 significant digits.
+            are rounded to 3 significant digits, or to as many as tell them apart.
     """
 
     low: float | int = Field(description="the least value, included")
@@ -121,7 +121,10 @@ class Range(Frozen):
         value = float(origin + index * step)
         if self.step is not None:
             return value
-        value = float(f"{10.0**value if self.log else value:.3g}")
+        # Three digits, or as many more as it takes to tell neighbors apart.
+        spacing = float(step) / (1.0 if self.log else max(abs(self.low), abs(self.high)))
+        digits = max(3, 2 - math.floor(math.log10(spacing)))
+        value = float(f"{10.0**value if self.log else value:.{digits}g}")
         return min(max(value, self.low), self.high)
 
     def suggest(self, trial: TrialLike, name: str) -> float:

@@ -34,7 +34,7 @@ class AroundPrior(Frozen):
     """Focal's alpha, placed by how rare the foreground is.
 
     With f the share of foreground pixels in the training masks, ``alpha / (1 - alpha) = ((1 - f) / f)^p``:
-    p = 0 gives 0.5 (a pixel of either side weighs alike), p = 1 gives 1 - f (each side weighs alike in total).
+    p = 0 gives 0.5 (pixels of both sides weigh alike), p = 1 gives 1 - f (both sides weigh alike in total).
     With more than two classes, it is class weights (1/f)^p instead.
 
     Attributes:

@@ -13,7 +13,7 @@ from spaces.canonical import key_of
 from spaces.errors import Problem, nearest, refused
 from spaces.loss_terms import Compound, Focal, Frozen, Loss, WeightedCrossEntropy, family
 from spaces.metric_names import ALLOWED, FIXED_NAMES, higher_is_better, is_metric
-from spaces.yaml_source import parse_yaml, plain_source, validate, write_yaml
+from spaces.yaml_source import parse_json, parse_yaml, plain_source, validate, write_yaml
 
 FORMAT: Final = "lossweep-schedule/1"
 
@@ -258,12 +258,12 @@ class LossSchedule(Frozen):
 
     @classmethod
     def from_json(cls, text: str, file: str | None = None) -> Self:
-        """Read a schedule from JSON, which is YAML as well.
+        """Read a schedule from JSON.
 
         Raises:
             UserError: with all that is wrong, by line.
         """
-        return cls.from_yaml(text, file)
+        return validate(cls, parse_json(text, file))
 
     @classmethod
     def parse(cls, line: str) -> Self:

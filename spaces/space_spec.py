@@ -26,7 +26,7 @@ class UntilSpace(Frozen):
     """A switch by metric: whether, at which level, with which way back. The phase's length is its most.
 
     Attributes:
-        use: true to end the phase by the metric, false by its length; a choice of both leaves it to the search.
+        use: true to end the phase by the metric, false by its length; a choice of both lets the search tell.
         metric: one of `spaces.metric_names`.
         at_least: the level that ends the phase.
         least: the least epochs of the phase; a phase no longer than that ends by its length.

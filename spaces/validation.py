@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import annotated_types
 from pydantic import BaseModel, Tag, TypeAdapter, ValidationError
@@ -52,7 +53,7 @@ def validated(
     """
     flags = list(_flags_for_numbers(data, (), model))
     try:
-        value = TypeAdapter(model).validate_python(data)
+        value: T = _adapter(cast(Hashable, model)).validate_python(data)
     except ValidationError as error:
         found = problems_of(error, model)
         named = {problem.key for problem in found}
@@ -61,6 +62,11 @@ def validated(
     if flags:
         raise UserError(_by_line(map(located, flags)))
     return value
+
+
+@cache
+def _adapter(model: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(model)
 
 
 def _by_line(problems: Iterable[Problem]) -> list[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -100,14 +101,15 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's typing
 
 
-for _tag, _pattern, _first in (
+_SCALARS: Final = (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     ("int", r"[-+]?[0-9]+|0x[0-9a-fA-F]+", list("-+0123456789")),
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
     ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.")),
     ("merge", r"<<", ["<"]),
-):
+)
+for _tag, _pattern, _first in _SCALARS:
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
 
 
@@ -163,6 +165,20 @@ def parse_yaml(text: str, file: str | None = None) -> YamlSource:
     return YamlSource(data=data, file=file, lines=lines, text=text)
 
 
+def parse_json(text: str, file: str | None = None) -> YamlSource:
+    """Read JSON text; ``file`` is the name errors give it. Lines are known where the text is YAML as well.
+
+    Raises:
+        UserError: when it isn't JSON, or gives a key twice.
+    """
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(Problem(f"is not JSON: {error.msg}", file=file, line=error.lineno)) from error
+    # Indented with tabs, JSON is not YAML.
+    return parse_yaml(text, file) if "\t" not in text else YamlSource(data=data, file=file, text=text)
+
+
 def _construct(
     loader: _Loader,
     node: yaml.Node,
@@ -178,6 +194,8 @@ def _construct(
         problems.append(Problem("an alias stands inside its own anchor", line=line, key=dotted(at)))
         return None
     around = around | {id(node)}
+    if not isinstance(node, yaml.ScalarNode) and not node.tag.endswith((":map", ":seq")):
+        problems.append(Problem(f"the tag {node.tag} has no meaning here", line=line, key=dotted(at) or None))
     if isinstance(node, yaml.MappingNode):
         problems += _twice(node, at)
         loader.flatten_mapping(node)
@@ -230,10 +248,14 @@ def validate(model: type[T], source: YamlSource, at: Sequence[str | int] = ()) -
 
 
 class _Dumper(yaml.SafeDumper):
-    """Short lists and mappings on one line; nothing as an alias."""
+    """Nothing as an alias; text that YAML 1.1 or 1.2 takes for something else in quotes."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+for _tag, _pattern, _first in _SCALARS:
+    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
 
 
 def write_yaml(data: Mapping[str, Any], first: Sequence[str] = ()) -> str:
