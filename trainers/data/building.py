@@ -73,12 +73,17 @@ def _float_ranges(
     source: Source, items: Sequence[Item], percentiles: Range, progress: Progress
 ) -> tuple[Range, ...]:
     """The ends of each band's range when the images are floats; nothing when they are integers."""
+    for item in items:
+        try:
+            if source.decode(item).image.dtype != np.float32:
+                return ()
+            break
+        except UserError:  # told when it is decoded in earnest
+            continue
     samples: list[NDArray[np.float32]] = []
     for done, (_, decoded) in enumerate(decode_all(source, items), start=1):
-        if isinstance(decoded, UserError):
+        if isinstance(decoded, UserError) or decoded.image.dtype != np.float32:
             continue
-        if decoded.image.dtype != np.float32:
-            return ()
         labelled = decoded.image[(decoded.mask != IGNORE_INDEX) & np.isfinite(decoded.image).all(axis=2)]
         samples.append(labelled[:: max(1, len(labelled) // 4096)])
         progress("measure", done, len(items))

@@ -44,7 +44,7 @@ def read_labels(path: Path, class_field: str | None, layer: str | None = None) -
     if path.suffix.lower() == ".gpkg":
         try:
             return _geopackage(path, class_field, layer)
-        except (sqlite3.Error, struct.error) as error:
+        except (sqlite3.Error, struct.error, IndexError, RecursionError) as error:
             raise ValueError(f"damaged GeoPackage: {error}") from None
     try:
         return _geojson(json.loads(path.read_text(encoding="utf-8")), class_field)

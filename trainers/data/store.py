@@ -8,10 +8,12 @@ A store is a folder that never changes once it stands: ``images.bin`` (pixels, b
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,7 +139,7 @@ class Store:
             # memory.
             images = np.memmap(folder / "images.bin", np.dtype(meta.dtype), "c", shape=(pixels, meta.bands))
             masks = np.memmap(folder / "masks.bin", np.uint8, "c", shape=(pixels,))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error):
             return None
         return cls(meta, items, images, masks) if meta.format == FORMAT else None
 
