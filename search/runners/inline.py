@@ -23,6 +23,7 @@ class _Slot:
     index: int
     attempt: str = field(default="", compare=False)
     stream: Iterator[Evaluation] | None = field(default=None, compare=False)
+    evaluation: Evaluation | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +59,16 @@ class InlineRunner:
                         trainer.prepare()
                         prepared = True
                     slot = free.pop(0)
-                    slot.attempt = assignment.attempt
+                    slot.attempt, slot.busy_until = assignment.attempt, now
                     slot.stream = iter(trainer.trial(assignment.plan, _go_on))
-                    slot.busy_until = now
-                    heapq.heappush(busy, slot)
+                    self._train(slot, desk, busy, free)
                 if not busy:
                     return
                 slot = heapq.heappop(busy)
                 now = slot.busy_until
-                if self._step(slot, desk):
-                    heapq.heappush(busy, slot)
+                assert slot.evaluation is not None
+                if desk.evaluated(slot.attempt, slot.evaluation):
+                    self._train(slot, desk, busy, free)
                 else:
                     _close(slot)
                     free.append(slot)
@@ -75,19 +76,21 @@ class InlineRunner:
             for slot in busy:
                 _close(slot)
 
-    def _step(self, slot: _Slot, desk: Desk) -> bool:
-        """Train up to the next evaluation and report it; return whether the trial goes on."""
+    def _train(self, slot: _Slot, desk: Desk, busy: list[_Slot], free: list[_Slot]) -> None:
+        """Train up to the next evaluation, which is reported when its seconds are over."""
         assert slot.stream is not None
         try:
-            evaluation = next(slot.stream, None)
+            slot.evaluation = next(slot.stream, None)
         except Exception as error:
+            free.append(slot)
             desk.faulted(slot.attempt, self.fault_of(error))
-            return False
-        if evaluation is None:
+            return
+        if slot.evaluation is None:
+            free.append(slot)
             desk.ended(slot.attempt)
-            return False
-        slot.busy_until += evaluation.seconds
-        return desk.evaluated(slot.attempt, evaluation)
+            return
+        slot.busy_until += slot.evaluation.seconds
+        heapq.heappush(busy, slot)
 
 
 def _close(slot: _Slot) -> None:

@@ -48,7 +48,8 @@ class SmallSpace:
 
     def parameters_of(self, schedule: LossSchedule) -> Mapping[str, Any]:
         phase = schedule.phases[0]
-        if len(schedule.phases) > 1 or phase.loss.term != "cross_entropy":
+        inside = phase.loss.term == "cross_entropy" and 1e-5 <= phase.learning_rate <= 1e-1
+        if len(schedule.phases) > 1 or not inside:
             raise ValueError("not in the space")
         return {
             "loss": "cross_entropy",
