@@ -1,4 +1,4 @@
-"""The command line. Starting it imports no torch, Ray, MLflow or Optuna: each command imports what it needs."""
+"""The command line. Starting it imports no torch, Ray or MLflow: each command imports what it needs."""
 
 from __future__ import annotations
 

@@ -8,6 +8,9 @@ from lossweep.commands import (
     check,
     compare,
     dashboard,
+    doctor,
+    export,
+    gc,
     list_sweeps,
     losses,
     report,
@@ -18,12 +21,13 @@ from lossweep.commands import (
     stop,
     submit,
     sync,
+    train,
     why,
 )
 
 app = typer.Typer(
     name="lossweep",
-    help="Search for the best loss schedule of a segmentation model: submit a sweep, watch it, export the winner.",
+    help="Search for the best loss schedule of a segmentation model: submit, watch, export.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -39,9 +43,9 @@ _PANELS = {
         report.report,
         compare.compare,
     ),
-    "Use what it found": (),
+    "Use what it found": (export.export, train.train),
     "Look things up": (losses.losses, space.space, schema.schema),
-    "Keep house": (sync.sync,),
+    "Keep house": (doctor.doctor, sync.sync, gc.gc),
 }
 
 for _panel, _commands in _PANELS.items():

@@ -38,7 +38,9 @@ def check(sweep_file: SweepFile, overrides: Overrides = None, home: HomeFolder =
     if report.problems:
         raise typer.Exit(2)
 
+    from spaces.class_prior import ClassPrior
     from trainers.models import check_model
 
-    check_model(spec.model, report.prior, report.channels)
+    prior = ClassPrior(names=report.classes, frequencies=report.splits[0].fractions)
+    check_model(spec.model, prior, report.bands)
     typer.echo(f"{sweep_file}: ready to submit")

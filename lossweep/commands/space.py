@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,4 +33,5 @@ def space(
     for name, control in controls(spec.budget.epochs, prior).items():
         typer.echo(f"{name}: {control}")
     for _ in range(sample):
-        typer.echo(str(schedules.suggest(study.ask())))
+        trial: Any = study.ask()  # its overloads of suggest_categorical are narrower than a space needs
+        typer.echo(str(schedules.suggest(trial)))

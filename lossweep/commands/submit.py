@@ -41,7 +41,7 @@ def submit(
 
 
 def _agree(name: str, standing: str, finished: bool, yes: bool) -> None:
-    """Ask whether to go on with a sweep that exists; raises when the answer is no or nobody is there to answer."""
+    """Ask whether to go on with a sweep that exists; raises when it can't, or nobody is there to answer."""
     import sys
 
     from spaces.errors import Problem, UserError

@@ -1,0 +1,33 @@
+"""``lossweep export``: the winner as a file to train with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lossweep.commands.arguments import HomeFolder, Output, SweepName
+
+
+def export(
+    name: SweepName,
+    output: Output = None,
+    trial: Annotated[
+        int | None, typer.Option("--trial", help="Another trial than the winner.", show_default=False)
+    ] = None,
+    home: HomeFolder = None,
+) -> None:
+    """Write the best loss schedule of a sweep, with its threshold and where it comes from, as YAML.
+
+    Without --output it is printed.
+    """
+    from lossweep.commands.reading import history_of
+    from search.export import export_best
+    from search.home import Home
+
+    content = export_best(history_of(name, Home.at(home)), trial).to_yaml()
+    if output is None:
+        typer.echo(content, nl=False)
+    else:
+        output.write_text(content, encoding="utf-8")
+        typer.echo(f"wrote {output}; train with it: lossweep train {output}")

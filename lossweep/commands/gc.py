@@ -1,0 +1,23 @@
+"""``lossweep gc``: free the disk of checkpoints that nobody needs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lossweep.commands.arguments import HomeFolder, SweepName
+
+
+def gc(
+    name: SweepName,
+    leaders: Annotated[int, typer.Option(min=0, help="So many of the best trials keep theirs.")] = 3,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    home: HomeFolder = None,
+) -> None:
+    """Delete the checkpoints that no unfinished trial, no leader and no control needs."""
+    from search.checkpoint_care import gc as collect
+    from search.home import Home
+
+    cleared = collect(Home.at(home), name, leaders=leaders, dry_run=dry_run)
+    typer.echo(f"{'would delete' if dry_run else 'deleted'} {cleared}")

@@ -1,0 +1,136 @@
+"""``lossweep train``: train one exported schedule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lossweep.commands.arguments import HomeFolder
+
+if TYPE_CHECKING:
+    from search.home import Home
+    from search.sweep_spec import SweepSpec
+    from spaces.schedule_file import ScheduleFile
+    from trainers.evaluation import Evaluation
+
+
+def train(
+    schedule_file: Annotated[
+        Path, typer.Argument(metavar="BEST.yaml", help="From lossweep export.", show_default=False)
+    ],
+    sweep_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--sweep", help="Sweep file with data, model and training.", show_default="its own sweep's"
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the model.")] = Path(
+        "model.pt"
+    ),
+    seed: Annotated[
+        int | None, typer.Option(help="Of the training.", show_default="the exported one")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="How long to train.", show_default="as exported")
+    ] = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="Also measure the test split, once, at the end.")
+    ] = False,
+    home: HomeFolder = None,
+) -> None:
+    """Train an exported schedule and save the model with its threshold.
+
+    Data, model and training settings are those of the sweep it comes from, or of another sweep file.
+    """
+    import torch
+
+    from search.home import Home
+    from search.plans import template_of
+    from spaces.errors import LossweepError, Problem, UserError
+    from spaces.schedule_file import load_schedule
+    from trainers.checkpoints import CheckpointStore
+    from trainers.measurement import evaluate_split
+    from trainers.training import final_model
+    from trainers.training import train as train_trial
+    from trainers.trial import SegmentationTrainer
+
+    where = Home.at(home)
+    chosen = load_schedule(schedule_file)
+    spec = _setting(chosen, sweep_file, where)
+    if chosen.classes is not None and chosen.classes != spec.data.classes:
+        raise UserError(
+            Problem(
+                "the schedule was found for other classes",
+                file=str(schedule_file),
+                key="classes",
+                found=", ".join(chosen.classes),
+                allowed=", ".join(spec.data.classes),
+            )
+        )
+    template = template_of(spec)
+    budget = epochs or chosen.epochs or chosen.most_epochs
+    used_seed = seed if seed is not None else int(chosen.provenance.get("seed", spec.seed))
+    plan = template.plan(0, used_seed, chosen.schedule.model_copy(update={"epochs": budget}))
+    plan = replace(plan, epochs=budget)
+    store = CheckpointStore(where.checkpoints("train"))
+    data = SegmentationTrainer(spec.data, where.cache, None).data()
+    last = None
+    for last in train_trial(plan, data, store):
+        typer.echo(_line(last))
+    if last is None or last.verdict is not None:
+        reason = last.verdict.message if last is not None and last.verdict is not None else "it did not start"
+        raise LossweepError(f"the training diverged: {reason}")
+    model = final_model(plan, data, store)
+    if model is None:
+        raise LossweepError(f"the trained weights are gone from {store.folder}")
+    torch.save(
+        {
+            "format": "lossweep-model/1",
+            "model": spec.model.model_dump(mode="json"),
+            "classes": spec.data.classes,
+            "channels": data.channels,
+            "threshold": last.threshold,
+            "state_dict": model.state_dict(),
+        },
+        output,
+    )
+    typer.echo(f"wrote {output}: the weights, and the threshold {last.threshold:.4g} on logits")
+    if test:
+        if not len(data.test):
+            raise UserError(Problem("these data have no test split"))
+        tuned = evaluate_split(model, data.val, data.prior, plan.measure, training=plan.training).thresholds
+        figures = evaluate_split(
+            model, data.test, data.prior, plan.measure, tuned, training=plan.training
+        ).metrics
+        shown = ("tuned_precision", "tuned_recall", "tuned_f1", "ap", "tuned_object_f1")
+        typer.echo("test: " + ", ".join(f"{name} {figures[name]:.3f}" for name in shown))
+
+
+def _setting(chosen: ScheduleFile, sweep_file: Path | None, home: Home) -> SweepSpec:
+    from search.driver import stored_spec
+    from search.ledger import Ledger
+    from search.sweep_spec import SweepSpec
+    from spaces.errors import Problem, UserError
+
+    if sweep_file is not None:
+        return SweepSpec.load(sweep_file)
+    name = chosen.provenance.get("sweep")
+    ledger = Ledger(home.database_url)
+    try:
+        record = ledger.find(str(name)) if name else None
+    finally:
+        ledger.close()
+    if record is None:
+        found = f"sweep {name}, which is not in {home.root}" if name else "no sweep in its provenance"
+        hint = "say what to train on: --sweep SWEEP.yaml"
+        raise UserError(Problem("which data and which model?", found=found, hint=hint))
+    return stored_spec(record)
+
+
+def _line(evaluation: Evaluation) -> str:
+    shown = {"P": "precision", "R": "recall", "F1": "f1", "tuned F1": "tuned_f1", "AP": "ap"}
+    figures = "  ".join(f"{label} {evaluation.metrics[name]:.3f}" for label, name in shown.items())
+    return f"epoch {evaluation.epoch}/{evaluation.epochs}  {evaluation.loss_name}  {figures}"

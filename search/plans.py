@@ -1,0 +1,26 @@
+"""From a sweep file to the plan of one of its trials."""
+
+from __future__ import annotations
+
+from search.aim import PlanTemplate
+from search.history import TrialHistory
+from search.objectives import measuring
+from search.sweep_spec import SweepSpec
+from trainers.plan import TrialPlan
+
+
+def template_of(spec: SweepSpec) -> PlanTemplate:
+    """What all trials of a sweep have in common; the objective's metrics are among what they measure."""
+    return PlanTemplate(
+        epochs=spec.budget.epochs,
+        data=spec.data,
+        model=spec.model,
+        training=spec.training,
+        guards=spec.guards,
+        measure=measuring(spec.measure, spec.objective.watched),
+    )
+
+
+def plan_of(spec: SweepSpec, trial: TrialHistory) -> TrialPlan:
+    """The plan a trial was trained by, exactly: what its checkpoints are found by."""
+    return template_of(spec).plan(trial.number, trial.seed, trial.schedule)
