@@ -143,7 +143,8 @@ def report(
         f"{options.architecture} with {options.encoder} (weights: {options.weights or 'random'}), "
         f"{options.epochs} epochs of {data.train.crops} crops of {options.tile} pixels, "
         f"batch {options.batch}, learning rate {options.learning_rate:g}, {options.seeds} seeds, "
-        f"foreground-biased crops {options.foreground_bias:g}; {len(data.train)} / {len(data.val)} / {len(data.test)} images; "
+        f"foreground-biased crops {options.foreground_bias:g}; "
+        f"{len(data.train)} / {len(data.val)} / {len(data.test)} images; "
         f"training pixels: {shares}. Mean ± standard deviation over seeds; thresholds from validation.",
         "",
         f"`{command(options)}`",
