@@ -289,3 +289,19 @@ def parameters_of(node: Any, value: Any, name: str, *, whole: bool = False) -> M
     if node != value:
         raise Outside(f"{canonical_json(value)} is not {canonical_json(node)}")
     return {}
+
+
+def nearest_values(spread: Any, wanted: float) -> Sequence[float]:
+    """The numbers of a fixed value or a distribution, the one nearest to ``wanted`` first.
+
+    Of a continuous range, only the nearest.
+    """
+    if isinstance(spread, Choice):
+        values: Sequence[float] = tuple(
+            each for each in spread.choice if isinstance(each, float | int) and not isinstance(each, bool)
+        )
+    elif isinstance(spread, Range):
+        values = spread.values() or (min(max(wanted, float(spread.low)), float(spread.high)),)
+    else:
+        values = () if spread is None else (float(spread),)
+    return sorted(values, key=lambda value: (abs(value - wanted), value))

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from spaces.distributions import Choice, Range
-
 
 def most_cycles(phases: int, epochs: int) -> int:
     """How many cycles of ``phases`` phases a budget holds when no phase is shorter than one epoch."""
@@ -25,15 +21,3 @@ def length_of(share: float, cycle: int, taken: int, after: int) -> int:
         The nearest whole number of epochs (halves up), at least 1 and at most what the others leave.
     """
     return max(1, min(int(share * cycle + 0.5), cycle - taken - after))
-
-
-def shares_for(spread: float | Range | Choice, length: int, cycle: int) -> Sequence[float]:
-    """The shares of a distribution that may give a length, the likeliest first; each is still to be tried."""
-    wanted = length / cycle
-    if isinstance(spread, Choice):
-        values = tuple(each for each in spread.choice if isinstance(each, float | int))
-    elif isinstance(spread, Range):
-        values = spread.values() or (min(max(wanted, spread.low), spread.high),)
-    else:
-        values = (spread,)
-    return sorted(values, key=lambda value: (abs(value - wanted), value))

@@ -19,6 +19,7 @@ from spaces.distributions import (
     TrialLike,
     ends,
     is_distribution,
+    nearest_values,
     parameters_of,
     suggest,
 )
@@ -73,20 +74,10 @@ class AroundPrior(Frozen):
         Raises:
             Outside: when no parameters do.
         """
-        for power in self._candidates(self.power(alpha, prior)):
+        for power in nearest_values(self.around_prior, self.power(alpha, prior)):
             if self.alpha(power, prior) == alpha:
                 return dict(parameters_of(self.around_prior, power, f"{name}.around_prior"))
         raise Outside(f"alpha {alpha} is not around the prior, at a power of {self.around_prior}")
-
-    def _candidates(self, power: float) -> Iterator[float]:
-        spread = self.around_prior
-        if isinstance(spread, Choice):
-            yield from (each for each in spread.choice if isinstance(each, float | int))
-        elif isinstance(spread, Range):
-            grid = spread.values()
-            yield from grid if grid is not None else (min(max(power, spread.low), spread.high),)
-        else:
-            yield spread
 
 
 class LossSpace(Frozen):

@@ -13,13 +13,14 @@ from spaces.distributions import (
     Range,
     TrialLike,
     Value,
+    nearest_values,
     parameters_of,
     suggest,
 )
 from spaces.errors import Problem, UserError
-from spaces.lengths import length_of, most_cycles, shares_for
+from spaces.lengths import length_of, most_cycles
 from spaces.metric_names import higher_is_better
-from spaces.one_line import loss_text
+from spaces.one_line import loss_text, number
 from spaces.schedule import LossSchedule, Phase, Until
 from spaces.space_spec import PhaseSpace, Preset, SpaceSpec, UntilSpace, preset_space
 
@@ -149,6 +150,45 @@ class ScheduleSpace:
         reason = "; ".join(dict.fromkeys(reasons)) or f"{count} phases are no number of its cycles"
         raise UserError(Problem(f"the schedule is not in the space: {reason}", found=str(schedule)))
 
+    def refitted(self, schedule: LossSchedule) -> LossSchedule:
+        """The same losses and rates with lengths that fit this space, for another sweep's winner to start it.
+
+        Cycles are kept as far as the budget holds them, and each phase gets the space's share nearest to its
+        own. Whether the outcome is in the space, `parameters_of` tells.
+
+        Args:
+            schedule: of any budget, with as many phases a cycle as the space, or one phase.
+        """
+        phases = schedule.unrolled()
+        cycles = len(phases) // len(self._phases)
+        held = [each for each in self._numbers_of_cycles() if each <= cycles]
+        if not held or len(phases) % max(len(self._phases) * cycles, 1):
+            return schedule
+        cycles = held[-1]
+        spaces = self._phases if cycles else self._phases[:1]
+        written = phases[: len(spaces)]
+        length = self.epochs // max(cycles, 1)
+        total = sum(phase.most_epochs for phase in written)
+        fitted: list[Phase] = []
+        taken = 0
+        for index, (space, phase) in enumerate(zip(spaces, written, strict=True)):
+            after = len(spaces) - 1 - index
+            epochs = length - taken
+            if after:
+                share = nearest_values(space.share, phase.most_epochs / total)[0]
+                epochs = length_of(share, length, taken, after)
+            taken += epochs
+            fitted.append(_refitted(space, phase, epochs, final=not after and cycles < 2))
+        return LossSchedule(phases=tuple(fitted), cycles=max(cycles, 1), epochs=self.epochs)
+
+    def _numbers_of_cycles(self) -> list[int]:
+        """The numbers of cycles in the space, rising."""
+        cycles = self._cycles
+        if isinstance(cycles, Range):
+            return list(range(int(cycles.low), int(cycles.high) + 1, int(cycles.step or 1)))
+        written = cycles.choice if isinstance(cycles, Choice) else (cycles,)
+        return sorted(each for each in written if isinstance(each, int))
+
     def _cycles_of(self, schedule: LossSchedule) -> Iterator[int]:
         """The numbers of cycles that give this many phases."""
         count = len(schedule.unrolled())
@@ -158,7 +198,7 @@ class ScheduleSpace:
             yield 0
 
     def _parameters(self, schedule: LossSchedule, cycles: int) -> Parameters:
-        found = dict(parameters_of(self._cycles, cycles, "cycles", whole=True))
+        found = _named(self._cycles, cycles, "cycles", whole=True)
         spaces = self._phases if cycles else self._phases[:1]
         length = self.epochs // max(cycles, 1)
         taken = 0
@@ -211,7 +251,7 @@ def _named(spread: object, value: object, name: str, *, whole: bool = False) -> 
 
 def _share(space: PhaseSpace, name: str, epochs: int, cycle: int, taken: int, after: int) -> Parameters:
     """The share that gives a phase its epochs."""
-    for share in shares_for(space.share, epochs, cycle):
+    for share in nearest_values(space.share, epochs / cycle):
         if length_of(share, cycle, taken, after) == epochs:
             return dict(parameters_of(space.share, share, name))
     raise Outside(f"{name}: no share of a cycle of {cycle} epochs gives a phase of {epochs}")
@@ -248,8 +288,20 @@ def _until_parameters(space: UntilSpace, phase: Phase, name: str) -> Parameters:
     found |= _named(space.at_least, until.at_least, f"{name}.at_least")
     if until.back_below is None:
         return found | _named(space.back_margin, None, f"{name}.back_margin")
-    margin = _behind(until.metric, until.at_least, until.back_below)
-    return found | _named(space.back_margin, abs(margin), f"{name}.back_margin")
+    wanted = abs(until.at_least - until.back_below)
+    for margin in nearest_values(space.back_margin, wanted):
+        if _behind(until.metric, until.at_least, margin) == until.back_below:
+            return found | _named(space.back_margin, margin, f"{name}.back_margin")
+    raise Outside(f"{name}.back_margin: {number(wanted)} is not {space.back_margin}")
+
+
+def _refitted(space: PhaseSpace, phase: Phase, epochs: int, final: bool) -> Phase:
+    """A phase of another length; one that ended by a metric does so still, where the space can."""
+    ending = _ending(space, epochs, final)
+    if phase.until is None or ending is None:
+        return phase.model_copy(update={"until": None, "epochs": epochs})
+    until = phase.until.model_copy(update={"epochs": (ending.least, epochs)})
+    return phase.model_copy(update={"until": until, "epochs": None})
 
 
 class _Answers:
