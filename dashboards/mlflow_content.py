@@ -213,15 +213,29 @@ def sweep_content(sweep: SweepHistory) -> RunContent:
     ends = [trial.ended for trial in sweep.trials if trial.ended]
     started = milliseconds(sweep.created, sweep.created)
     ended = milliseconds(max(ends), sweep.created) if ends else started
+    done = sum(trial.outcome.is_final for trial in sweep.trials)
     return RunContent(
         name=f"sweep {sweep.name}"[:NAME_LENGTH],
         status=statuses.get(sweep.state, "FINISHED"),
         tags=_texts(tags, TAG_LENGTH),
         params=_texts(params, PARAMETER_LENGTH),
-        points=(),
+        points=_standing_points(sweep, done, ended),
         started=started,
         ended=None if sweep.state == "running" else ended,
     )
+
+
+def _standing_points(sweep: SweepHistory, done: int, at: int) -> tuple[Point, ...]:
+    """Return the winner's and the control's figures, so that a sweep's row shows them; the step counts ended trials."""
+    result = standing(sweep)
+    figures: dict[str, float] = {}
+    if result.winner is not None:
+        figures = {p.key: p.value for p in best_points(result.winner, sweep) if p.key != "best/step"}
+    if result.control is not None and result.control.score is not None:
+        figures["control/score"] = result.control.score
+    if result.difference is not None:
+        figures["best/above_control"] = result.difference
+    return tuple(Point(key, value, at, done) for key, value in figures.items())
 
 
 def description(sweep: SweepHistory) -> str:

@@ -121,7 +121,7 @@ class MlflowStore:
     def update_sweep(self, sweep: SweepHistory) -> None:
         """Write the sweep's standing result and state."""
         content = sweep_content(sweep)
-        self._log(self.parent, params=content.params, tags=content.tags)
+        self._log(self.parent, content.points, content.params, content.tags)
         self._close(self.parent, content)
 
     def log_report(self, html: str) -> None:

@@ -29,7 +29,11 @@ def view_id(sweep: str, view: str) -> str:
 
 
 def saved_views(sweep: SweepHistory) -> Mapping[str, str]:
-    """Return the experiment tags that hold a sweep's three views: leaderboard, curves, by outcome."""
+    """Return the experiment tags that hold a sweep's views: leaderboard, curves, by outcome, sweeps.
+
+    The first three list this sweep's trials; ``sweeps`` lists every sweep of the project with its best figures, its
+    trials nested under it.
+    """
     trials = f"tags.`{SWEEP_TAG}` = '{sweep.name}' AND tags.`{ROLE_TAG}` = 'trial'"
     score = safe_key(f"best/{sweep.metric}")
     figures = list(
@@ -80,6 +84,7 @@ def saved_views(sweep: SweepHistory) -> Mapping[str, str]:
             },
         ),
     }
+    views["sweeps"] = _state("", {"orderByKey": "attributes.start_time", "orderByAsc": False}, columns, bars)
     at = milliseconds(sweep.created, sweep.created)
     return {
         f"{TAG_PREFIX}{view_id(sweep.name, name)}": json.dumps(
@@ -97,7 +102,7 @@ def saved_views(sweep: SweepHistory) -> Mapping[str, str]:
 
 def view_link(base: str, experiment: str, sweep: str, view: str = "leaderboard") -> str:
     """Return the address of a saved view; ``base`` such as ``http://127.0.0.1:5000``."""
-    mode = "TABLE" if view == "leaderboard" else "CHART"
+    mode = "TABLE" if view in ("leaderboard", "sweeps") else "CHART"
     query = urlencode(
         {
             "viewStateShareKey": view_id(sweep, view),

@@ -158,7 +158,7 @@ def start_dashboard(
         started.callback(server.shutdown)
         threading.Thread(target=server.serve_forever, name="lossweep-report", daemon=True).start()
         dashboard.report = f"http://{_named(host)}:{server.server_address[1]}/"
-        names = ("leaderboard", "curves", "by outcome")
+        names = ("leaderboard", "curves", "by outcome", "sweeps")
         dashboard.views = {name: view_link(base, identifier, sweep.name, name) for name in names}
         dashboard.mlflow = dashboard.views["leaderboard"]
         dashboard._stack = started.pop_all()
