@@ -41,7 +41,12 @@ class Batch:
 
 
 class Split:
-    """One split: its images, and how batches are cut from them."""
+    """One split: its images, and how batches are cut from them.
+
+    Attributes:
+        name: train, val or test.
+        sizes: (height, width) of the images, in order.
+    """
 
     def __init__(
         self, store: Store, name: SplitName, tile: int, augment: Augmentation, crops: int | None
@@ -52,7 +57,10 @@ class Split:
         self._crops = crops_of(store.items, self._rows, tile, crops)
         self._offsets = store.items.offsets
         self._resident: dict[torch.device, tuple[Tensor, Tensor]] = {}
-        lengths = store.items.areas[self._rows]
+        items, lengths = store.items, store.items.areas[self._rows]
+        self.sizes = tuple(
+            zip(items.heights[self._rows].tolist(), items.widths[self._rows].tolist(), strict=True)
+        )
         self._first = int(self._offsets[self._rows[0]]) if len(self._rows) else 0
         self._extent = slice(self._first, self._first + int(lengths.sum()))
 
@@ -64,14 +72,6 @@ class Split:
     def names(self) -> tuple[str, ...]:
         """Of the images, in order."""
         return tuple(map(str, self._store.items.names[self._rows]))
-
-    @property
-    def sizes(self) -> tuple[tuple[int, int], ...]:
-        """(height, width) of the images, in order."""
-        items = self._store.items
-        return tuple(
-            (int(h), int(w)) for h, w in zip(items.heights[self._rows], items.widths[self._rows], strict=True)
-        )
 
     @property
     def crops(self) -> int:

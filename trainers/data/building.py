@@ -140,7 +140,9 @@ class _Writer:
         pixels = image.tobytes()
         self._images.write(pixels)
         self._masks.write(mask.tobytes())
-        self._hash.update(f"{item.split}/{item.name} {image.shape} {image.dtype}\n".encode())
+        self._hash.update(
+            f"{item.split}/{item.name} {image.shape} {image.dtype}\n".encode(errors="surrogatepass")
+        )
         self._hash.update(pixels)
         self._hash.update(mask.tobytes())
         counts = np.bincount(mask.ravel(), minlength=256)

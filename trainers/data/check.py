@@ -19,7 +19,7 @@ from trainers.data.source import Listing, Progress, silent
 from trainers.data.spec import SPLITS, DataSpec, SplitName
 from trainers.data.store import Store
 
-_MOST_NAMED = 3
+_MOST_NAMED, _MOST_GROUPS = 3, 10
 _DRIFT_FRACTION = 2.0
 """A class this many times as common in validation as in training (or as rare) is worth a line."""
 _DRIFT_LEVEL = 0.5
@@ -86,8 +86,8 @@ def _measured(store: Store, split: SplitName, progress: Progress) -> SplitReport
     items, classes = store.items, len(store.meta.classes)
     rows = items.rows(split)
     areas = []
-    for done, row in enumerate(rows, start=1):
-        areas.append(object_areas(store.mask(int(row)), classes))
+    for done, mask in enumerate(store.masks_of(split), start=1):
+        areas.append(object_areas(mask, classes))
         progress(f"objects of {split}", done, len(rows))
     counts = items.counts[rows]
     labelled = max(1, int(counts[:, :-1].sum()))
@@ -107,6 +107,8 @@ def _measured(store: Store, split: SplitName, progress: Progress) -> SplitReport
 def _suspicions(store: Store, splits: Sequence[SplitReport]) -> Iterator[str]:
     yield from _ignored_whole(store)
     yield from _duplicates(store)
+    if not splits[0].images:
+        return
     train, *others = (split for split in splits if split.images)
     names = store.meta.classes
     for split in others:
@@ -138,11 +140,14 @@ def _ignored_whole(store: Store) -> Iterator[str]:
 def _duplicates(store: Store) -> Iterator[str]:
     """Images with equal pixels: across splits they leak, within one they weigh double."""
     items = store.items
-    order = np.argsort(items.digests, kind="stable")
+    shown = np.flatnonzero(items.counts[:, :-1].any(axis=1))  # empty margins of scenes are all alike
+    order = shown[np.argsort(items.digests[shown], kind="stable")]
     changes = np.flatnonzero(np.diff(items.digests[order])) + 1
-    for group in np.split(order, changes):
-        if len(group) < 2:
-            continue
+    groups = [group for group in np.split(order, changes) if len(group) > 1]
+    groups.sort(key=lambda group: -len(set(items.splits[group])))
+    if len(groups) > _MOST_GROUPS:
+        yield f"{len(groups)} images occur more than once; the first:"
+    for group in groups[:_MOST_GROUPS]:
         found = sorted({SPLITS[split] for split in items.splits[group]}, key=SPLITS.index)
         where = f"in {' and '.join(found)}: the splits leak" if len(found) > 1 else f"twice in {found[0]}"
         yield f"the same image is {where}: {_named(store, group)}"

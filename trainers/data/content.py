@@ -25,7 +25,7 @@ def content_key(files: Sequence[Path], root: Path, cache: Path, progress: Progre
     stats = [_stat(path) for path in files]
     listing = hashlib.blake2b(digest_size=20)
     for path, stat in zip(files, stats, strict=True):
-        listing.update(f"{path}\0{stat}\n".encode(errors="surrogateescape"))
+        listing.update(f"{path}\0{stat}\n".encode(errors="surrogatepass"))
     known = cache / "content" / listing.hexdigest()
     try:
         return known.read_text(encoding="ascii")

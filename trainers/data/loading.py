@@ -103,9 +103,9 @@ def opened_store(
     what could be decoded, is not kept, and must not be used after the context ends; it is None when nothing
     could be decoded.
     """
-    key = sha256(
-        f"{FORMAT}\n{spec.classes}\n{source.content_key(listing, cache, progress)}".encode()
-    ).hexdigest()[:32]
+    text = f"{FORMAT}\n{spec.classes}\n{source.content_key(listing, cache, progress)}"
+    # A file name that is no UTF-8 holds surrogates.
+    key = sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
     place = cache / "data" / key
     if not listing.problems and (store := Store.open(place)):
         yield store, ()

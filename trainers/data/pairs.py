@@ -72,7 +72,10 @@ def divide(units: Iterable[str], fractions: Fractions) -> dict[str, SplitName]:
 
     Adding a unit moves few others. With at least as many units as splits, no split asked for stays empty.
     """
-    ordered = sorted(set(units), key=lambda unit: sha256(f"{fractions.seed}/{unit}".encode()).digest())
+    ordered = sorted(
+        set(units),
+        key=lambda unit: sha256(f"{fractions.seed}/{unit}".encode(errors="surrogatepass")).digest(),
+    )
     wanted = [split for split in SPLITS if getattr(fractions, split) > 0.0]
     sizes = {split: max(1, round(getattr(fractions, split) * len(ordered))) for split in wanted[1:]}
     split_of: dict[str, SplitName] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -150,11 +150,16 @@ class Store:
         total = max(1, int(counts.sum()))
         return ClassPrior(names=self.meta.classes, frequencies=tuple(float(c / total) for c in counts))
 
-    def mask(self, index: int) -> NDArray[np.uint8]:
-        """The mask (height, width) of an image, by its index over all splits."""
-        height, width = int(self.items.heights[index]), int(self.items.widths[index])
-        start = int(self.items.areas[:index].sum())
-        return self.masks[start : start + height * width].reshape(height, width)
+    def masks_of(self, split: SplitName) -> Iterator[NDArray[np.uint8]]:
+        """The masks (height, width) of a split, in order."""
+        offsets = self.items.offsets
+        for row in self.items.rows(split):
+            height, width, start = (
+                int(self.items.heights[row]),
+                int(self.items.widths[row]),
+                int(offsets[row]),
+            )
+            yield self.masks[start : start + height * width].reshape(height, width)
 
 
 def even_anchors(mask: NDArray[np.uint8], classes: int, most: int = 256) -> Sequence[NDArray[np.int64]]:

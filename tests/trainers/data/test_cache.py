@@ -30,7 +30,7 @@ def first_batch(data: SegmentationData) -> torch.Tensor:
 
 
 def age(root: Path) -> None:
-    """Make the files old enough that their time stamps can be trusted; ctime can only be waited for."""
+    """Make files old enough for their time stamps to be trusted; ctime can only be waited for."""
     time.sleep(content._RACY_SECONDS + 0.05)
 
 
@@ -65,9 +65,7 @@ def test_moved_and_touched_files_are_recognized_by_their_content(
     assert again.fingerprint == first.fingerprint
 
 
-def test_training_settings_share_a_store_and_reading_settings_do_not(
-    folder_spec: FolderSource, tmp_path: Path
-) -> None:
+def test_only_settings_of_reading_make_another_store(folder_spec: FolderSource, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     load_data(folder_spec, cache)
     load_data(folder_spec.model_copy(update={"tile": 64, "crops": 3}), cache)

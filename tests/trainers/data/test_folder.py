@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import struct
 import zlib
@@ -249,3 +250,14 @@ def test_images_of_several_sizes_live_together(tmp_path: Path, write_pair: Write
     assert [batch.images.shape for batch in data.train.training_batches(0, 0, 2, "cpu")] == [
         (2, 1, 32, 32)
     ] * 2
+
+
+def test_file_names_need_not_be_utf8(folder_spec: FolderSource, tmp_path: Path) -> None:
+    root = Path(folder_spec.root)
+    try:
+        for kind in ("images", "masks"):
+            (root / f"train/{kind}/train0.png").rename(root / f"train/{kind}" / os.fsdecode(b"caf\xe9.png"))
+    except OSError:
+        pytest.skip("this file system wants UTF-8")
+    data = load_data(folder_spec.model_copy(update={"split": None}), tmp_path / "cache")
+    assert len(data.train) == 3

@@ -33,13 +33,16 @@ def floats():
 
 def samples():
     images, masks = _sets(3)
-    def listed(): return [{"image": image.numpy(), "mask": mask.numpy().astype(np.uint8)} for image, mask in zip(images, masks)]
+    def listed():
+        pairs = zip(images, masks)
+        return [{"image": image.numpy(), "mask": mask.numpy().astype("uint8")} for image, mask in pairs]
     return {"train": listed(), "val": listed()}
 
 def pictures():
     from PIL import Image
     images, masks = _sets(3)
-    pairs = [(Image.fromarray(i.permute(1, 2, 0).numpy()), Image.fromarray(m.numpy().astype(np.uint8))) for i, m in zip(images, masks)]
+    drawn = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
+    pairs = list(zip(drawn, [Image.fromarray(mask.numpy().astype(np.uint8)) for mask in masks]))
     return pairs, pairs
 
 class Restless:

