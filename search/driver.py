@@ -197,6 +197,7 @@ def _drive(
     listeners: tuple[Listener, ...],
 ) -> SweepHistory:
     ledger.change(spec.name, state="running", note="", stop_requested=None)
+    ledger.end_lost_attempts(spec.name)
     conductor = _conductor(spec, ledger, work, listeners)
     desk = Desk(
         conductor,

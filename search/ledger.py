@@ -256,6 +256,13 @@ class Ledger:
         statement = update(AttemptRow).where(AttemptRow.attempt == attempt).values(**values)
         self.do(lambda session: session.execute(statement))
 
+    def end_lost_attempts(self, name: str) -> None:
+        """Write of attempts that a dead driver left open that they are over."""
+        mine = AttemptRow.sweep_id == self.sweep(name).id
+        statement = update(AttemptRow).where(mine, AttemptRow.ended.is_(None))
+        values = {"ended": datetime.now(UTC), "message": "its driver died"}
+        self.do(lambda session: session.execute(statement.values(**values)))
+
     def attempts(self, sweep_id: int, trial: int | None = None) -> tuple[Attempt, ...]:
         """The attempts at one trial or at all, oldest first."""
         query = select(AttemptRow).where(AttemptRow.sweep_id == sweep_id).order_by(AttemptRow.id)

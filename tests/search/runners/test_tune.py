@@ -1,0 +1,202 @@
+"""The Ray Tune runner with real workers: faults, stops, a killed driver."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from small_sweeps import home, spec, workload
+
+from search.driver import run_sweep, sweep_state
+from search.events import Event, TrialEvaluated
+from search.faults import FaultKind, SweepFailed
+from search.ledger import Ledger
+from search.planted_trainer import trained
+from search.runners.tune_cluster import TrialResources, ray_session
+from spaces.errors import UserError
+
+TUNE = {"runner": "tune"}
+
+
+def _node(cpus: float, gpus: float = 0.0, alive: bool = True) -> dict[str, object]:
+    return {"Alive": alive, "Resources": {"CPU": cpus, "GPU": gpus, "memory": 1e9}}
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "fit"),
+    [
+        (TrialResources(1, 0), [_node(2)], 2),
+        (TrialResources(1, 0), [_node(2), _node(3), _node(8, alive=False)], 5),
+        (TrialResources(2, 0), [_node(3), _node(1)], 1),
+        (TrialResources(0.1, 0), [_node(1)], 10),
+        (TrialResources(1, 0.25), [_node(16, 2)], 8),
+        (TrialResources(1, 0.4), [_node(16, 2)], 4),
+        (TrialResources(4, 0.1), [_node(16, 2)], 4),
+        (TrialResources(1, 2), [_node(16, 3)], 1),
+        (TrialResources(1, 1), [_node(16)], 0),
+    ],
+)
+def test_how_many_trials_fit(resources: TrialResources, nodes: list[dict[str, object]], fit: int) -> None:
+    assert resources.fit(nodes) == fit
+
+
+@pytest.fixture(scope="module")
+def ray_is_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One private cluster for all tests that need not kill it."""
+    log = tmp_path_factory.mktemp("ray") / "ray.log"
+    with ray_session(None, 1, log):
+        yield log
+
+
+def agree(root: Path) -> list[TrialState]:
+    study = optuna.load_study(study_name="small", storage=f"sqlite:///{root / 'lossweep.db'}")
+    return [trial.state for trial in study.trials]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_is_up")
+def test_every_fault_ends_its_trial_rightly_and_the_sweep_goes_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    planted = {1: "exception", 2: "memory", 3: "diverge", 4: "kill"}
+    sweep = spec(trials=14, epochs=8, resources=TUNE, pruning={"pruner": "rungs"})
+    history = run_sweep(sweep, home(tmp_path), workload=workload(tmp_path / "work", planted))
+    assert history.state == "finished"
+    kinds = [trial.outcome.value for trial in history.trials]
+    assert kinds[:5] == ["completed", "failed", "completed", "diverged", "completed"]
+    assert set(kinds[5:]) == {"completed", "pruned"}
+    states = agree(tmp_path)
+    assert states == [trial.outcome.optuna_state for trial in history.trials]
+    assert "SimulatedFault" in history.trials[1].traceback
+    ledger = Ledger(home(tmp_path).database_url)
+    sweep_id = ledger.sweep("small").id
+    faults = {n: [one.fault for one in ledger.attempts(sweep_id, n)] for n in range(5)}
+    ledger.close()
+    assert faults == {
+        0: [None],
+        1: [FaultKind.EXCEPTION],
+        2: [FaultKind.OUT_OF_MEMORY, None],
+        3: [None],
+        4: [FaultKind.WORKER_LOST, None],
+    }
+    # The killed worker's trial went on behind its checkpoint.
+    epochs = Counter(trained(tmp_path / "work"))
+    assert [epochs[4, epoch] for epoch in range(1, 9)] == [1, 1, 1, 1, 2, 1, 1, 1]
+    # Warm workers: far fewer processes than trials, one of them lost.
+    lines = (tmp_path / "work" / "trained.log").read_text(encoding="ascii").splitlines()
+    assert len({line.split()[2] for line in lines}) <= 4
+    assert capfd.readouterr().err == ""
+    assert not list((tmp_path / "logs" / "small").glob("tune-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_is_up")
+def test_the_first_traceback_reaches_the_caller(tmp_path: Path) -> None:
+    work = workload(tmp_path / "work", dict.fromkeys(range(9), "exception"))
+    with pytest.raises(SweepFailed) as caught:
+        run_sweep(spec(trials=9, resources=TUNE), home(tmp_path), workload=work)
+    assert "SimulatedFault: simulated exception of trial" in caught.value.traceback
+    assert TrialState.RUNNING not in agree(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_is_up")
+def test_a_worker_lost_too_often_fails_its_trial(tmp_path: Path) -> None:
+    work = workload(tmp_path / "work", {0: "kill"})
+    resources = {"runner": "tune", "max_failures": 0}
+    history = run_sweep(spec(trials=6, resources=resources), home(tmp_path), workload=work)
+    assert history.counts() | {"completed": 5, "failed": 1} == history.counts()
+    assert "worker was lost (process " in history.trials[0].reason
+
+
+class _Signal:
+    def __init__(self, at: int) -> None:
+        self._left = at
+
+    def handle(self, event: Event) -> None:
+        if isinstance(event, TrialEvaluated):
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_is_up")
+def test_a_signal_ends_the_running_evaluations_and_loses_none(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    sweep = spec(trials=6, resources=TUNE)
+    stopped = run_sweep(sweep, home(tmp_path), [_Signal(5)], workload=workload(folder, delay=0.3))
+    assert stopped.state == "interrupted"
+    assert TrialState.RUNNING not in agree(tmp_path)
+    assert stopped.counts()["interrupted"] >= 1
+    history = run_sweep(sweep, home(tmp_path), resume=True, workload=workload(folder))
+    assert history.counts()["completed"] == 6
+    assert sorted(trained(folder)) == [(n, e) for n in range(6) for e in range(1, 5)]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_is_up")
+def test_what_never_fits_is_said_in_the_users_words(tmp_path: Path) -> None:
+    resources = {"runner": "tune", "gpus_per_trial": 7}
+    with pytest.raises(UserError, match="not one trial fits") as caught:
+        run_sweep(spec(resources=resources), home(tmp_path), workload=workload(tmp_path / "work"))
+    assert "7 GPU a trial" in str(caught.value)
+
+
+_DRIVER = """
+import sys
+from pathlib import Path
+from small_sweeps import home, spec, workload
+from search.driver import run_sweep
+
+if __name__ == "__main__":
+    root, resume = Path(sys.argv[1]), sys.argv[2] == "resume"
+    sweep = spec(trials=6, resources={"runner": "tune"})
+    run_sweep(sweep, home(root), resume=resume, workload=workload(root / "work", delay=0.2))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_driver_is_gone_on_from(tmp_path: Path) -> None:
+    """Its cluster dies with it; orphaned workers may go on for seconds, and do no harm."""
+    script = tmp_path / "drive.py"
+    script.write_text(_DRIVER, encoding="utf-8")
+    folder = tmp_path / "work"
+    paths = [str(Path(__file__).parents[1]), str(Path(__file__).parents[3])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    driver = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path), "new"], env=environment, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while len(trained(folder)) < 7:
+        assert driver.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    driver.kill()
+    driver.wait()
+    state = sweep_state(home(tmp_path), "small")
+    assert state is not None
+    assert state.state == "running"
+    assert state.holder is None
+    subprocess.run([sys.executable, str(script), str(tmp_path), "resume"], env=environment, check=True)
+    ledger = Ledger(home(tmp_path).database_url)
+    history = ledger.history("small")
+    ledger.close()
+    assert history.state == "finished"
+    assert [trial.number for trial in history.trials] == list(range(6))
+    assert history.counts()["completed"] == 6
+    assert agree(tmp_path) == [TrialState.COMPLETE] * 6
+    # At most what two workers had in hand, and what they went on with as orphans, was trained twice.
+    assert len(trained(folder)) <= 6 * 4 + 2 + 2 * 4
