@@ -77,7 +77,7 @@ def test_only_settings_of_reading_make_another_store(folder_spec: FolderSource, 
 
 @pytest.mark.parametrize("trusted", [False, True])
 def test_a_changed_pixel_is_never_missed(folder_spec: FolderSource, tmp_path: Path, trusted: bool) -> None:
-    """Same name, same size, even the same modification time: whether or not the time stamps were remembered."""
+    """Same name, size and modification time: whether or not the time stamps were remembered."""
     path = Path(folder_spec.root) / "train/masks/train0.tif"
     path.with_suffix(".png").unlink()
     mask = np.zeros((40, 48), np.uint8)

@@ -29,7 +29,8 @@ def tensors(count=4):
 
 def floats():
     images, masks = _sets(4, dtype=torch.float32)
-    return {"train": TensorDataset(images / 255, masks[:, None].float()), "val": TensorDataset(images / 255, masks)}
+    train = TensorDataset(images / 255, masks[:, None].float())
+    return {"train": train, "val": TensorDataset(images / 255, masks)}
 
 def samples():
     images, masks = _sets(3)
