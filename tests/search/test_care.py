@@ -1,0 +1,213 @@
+"""Exporting the winner, explaining a trial, mending what crashes leave, deleting what no leader needs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import optuna
+import pytest
+from small_sweeps import PRIOR, home, spec, workload
+
+from search.checkpoint_care import checkpoints_of, gc, needed_trials, orphans
+from search.doctor import MlflowCare, examine
+from search.driver import create_sweep, run_sweep
+from search.export import export_best
+from search.history import SweepHistory
+from search.home import Home
+from search.lease import Holder, Lease, LeaseHeld, holder_of
+from search.ledger import Ledger
+from search.outcomes import OutcomeKind
+from search.study_record import Proposal, StudyRecord
+from search.why import why
+from spaces.errors import UserError
+from spaces.loss_terms import CrossEntropy
+from spaces.schedule import LossSchedule, Phase
+from spaces.schedule_file import load_schedule
+from trainers.checkpoints import CheckpointStore
+from trainers.prefix import TrainedEpoch, identity
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> SweepHistory:
+    root = tmp_path_factory.mktemp("swept")
+    work = workload(root / "work", {1: "exception", 3: "diverge"})
+    return run_sweep(spec(trials=8), home(root), workload=work)
+
+
+def test_the_winner_is_exported_and_read_back(swept: SweepHistory, tmp_path: Path) -> None:
+    best = export_best(swept)
+    path = tmp_path / "best.yaml"
+    path.write_text(best.to_yaml(), encoding="utf-8")
+    again = load_schedule(path)
+    winner = swept.winner()
+    assert winner is not None
+    assert again == best
+    assert again.schedule.phases == winner.schedule.phases
+    assert again.epochs == 4
+    assert again.classes == PRIOR.names
+    assert again.threshold is not None
+    assert sum(stay.epochs for stay in again.realised) == 4
+    told = again.provenance
+    assert (told["sweep"], told["trial"], told["seed"]) == ("small", winner.number, winner.seed)
+    assert told["scores"]["tuned_f1"] == pytest.approx(winner.score, abs=1e-6)
+    assert told["against"]["control"] == "cross_entropy"
+    assert told["data"] == "sha256:0"
+
+
+def test_what_cannot_be_exported_is_said(swept: SweepHistory) -> None:
+    assert export_best(swept, 4).provenance["trial"] == 4
+    with pytest.raises(UserError, match="no such trial"):
+        export_best(swept, 99)
+    with pytest.raises(UserError, match="no trial of sweep small has completed"):
+        export_best(replace(swept, trials=swept.trials[1:2]))
+    scoreless = replace(swept.trials[1], evaluations=())
+    with pytest.raises(UserError, match="no score"):
+        export_best(replace(swept, trials=(scoreless,)), 1)
+
+
+def test_a_trial_is_explained(swept: SweepHistory) -> None:
+    diverged = "\n".join(why(swept, 3, checkpoints=[Path("a"), Path("b")], run="abc"))
+    for part in (
+        "control ce_dice",
+        "seed ",
+        "diverge: all_foreground",
+        "end: diverged",
+        "b (2 in all)",
+        "abc",
+    ):
+        assert part in diverged
+    failed = "\n".join(why(swept, 1))
+    assert "SimulatedFault" in failed
+    assert "Traceback" in failed
+    assert any(line.startswith("  phase0.loss = ") for line in why(swept, 6))
+    with pytest.raises(UserError):
+        why(swept, 99)
+
+
+# --- checkpoints --------------------------------------------------------------------------------------------
+
+
+def checkpoint(where: Home, number: int, epochs: int = 1) -> Path:
+    phase = Phase(loss=CrossEntropy(), learning_rate=1e-3, epochs=4)
+    history = [TrainedEpoch(identity(phase), epoch, None, number) for epoch in range(epochs)]
+    return CheckpointStore(where.checkpoints("small")).save(f"context{number}", history, {})
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Home:
+    """A finished sweep of eight trials, with two checkpoints each."""
+    where = home(tmp_path)
+    run_sweep(spec(trials=8), where, workload=workload(tmp_path / "work", {1: "exception"}))
+    for number in range(8):
+        checkpoint(where, number, 1)
+        checkpoint(where, number, 2)
+    return where
+
+
+def test_leaders_controls_and_unfinished_trials_keep_their_checkpoints(kept: Home) -> None:
+    ledger = Ledger(kept.database_url)
+    history = ledger.history("small")
+    ledger.close()
+    leaders = {trial.number for trial in history.ranked()[:2]}
+    assert needed_trials(history, 2) == leaders | {0}
+    assert len(checkpoints_of(kept, "small", 5)) == 2
+    would = gc(kept, "small", leaders=2, dry_run=True)
+    did = gc(kept, "small", leaders=2)
+    assert (would.files, would.bytes) == (did.files, did.bytes)
+    assert did.files == 16 - did.kept_files
+    assert "MiB" in str(did)
+    left = {n for n in range(8) if checkpoints_of(kept, "small", n)}
+    assert left == leaders | {0}
+    unfinished = replace(history.trials[7], outcome=OutcomeKind.INTERRUPTED)
+    assert 7 in needed_trials(replace(history, trials=(*history.trials[:7], unfinished)), 1)
+
+
+def test_nothing_is_deleted_under_a_driver(kept: Home) -> None:
+    ledger = Ledger(kept.database_url)
+    with Lease(ledger, "small", lambda reason: None), pytest.raises(LeaseHeld):
+        gc(kept, "small")
+    ledger.close()
+    with pytest.raises(UserError):
+        gc(kept, "unknown")
+
+
+# --- doctor -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wreck(tmp_path: Path) -> Home:
+    """What a driver that was killed on another machine, long ago, may leave behind."""
+    where = home(tmp_path)
+    ledger = Ledger(where.database_url)
+    create_sweep(ledger, spec(), PRIOR)
+    study = StudyRecord(optuna.load_study(study_name="small", storage=ledger.storage))
+    schedule = LossSchedule(phases=(Phase(loss=CrossEntropy(), learning_rate=1e-3, epochs=4),))
+    study.create(Proposal(schedule, seed=1))
+    ledger.change("small", state="running")
+    dead = replace(Holder.here(ledger.now()), pid=os.getpid(), born=1)
+    ledger.swap_lease("small", None, "token", asdict(dead))
+    ledger.close()
+    checkpoint(where, 0)
+    checkpoint(where, 7)
+    (where.checkpoints("small") / "context0" / ".x.writing").write_bytes(b"half")
+    torn = checkpoint(where, 0, 3)
+    torn.write_bytes(torn.read_bytes()[:-1])
+    (where.root / "checkpoints" / "forgotten").mkdir()
+    (where.logs("small") / "tune-1").mkdir(parents=True)
+    return where
+
+
+def test_the_doctor_finds_and_mends(wreck: Home) -> None:
+    found = examine(wreck)
+    assert [one.kind for one in found] == [
+        "stale lease",
+        "zombie",
+        "stale state",
+        "orphan checkpoints",
+        "left over",
+        "orphan checkpoints",
+    ]
+    assert len(orphans(wreck, "small", {0})) == 3
+    assert "3 files" in str(found[3])
+    for one in found:
+        assert one.mend()
+        assert one.mend()  # twice does no harm
+    assert examine(wreck) == ()
+    ledger = Ledger(wreck.database_url)
+    assert holder_of(ledger, "small") == (None, False)
+    history = ledger.history("small")
+    ledger.close()
+    assert history.state == "interrupted"
+    assert [trial.outcome for trial in history.trials] == [OutcomeKind.INTERRUPTED]
+    assert len(checkpoints_of(wreck, "small", 0)) == 1
+
+
+def test_a_mended_sweep_goes_on(wreck: Home) -> None:
+    for one in examine(wreck, "small"):
+        one.mend()
+    history = run_sweep(spec(), wreck, resume=True, workload=workload(wreck.root / "work", fingerprint=""))
+    assert history.counts()["completed"] == 7
+
+
+def test_a_living_driver_is_left_alone(wreck: Home) -> None:
+    ledger = Ledger(wreck.database_url)
+    with Lease(ledger, "small", lambda reason: None):
+        assert {one.sweep for one in examine(wreck)} == {"forgotten"}
+    ledger.close()
+
+
+def test_missing_runs_are_the_business_of_the_floor_above(kept: Home) -> None:
+    asked: list[str] = []
+
+    def sync(history: SweepHistory) -> int:
+        asked.append(history.name)
+        return 2
+
+    found = examine(kept, "small", MlflowCare(lambda history: [1, 4], sync))
+    assert [one.kind for one in found] == ["missing runs"]
+    assert "2 trials (1, 4)" in str(found[0])
+    assert found[0].mend() == "2 runs written"
+    assert asked == ["small"]
+    assert examine(kept, "small", MlflowCare(lambda history: [], sync)) == ()
