@@ -1,0 +1,149 @@
+"""The report as text: complete, escaped, self-contained, and small enough with 500 trials."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import replace
+
+import histories
+import plotly.graph_objects as go
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dashboards.figures.plane import pareto_front
+from dashboards.report import FIGURES, build_report, embedded
+from dashboards.standing import Confirmed, metric_words, standing
+from search.history import SweepHistory
+from search.outcomes import OutcomeKind
+
+
+def data_of(page: str) -> dict[str, object]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    assert found is not None
+    return json.loads(found.group(1))  # type: ignore[no-any-return] # a dict by construction
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_each_figure_is_valid_plotly_and_not_empty(name: str) -> None:
+    figure = FIGURES[name](histories.sweep(proposals=12))
+    assert figure is not None
+    drawn = go.Figure(figure)  # plotly refuses an unknown property or value
+    assert len(drawn.data) > 0
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_figure_fails_without_trials(name: str) -> None:
+    assert FIGURES[name](replace(histories.sweep(), trials=())) is None
+
+
+def test_the_page_holds_every_trial_with_its_phases() -> None:
+    sweep = histories.sweep()
+    trials = data_of(build_report(sweep))["trials"]
+    assert isinstance(trials, list)
+    assert [trial["number"] for trial in trials] == [trial.number for trial in sweep.trials]
+    winner = trials[2]
+    assert [phase["kind"] for phase in winner["phases"]] == ["wCE", "Jaccard"] * 3
+    assert [(phase["from"], phase["to"]) for phase in winner["phases"]][:2] == [(0, 64), (64, 128)]
+    assert winner["series"]["recall"][0] == pytest.approx(
+        sweep.trials[2].evaluations[0].metrics["recall"], rel=1e-3
+    )
+
+
+def test_the_page_asks_the_network_for_nothing() -> None:
+    page = build_report(histories.sweep())
+    own = page[: page.index("<script>/**")] if "<script>/**" in page else page.split("plotly.js")[0]
+    assert re.findall(r'(?:src|href)="(?!data:)[^"]*"', own) == []
+    assert "default-src 'none'" in page
+
+
+def test_user_text_never_becomes_markup() -> None:
+    sweep = histories.sweep(hostile=True)
+    page = build_report(sweep)
+    assert histories.HOSTILE not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert json.dumps(data_of(page)).count("alert(1)") > 0, "it is shown, not swallowed"
+
+
+@given(
+    st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+)
+@settings(deadline=None, max_examples=50)
+def test_embedded_json_is_the_same_data_and_cannot_end_its_element(data: object) -> None:
+    written = embedded([data, "</script><!--", "\u2028"])
+    assert json.loads(written)[0] == data
+    assert not set("<>&\u2028\u2029") & set(written)
+
+
+def test_the_headline_is_honest() -> None:
+    sweep = histories.sweep()
+    assert "unconfirmed" in standing(sweep).sentence()
+    clear = standing(sweep, Confirmed((0.70, 0.72, 0.71), (0.60, 0.61, 0.62))).sentence()
+    assert "3 fresh seeds" in clear
+    assert "+0.100 ± 0.010" in clear
+    assert "not a clear win" not in clear
+    assert "not a clear win" in standing(sweep, Confirmed((0.7, 0.5), (0.6, 0.6))).sentence()
+    beaten = replace(sweep, trials=sweep.trials[:1])
+    assert "no proposed schedule has beaten it" in standing(beaten).sentence()
+    assert "no winner" in standing(replace(sweep, trials=())).sentence()
+    alone = replace(sweep, trials=sweep.trials[2:3])
+    assert "nothing to hold it against" in standing(alone).sentence()
+    infeasible = replace(sweep, trials=(sweep.trials[0], replace(sweep.trials[2], feasible=False)))
+    assert "Trial 2 leads" not in standing(infeasible).sentence()
+
+
+def test_lower_is_better_metrics_are_read_the_right_way_round() -> None:
+    sweep = histories.sweep()
+    worse = replace(sweep.trials[2], score=0.9)
+    flipped = replace(sweep, direction="minimize", metric="count_error", trials=(sweep.trials[0], worse))
+    assert standing(flipped).control_wins
+
+
+def test_the_control_stands_right_under_the_best() -> None:
+    page = build_report(histories.sweep())
+    table = page[page.index('<table id="leaderboard-table"') :]
+    numbers = re.findall(r'data-trial="(\d+)"', table[: table.index("</table>")])
+    assert numbers[:2] == ["2", "0"]
+    assert len(numbers) == len(set(numbers)) == len(histories.sweep().ranked())
+
+
+def test_metric_names_in_words() -> None:
+    assert metric_words("tuned_object_f1") == "object F1 (tuned threshold)"
+    assert metric_words("recall/ship") == "recall (at 0.5), ship"
+    assert metric_words("ap") == "AP"
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30))
+@settings(deadline=None, max_examples=50)
+def test_the_pareto_front_is_what_nothing_dominates(points: list[tuple[float, float]]) -> None:
+    front = pareto_front(points)
+    dominated = {p for p in points if any(q != p and q[0] >= p[0] and q[1] >= p[1] for q in points)}
+    assert set(front) == set(points) - dominated
+    assert front == sorted(front)
+
+
+def five_hundred() -> SweepHistory:
+    sweep = histories.sweep(proposals=0)
+    many = [
+        histories.trial(
+            number,
+            histories.cycling(1 + number % 4),
+            0.2 + (number % 50) / 100,
+            OutcomeKind.PRUNED if number % 3 == 0 else OutcomeKind.COMPLETED,
+            epochs=30,
+        )
+        for number in range(6, 500)
+    ]
+    return replace(sweep, trials=(*sweep.trials, *many), budget_trials=500, budget_epochs=30)
+
+
+@pytest.mark.slow
+def test_500_trials_take_under_ten_seconds_and_eight_megabytes() -> None:
+    sweep = five_hundred()
+    began = time.process_time()
+    page = build_report(sweep)
+    assert time.process_time() - began < 10.0
+    assert len(page.encode()) < 8_000_000
+    assert page.count("<option ") == 500
