@@ -183,7 +183,7 @@ class CheckpointStore:
         files = [path for path in self.folder.glob("*/*") if path.is_file()]
         whole = [checkpoint.path for checkpoint in self.list()]
         sizes = {path: path.stat().st_size for path in files if path.exists()}
-        torn = [path for path in sizes if path.suffix == SUFFIX and path not in whole]
+        torn = [path for path in sizes if path not in whole]  # half written ones of killed processes, too
         total, freed = sum(sizes.values()), 0
         for path in [*torn, *(path for path in whole if path not in keep)]:
             if path not in torn and total - freed <= to_bytes:

@@ -21,46 +21,53 @@ def derived_seed(seed: int, *path: int | str) -> int:
 
 @contextmanager
 def isolated(
-    seed: int, *path: int | str, device: torch.device | None = None, threads: int | None = None
+    seed: int,
+    *path: int | str,
+    device: torch.device | None = None,
+    threads: int | None = None,
+    deterministic: bool = True,
 ) -> Iterator[None]:
     """Compute from a seed of one's own, and leave the process's random numbers and settings as they were.
 
     Random numbers (Python's, NumPy's, torch's) start from the seed and are put back afterwards; threads are
-    pinned, since the order of a sum depends on their number; deterministic algorithms are used where there
-    are some. Never hold it across a ``yield`` of a generator: its consumer would compute inside.
+    pinned, since the order of a sum depends on their number. Never hold it across a ``yield`` of a generator:
+    its consumer would compute inside.
 
     Args:
         seed: of the trial.
         path: what the random numbers are for.
         device: whose generator is seeded beside the CPU's.
         threads: of one operation; as they are when None.
+        deterministic: use deterministic algorithms where there are some.
     """
     python, numpy = random.getstate(), np.random.get_state()
     threads_before = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
     memory: Any = torch.utils.deterministic  # a module whose attribute is a property: mypy does not see it
     filling = memory.fill_uninitialized_memory
-    benchmark = torch.backends.cudnn.benchmark
     cuda = [device] if device is not None and device.type == "cuda" else []
     own = derived_seed(seed, *path)
     with torch.random.fork_rng(devices=cuda), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
+        warnings.filterwarnings("ignore", message=".*not (have a )?deterministic")
         try:
             random.seed(own)
             np.random.seed(own % 2**32)
-            torch.manual_seed(own)
-            torch.use_deterministic_algorithms(True, warn_only=True)
+            torch.default_generator.manual_seed(own)
+            for each in cuda:
+                with torch.cuda.device(each):
+                    torch.cuda.manual_seed(own)
+            torch.use_deterministic_algorithms(deterministic, warn_only=True)
             memory.fill_uninitialized_memory = False
-            torch.backends.cudnn.benchmark = False
             if threads is not None and threads != threads_before:
                 torch.set_num_threads(threads)
             yield
         finally:
             if torch.get_num_threads() != threads_before:
                 torch.set_num_threads(threads_before)
-            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
             memory.fill_uninitialized_memory = filling
-            torch.backends.cudnn.benchmark = benchmark
             random.setstate(python)
             np.random.set_state(numpy)

@@ -31,7 +31,23 @@ class ModelSpec(Frozen):
 
 
 class TrainingSpec(Frozen):
-    """How every trial of a sweep trains, whatever its schedule."""
+    """How every trial of a sweep trains, whatever its schedule.
+
+    Attributes:
+        batch: images of a forward pass.
+        optimizer: its learning rate is the schedule's.
+        weight_decay: of every parameter.
+        momentum: of SGD.
+        clip_norm: largest L2 norm of a step's gradient; None clips nothing.
+        precision: of the autocast regions; ``auto`` is bfloat16 where the hardware has it, else float16 on
+            a GPU and float32 on a CPU. Weights and losses are float32 always.
+        channels_last: keep the channels of a pixel together in memory, which most convolutions like better.
+        compile: ``torch.compile`` the model; some minutes, made up for by long trainings only.
+        accumulate: batches whose gradients make one step.
+        evaluate_every: epochs; phase ends are always evaluated.
+        threads: of one operation on the CPU; more of them seldom help, and trials side by side suffer.
+        deterministic: on a GPU, deterministic kernels where there are some. A CPU has them always.
+    """
 
     batch: int = Field(default=8, ge=1)
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -44,6 +60,7 @@ class TrainingSpec(Frozen):
     accumulate: int = Field(default=1, ge=1)
     evaluate_every: int = Field(default=1, ge=1)
     threads: int = Field(default=1, ge=1)
+    deterministic: bool = False
 
 
 class MeasureSpec(Frozen):

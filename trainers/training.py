@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -79,10 +80,9 @@ def train(
     yield from (epoch.evaluation for epoch in history if epoch.evaluation)
     if cursor.finished:
         return
-    trial = within_memory(plan, lambda: _Trial(plan, data, arithmetic, cursor, history))
-    if found:
-        trial.load_state_dict(found[1])
-        del found
+    state = found[1] if found else None
+    trial = within_memory(plan, lambda: _Trial(plan, data, arithmetic, cursor, history, state))
+    found = state = None  # the trial holds the same on its device
     while not trial.cursor.finished:
         try:
             evaluation = within_memory(plan, lambda: trial.epoch(should_stop or _never))
@@ -132,6 +132,7 @@ class _Trial:
         arithmetic: Arithmetic,
         cursor: ScheduleCursor,
         history: tuple[TrainedEpoch, ...],
+        state: dict[str, Any] | None,
     ) -> None:
         self.cursor = cursor
         self.history = history
@@ -140,12 +141,16 @@ class _Trial:
         self._steps = data.train.steps_per_epoch(self._batch)
         self._guards = build_guards(plan.guards, data.prior)
         self._log = StepLog(arithmetic.scales_gradients)
-        model = arithmetic.place(build_model(plan.model, data.prior, data.channels, plan.seed))
+        # What goes on from a checkpoint needs no pretrained weights, nor a network to fetch them from.
+        spec = plan.model.model_copy(update={"weights": None}) if state else plan.model
+        model = arithmetic.place(build_model(spec, data.prior, data.channels, plan.seed))
         self._optimization = Optimization(model, plan.training, arithmetic, micro_batch(plan))
         self._criterion = self._build_criterion()
         self._training_seconds, self._since = 0.0, time.perf_counter()
         self._images = 0
         self._positives: int | None = None
+        if state:
+            self._load_state_dict(state)
 
     @property
     def step(self) -> int:
@@ -185,8 +190,7 @@ class _Trial:
             "guards": self._guards.state_dict(),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+    def _load_state_dict(self, state: dict[str, Any]) -> None:
         self._optimization.load_state_dict(state)
         self._guards.load_state_dict(state["guards"])
         if self.cursor.epochs_in_phase:
@@ -196,9 +200,7 @@ class _Trial:
         cursor, plan, data = self.cursor, self._plan, self._data
         offset, step = cursor.epochs_in_phase * self._steps, self.step
         began = time.perf_counter()
-        with isolated(
-            plan.seed, "epoch", cursor.epoch, device=self._arithmetic.device, threads=plan.training.threads
-        ):
+        with self._isolated("epoch", cursor.epoch):
             if cursor.epochs_in_phase == 0:
                 self._start_phase()
             self._optimization.model.train()
@@ -218,6 +220,16 @@ class _Trial:
             verdict = self._watch()
         self._training_seconds += time.perf_counter() - began
         return verdict, step
+
+    def _isolated(self, *path: int | str) -> AbstractContextManager[None]:
+        training, device = self._plan.training, self._arithmetic.device
+        return isolated(
+            self._plan.seed,
+            *path,
+            device=device,
+            threads=training.threads,
+            deterministic=device.type == "cpu" or training.deterministic,
+        )
 
     def _watch(self) -> GuardVerdict | None:
         """Show the guards every step since the last look."""
@@ -240,15 +252,10 @@ class _Trial:
 
     def _evaluate(self, step: int, verdict: GuardVerdict | None = None) -> Evaluation:
         plan, data, cursor = self._plan, self._data, self.cursor
-        metrics, threshold = {}, 0.0
-        if verdict is None or self._is_finite():
-            with isolated(
-                plan.seed, "evaluation", device=self._arithmetic.device, threads=plan.training.threads
-            ):
-                model, images = self._optimization.model, micro_batch(plan)
-                result = measured(model, data.val, data.prior, plan.measure, self._arithmetic, images)
-            metrics = {name: value for name, value in result.metrics.items() if math.isfinite(value)}
-            threshold, self._positives = result.threshold, result.positives
+        with self._isolated("evaluation"):
+            model, images = self._optimization.model, micro_batch(plan)
+            result = measured(model, data.val, data.prior, plan.measure, self._arithmetic, images)
+        self._positives = result.positives
         now = time.perf_counter()
         last = max(0, step - self.step - 1) + cursor.epochs_in_phase * self._steps
         evaluation = Evaluation(
@@ -259,10 +266,10 @@ class _Trial:
             cycle=cursor.cycle,
             loss_name=cursor.current.loss_name,
             learning_rate=cursor.learning_rate(last, self._steps),
-            metrics=metrics,
+            metrics={name: value for name, value in result.metrics.items() if math.isfinite(value)},
             losses=self._log.losses,
             gradient_norm=self._log.gradient_norm,
-            threshold=threshold,
+            threshold=result.threshold,
             images_per_second=self._images / self._training_seconds if self._training_seconds else 0.0,
             seconds=now - self._since,
             verdict=verdict,
@@ -270,10 +277,6 @@ class _Trial:
         self._log.reset()
         self._training_seconds, self._since, self._images = 0.0, now, 0
         return evaluation
-
-    def _is_finite(self) -> bool:
-        weights = [p for p in self._optimization.model.state_dict().values() if p.is_floating_point()]
-        return bool(torch.stack([torch.isfinite(each).all() for each in weights]).all())
 
 
 def _never() -> bool:
