@@ -21,8 +21,11 @@ from search.events import Event, TrialEvaluated
 from search.faults import FaultKind, SweepFailed
 from search.ledger import Ledger
 from search.planted_trainer import trained
+from search.runners.choice import Runner
+from search.runners.tune import TuneRunner
 from search.runners.tune_cluster import TrialResources, ray_session
 from spaces.errors import UserError
+from tests.search.runners.contract import RunnerContract
 
 TUNE = {"runner": "tune"}
 
@@ -55,6 +58,14 @@ def ray_is_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     log = tmp_path_factory.mktemp("ray") / "ray.log"
     with ray_session(None, 1, log):
         yield log
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_is_up")
+class TestContract(RunnerContract):
+    @pytest.fixture
+    def runner(self, tmp_path: Path) -> Runner:
+        return TuneRunner(tmp_path)
 
 
 def agree(root: Path) -> list[TrialState]:
