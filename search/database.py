@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from filelock import FileLock
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import Engine, create_engine, event, exc, make_url, text
@@ -92,10 +93,31 @@ def open_storage(url: str) -> RDBStorage:
     parsed = _checked(url)
     # RDBStorage runs str.format over its URL.
     plain = parsed.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
-    storage = PatientStorage(plain, engine_kwargs=_engine_options(parsed))
+    with _alone(parsed):
+        storage = PatientStorage(plain, engine_kwargs=_engine_options(parsed))
     _configure(storage.engine)
     storage.engine.dispose()  # connections opened before `_configure`
     return storage
+
+
+@contextmanager
+def _alone(url: URL) -> Iterator[None]:
+    """Hold off other processes: Optuna creates its tables without asking whether another is doing so."""
+    if url.get_backend_name() == "sqlite":
+        if url.database is None or url.database == ":memory:":
+            yield
+            return
+        with FileLock(f"{url.database}.lock"):
+            yield
+        return
+    engine = create_engine(url, **_engine_options(url))
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(7105524)"))  # let go with the connection
+            yield
+            connection.execute(text("SELECT pg_advisory_unlock(7105524)"))
+    finally:
+        engine.dispose()
 
 
 def is_passing(error: BaseException) -> bool:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,3 +127,25 @@ def test_a_wrong_statement_is_not_tried_again() -> None:
     with pytest.raises(exc.OperationalError):
         call()
     assert len(calls) == 1
+
+
+@pytest.mark.slow
+def test_processes_that_open_a_new_database_at_once_do_not_clash(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\nfrom search.database import open_storage\n"
+        "sys.stdin.readline()\nprint(len(open_storage(sys.argv[1]).get_all_studies()))"
+    )
+    command = [sys.executable, "-c", code, f"sqlite:///{tmp_path / 'new.db'}"]
+    openers = [
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    for opener in openers:
+        assert opener.stdin is not None
+        opener.stdin.write("go\n")
+        opener.stdin.flush()
+    for opener in openers:
+        out, error = opener.communicate(timeout=120)
+        assert out.strip() == "0", error
