@@ -2,8 +2,10 @@
 
     python benchmarks/dashboards.py [--trials 500] [--logged 40]
 
-Prints: seconds and megabytes of the report; microseconds a trial waits per event (the listener only queues); and
-evaluations a second that the listener writes to SQLite and to an MLflow server, to hold against what trials produce.
+Prints: seconds and megabytes of the report; microseconds a trial waits per event (the listener only queues);
+    and
+evaluations a second that the listener writes to SQLite and to an MLflow server, to hold against what trials
+produce.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ def logging(sweep: SweepHistory, uri: str, name: str) -> None:
     evaluations = sum(len(trial.evaluations) for trial in sweep.trials)
     waits.sort()
     print(
-        f"{name}: {evaluations / took:.1f} evaluations/s written ({len(sweep.trials)} trials in {took:.1f} s); "
+        f"{name}: {evaluations / took:.1f} evaluations/s written "
+        f"({len(sweep.trials)} trials in {took:.1f} s); "
         f"a trial waits {1e6 * statistics.median(waits):.0f} us an event, "
         f"p99 {1e6 * waits[int(0.99 * len(waits))]:.0f} us; dropped {listener.dropped}"
     )
@@ -94,7 +97,8 @@ def main() -> None:
         began = time.perf_counter()
         changed = sync(logged, uri, report=None)
         print(
-            f"sync of what is there, every value read back: {time.perf_counter() - began:.1f} s, {changed} changed"
+            "sync of what is there, every value read back: "
+            f"{time.perf_counter() - began:.1f} s, {changed} changed"
         )
         with start_dashboard(lambda: logged, uri, port=0, report=lambda history: "") as dashboard:
             logging(replace(logged, name="served"), dashboard.mlflow.partition("/#")[0], "MLflow server")

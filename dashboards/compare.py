@@ -1,4 +1,4 @@
-"""Holds two sweeps against each other: what was asked of each, who won, and whether the comparison is fair."""
+"""Holds two sweeps against each other: what was asked, who won, and whether the comparison is fair."""
 
 from __future__ import annotations
 
@@ -69,15 +69,17 @@ class Comparison:
         return (
             '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+            '<meta http-equiv="Content-Security-Policy" '
+            "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
             f"<title>{title}: lossweep comparison</title><style>{_STYLE}</style></head><body>"
-            f"<h1>{title}</h1><p class=verdict>{html.escape(self.verdict)}</p>{warnings}{table(self.rows)}{settings}"
+            f"<h1>{title}</h1><p class=verdict>{html.escape(self.verdict)}</p>{warnings}"
+            f"{table(self.rows)}{settings}"
             "</body></html>"
         )
 
 
 def build_comparison(first: SweepHistory, second: SweepHistory) -> Comparison:
-    """Compare two sweeps: their winners, controls and gains, with a warning for each reason to distrust it."""
+    """Compare two sweeps: their winners, controls and gains, and each reason to distrust it."""
     results = standing(first), standing(second)
     sweeps = first, second
     rows: list[tuple[str, str, str]] = [
@@ -124,7 +126,7 @@ def _warnings(first: SweepHistory, second: SweepHistory) -> tuple[str, ...]:
         found.append(f"trials trained for {first.budget_epochs} and {second.budget_epochs} epochs")
     if first.budget_trials != second.budget_trials:
         found.append(
-            f"{first.budget_trials} and {second.budget_trials} trials: the best of more is better by luck alone"
+            f"{first.budget_trials} and {second.budget_trials} trials: the best of more is better by luck"
         )
     for sweep in (first, second):
         if sweep.state != "finished":
@@ -184,9 +186,12 @@ def _aligned(rows: list[tuple[str, str, str]]) -> list[str]:
 
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; color: #1d2733; max-width: 1000px; margin: 24px auto; padding: 0 16px; }
+body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; color: #1d2733;
+  max-width: 1000px; margin: 24px auto; padding: 0 16px; }
 h1 { font-size: 26px; overflow-wrap: anywhere; } h2 { font-size: 18px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: 5px 12px 5px 0; border-bottom: 1px solid #e2e7ec; vertical-align: top; overflow-wrap: anywhere; }
-td:first-child { color: #66717f; white-space: nowrap; } .verdict { font-size: 18px; } .warning { color: #8a4b00; }
+th, td { text-align: left; padding: 5px 12px 5px 0; border-bottom: 1px solid #e2e7ec;
+  vertical-align: top; overflow-wrap: anywhere; }
+td:first-child { color: #66717f; white-space: nowrap; } .verdict { font-size: 18px; }
+.warning { color: #8a4b00; }
 """

@@ -1,7 +1,7 @@
-"""What MLflow is to show of a sweep, as plain data: a function of the history, so that it can be rebuilt at any time.
+"""What MLflow is to show of a sweep, as plain data: a function of the history, so that it can be rebuilt.
 
-Timestamps follow from the history too. MLflow drops a metric that it already holds with the same key, step, value
-and timestamp: writing the same content twice changes nothing.
+Timestamps follow from the history too. MLflow drops a metric that it already holds with the same key, step,
+value and timestamp: writing the same content twice changes nothing.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class RunContent:
 
 
 def safe_key(name: str) -> str:
-    """Return a key that MLflow takes for a metric or parameter: itself, or a readable stand-in with a fingerprint.
+    """Return a key that MLflow takes: the name itself, or a readable stand-in with a fingerprint.
 
     MLflow refuses keys with characters such as ``<`` and those that are no normal relative path.
     """
@@ -121,7 +121,7 @@ def evaluation_points(evaluation: Evaluation, at: int) -> tuple[Point, ...]:
 
 
 def seconds_so_far(evaluations: Iterable[Evaluation]) -> Iterator[float]:
-    """Yield the running total of seconds; added one by one, so that a total taken up later is the same float."""
+    """Yield the running total of seconds; added one by one, so that it can be taken up later."""
     total = 0.0
     for evaluation in evaluations:
         total += evaluation.seconds
@@ -140,7 +140,7 @@ def times(trial: TrialHistory, sweep: SweepHistory) -> Iterator[tuple[Evaluation
 
 
 def best_points(trial: TrialHistory, sweep: SweepHistory) -> tuple[Point, ...]:
-    """Return the final figures of an ended trial, ``best/*``: one value a run, which tables and charts show."""
+    """Return the final figures of an ended trial, ``best/*``: one value a run, for tables and charts."""
     evaluation = scored_evaluation(sweep, trial)
     if evaluation is None:
         return ()
@@ -226,7 +226,7 @@ def sweep_content(sweep: SweepHistory) -> RunContent:
 
 
 def _standing_points(sweep: SweepHistory, done: int, at: int) -> tuple[Point, ...]:
-    """Return the winner's and the control's figures, so that a sweep's row shows them; the step counts ended trials."""
+    """Return the winner's and the control's figures, for the sweep's row; the step counts ended trials."""
     result = standing(sweep)
     figures: dict[str, float] = {}
     if result.winner is not None:

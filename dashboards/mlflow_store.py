@@ -1,4 +1,4 @@
-"""Writes what `dashboards.mlflow_content` says into an MLflow store, and brings a store that differs back into line."""
+"""Writes what `dashboards.mlflow_content` says into an MLflow store, and mends one that differs."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _TEXTS_A_BATCH: Final = 90
 
 
 def quiet_mlflow() -> None:
-    """Switch off MLflow's telemetry, git look-ups, migration log and long retries; call it before importing MLflow."""
+    """Switch off MLflow's telemetry, git look-ups, logs and long retries; call it before importing MLflow."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    # The listener buffers and tries again by itself: a request that hangs in MLflow's own retries helps nobody.
+    # The listener buffers and tries again by itself: a request that hangs in MLflow's retries helps nobody.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.system_metrics"):
@@ -131,9 +131,9 @@ class MlflowStore:
     def reconcile(self, sweep: SweepHistory, verify: bool = False) -> int:
         """Make the store equal the sweep, number by number, and return how many runs had to be changed.
 
-        A run whose fingerprint, tags, parameters and newest values are right is taken as right; ``verify`` reads
-        every value of it. A run that holds a value it should not hold is deleted and written anew, for MLflow
-        can't take a value back.
+        A run whose fingerprint, tags, parameters and newest values are right is taken as right; ``verify``
+        reads every value of it. A run that holds a value it should not hold is deleted and written anew, for
+        MLflow can't take a value back.
         """
         changed = 0
         found = {run.info.run_id: run for run in self._search(sweep)}

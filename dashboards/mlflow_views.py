@@ -1,9 +1,10 @@
-"""Saved views of MLflow's experiment page: columns, sort, filter and charts that are right when the link is opened.
+"""Saved views of MLflow's experiment page: columns, sort, filter and charts, right when the link is opened.
 
-MLflow 3.17 keeps a view as an experiment tag ``mlflow.sharedViewState.<id>``: an envelope of ``name``, ``createdAt``,
-``updatedAt`` and ``state``, the state itself being JSON in a string. None of this is documented; the browser tests
-hold it. Traps: a tag holds at most 20,000 characters; ``groupBy.mode`` must be lower case; a search term in the
-address makes the page ignore the view; without ``workflowType`` the page opens in its mode for LLM traces.
+MLflow 3.17 keeps a view as an experiment tag ``mlflow.sharedViewState.<id>``: an envelope of ``name``,
+``createdAt``, ``updatedAt`` and ``state``, the state itself being JSON in a string. None of this is
+documented; the browser tests hold it. Traps: a tag holds at most 20,000 characters; ``groupBy.mode`` must be
+lower case; a search term in the address makes the page ignore the view; without ``workflowType`` the page
+opens in its mode for LLM traces.
 """
 
 from __future__ import annotations
@@ -24,22 +25,24 @@ _NAMESPACE: Final = uuid.UUID("6f1d2b1e-5a53-4c4b-9a63-1f0b6c1d9a11")
 
 
 def view_id(sweep: str, view: str) -> str:
-    """Return the key under which a sweep's view is found: stable, so that it is written over and not doubled."""
+    """Return the key of a sweep's view: stable, so that it is written over and not doubled."""
     return uuid.uuid5(_NAMESPACE, f"{sweep}/{view}").hex[:16]
 
 
 def saved_views(sweep: SweepHistory) -> Mapping[str, str]:
     """Return the experiment tags that hold a sweep's views: leaderboard, curves, by outcome, sweeps.
 
-    The first three list this sweep's trials; ``sweeps`` lists every sweep of the project with its best figures, its
-    trials nested under it.
+    The first three list this sweep's trials; ``sweeps`` lists every sweep of the project with its best
+    figures, its trials nested under it.
     """
     trials = f"tags.`{SWEEP_TAG}` = '{sweep.name}' AND tags.`{ROLE_TAG}` = 'trial'"
     score = safe_key(f"best/{sweep.metric}")
     figures = list(
         dict.fromkeys(
-            ["best/score", score, "best/precision", "best/recall", "best/f1", "best/tuned_precision"]
-            + ["best/tuned_recall", "best/tuned_f1", "best/ap"]
+            [
+                *("best/score", score, "best/precision", "best/recall", "best/f1"),
+                *("best/tuned_precision", "best/tuned_recall", "best/tuned_f1", "best/ap"),
+            ]
         )
     )
     order = {"orderByKey": "metrics.`best/score`", "orderByAsc": not higher_is_better(sweep.metric)}

@@ -1,4 +1,4 @@
-"""Pictures of what a model found and missed: hits, false alarms and misses in colours the colour-blind can tell apart."""
+"""What a model found and missed: hits, false alarms and misses in colours the colour-blind can tell apart."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def hits_and_misses(
         prediction: predicted class indices (H, W).
 
     Returns:
-        Three masks (H, W). Foreground of the wrong class is a false alarm: the object was seen, and called wrong.
+        Three masks (H, W). Foreground of the wrong class is a false alarm: the object was seen, and called
+        wrong.
     """
     if mask.shape != prediction.shape:
         raise ValueError(
@@ -71,7 +72,8 @@ def overlay(
     """Paint hits, false alarms and misses over an image.
 
     Args:
-        image: (H, W), (H, W, C) or (C, H, W) with C up to 4 channels kept; any number type, stretched to its range.
+        image: (H, W), (H, W, C) or (C, H, W) with C up to 4 channels kept; any number type, stretched to its
+            range.
         mask: class indices (H, W), 255 ignored.
         prediction: predicted class indices (H, W).
         opacity: of the paint.

@@ -118,7 +118,7 @@ class ProgressDisplay:
         return replace(self._sweep, trials=tuple(self._trials[number] for number in sorted(self._trials)))
 
     def _seconds_left(self) -> float | None:
-        """Estimate from the epochs a second so far and the epochs that a trial of this sweep takes on average."""
+        """Estimate from the epochs a second so far and the epochs a trial of this sweep takes on average."""
         sweep, elapsed = self._sweep, self._clock() - self._began
         if sweep is None or not self._epochs or elapsed <= 0.0:
             return None
@@ -148,7 +148,8 @@ class ProgressDisplay:
                     if name in evaluation.metrics
                 )
                 told = "" if decision.action == "continue" else f"; {decision.action}: {decision.reason}"
-                return f"trial {number} epoch {evaluation.epoch}/{evaluation.epochs} {evaluation.loss_name}: {figures}{told}"
+                where = f"trial {number} epoch {evaluation.epoch}/{evaluation.epochs}"
+                return f"{where} {evaluation.loss_name}: {figures}{told}"
             case TrialEnded(trial):
                 with self._lock:
                     now, left = self._current(), self._seconds_left()
@@ -156,7 +157,8 @@ class ProgressDisplay:
                 reason = f" ({trial.reason})" if trial.reason else ""
                 done = sum(t.outcome.is_final for t in now.trials) if now else 0
                 budget = now.budget_trials if now else 0
-                return f"{trial_label(trial)} {trial.outcome.value}{score}{reason}; {done}/{budget} done{_left(left, ', ')}"
+                end = f"{trial_label(trial)} {trial.outcome.value}{score}{reason}"
+                return f"{end}; {done}/{budget} done{_left(left, ', ')}"
             case SweepEnded(sweep):
                 return f"sweep {sweep.name} {sweep.state}. {standing(sweep).sentence()}"
 

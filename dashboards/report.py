@@ -1,7 +1,8 @@
-"""The report: one self-contained HTML page that says which schedule wins, by how much, and what it did on the way.
+"""The report: one self-contained HTML page that says which schedule wins, by how much, and what it did.
 
-Works offline: as a file, as an artifact in MLflow's sandboxed frame and served. Everything a user named goes through
-`html.escape`, or into JSON whose ``<``, ``>`` and ``&`` are escaped so that no text can end its script element.
+Works offline: as a file, as an artifact in MLflow's sandboxed frame and served. Everything a user named goes
+through `html.escape`, or into JSON whose ``<``, ``>`` and ``&`` are escaped so that no text can end its
+script element.
 """
 
 from __future__ import annotations

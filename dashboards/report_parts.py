@@ -68,9 +68,11 @@ def leaderboard(history: SweepHistory, result: Standing) -> str:
     head = (
         "<thead><tr><th colspan=5></th><th colspan=3 class=group>at threshold 0.5</th>"
         "<th colspan=4 class=group>at the tuned threshold</th><th></th></tr>"
-        f"<tr><th>rank</th><th>trial</th><th class=wide>schedule</th><th title='{html.escape(metric_words(history.metric))}'>score</th>"
+        f"<tr><th>rank</th><th>trial</th><th class=wide>schedule</th>"
+        f"<th title='{html.escape(metric_words(history.metric))}'>score</th>"
         "<th title='difference to the control'>vs control</th>"
-        "<th>P</th><th>R</th><th>F1</th><th>P</th><th>R</th><th>F1</th><th>obj. F1</th><th>AP</th></tr></thead>"
+        "<th>P</th><th>R</th><th>F1</th><th>P</th><th>R</th><th>F1</th><th>obj. F1</th><th>AP</th>"
+        "</tr></thead>"
     )
     body = "".join(
         _leaderboard_row(history, rank, trial, control, hidden=position >= FIRST_ROWS)
@@ -89,13 +91,15 @@ def stopped_table(history: SweepHistory) -> str:
         key = (trial.outcome.value, stop_rule(trial))
         tally[key] = tally.get(key, 0) + 1
     chips = "".join(
-        f'<span class="chip {outcome}"><b>{count}</b> {outcome}{"" if rule in ("pruner", "error") else ": " + html.escape(rule)}</span>'
+        f'<span class="chip {outcome}"><b>{count}</b> {outcome}'
+        f"{'' if rule in ('pruner', 'error') else ': ' + html.escape(rule)}</span>"
         for (outcome, rule), count in sorted(tally.items(), key=lambda item: -item[1])
     )
     order = {OutcomeKind.FAILED: 0, OutcomeKind.DIVERGED: 1, OutcomeKind.PRUNED: 2}
     rows = "".join(
         f'<tr class="pick{" more" if position >= FIRST_ROWS else ""}" data-trial="{trial.number}">'
-        f"<td class=number>#{trial.number}</td><td>{_outcome(trial)}</td><td>{html.escape(stop_rule(trial))}</td>"
+        f"<td class=number>#{trial.number}</td><td>{_outcome(trial)}</td>"
+        f"<td>{html.escape(stop_rule(trial))}</td>"
         f"<td class=number>{'–' if stop_step(trial) is None else stop_step(trial)}</td>"
         f"<td>{html.escape(trial.reason)}</td><td class=wide>{_schedule(trial)}</td></tr>"
         for position, trial in enumerate(sorted(trials, key=lambda t: (order[t.outcome], t.number)))
@@ -126,7 +130,7 @@ def trial_choice(history: SweepHistory, shown: TrialHistory | None) -> str:
 def overlay_gallery(tiles: Sequence[OverlayTile]) -> str:
     """Return winner and control side by side on the same validation tiles, with the key to the colours."""
     if not tiles:
-        return '<p class="empty">No overlays in this report: they need the checkpoints of winner and control.</p>'
+        return '<p class="empty">No overlays here: they need the checkpoints of winner and control.</p>'
     key = "".join(
         f'<span class="key"><i style="background:rgb{color}"></i>{name}</span>'
         for name, color in (
@@ -171,7 +175,8 @@ def provenance(history: SweepHistory) -> str:
     lines = "".join(f"<tr><th>{name}</th><td>{html.escape(value)}</td></tr>" for name, value in facts)
     return (
         f'<div class="facts"><table class="plain">{lines}</table>'
-        f'<table class="plain" id="classes"><thead><tr><th>class</th><th>share of training pixels</th></tr></thead>'
+        '<table class="plain" id="classes"><thead><tr><th>class</th>'
+        "<th>share of training pixels</th></tr></thead>"
         f"{classes}</table></div>"
         '<details><summary>The sweep file</summary><div class="file">'
         '<button type="button" class="copy" data-target="sweep-yaml">Copy</button>'
@@ -181,7 +186,8 @@ def provenance(history: SweepHistory) -> str:
 
 def _card(role: str, title: str, trial: TrialHistory | None, history: SweepHistory) -> str:
     if trial is None:
-        return f'<div class="card {role}"><h3>{title}</h3><p class="score">–</p><p class="muted">none yet</p></div>'
+        none = '<p class="score">–</p><p class="muted">none yet</p>'
+        return f'<div class="card {role}"><h3>{title}</h3>{none}</div>'
     evaluation = scored_evaluation(history, trial)
     metrics = evaluation.metrics if evaluation else {}
     name = control_label(trial) if role == "control" else trial_label(trial)
@@ -194,7 +200,8 @@ def _card(role: str, title: str, trial: TrialHistory | None, history: SweepHisto
     link = f'<button type="button" class="link pick" data-trial="{trial.number}">#{trial.number}</button>'
     return (
         f'<div class="card {role}"><h3>{title} {link}</h3><p class="score">{_number(trial.score)}</p>'
-        f'<p class="muted">{html.escape(metric_words(history.metric))}, {html.escape(name)}</p>{_schedule(trial)}'
+        f'<p class="muted">{html.escape(metric_words(history.metric))}, {html.escape(name)}</p>'
+        f"{_schedule(trial)}"
         f"<table class=small><tr><th></th><th>P</th><th>R</th><th>F1</th></tr>{rows}</table></div>"
     )
 
@@ -208,9 +215,10 @@ def _leaderboard_row(
     difference = "–"
     if control is not None and control.score is not None and trial.score is not None and trial is not control:
         difference = f"{trial.score - control.score:+.3f}"
+    infeasible = "" if trial.feasible else " <small>infeasible</small>"
     cells = [
         f"<td class=number>{rank}</td>",
-        f"<td class=nowrap>#{trial.number} {_outcome(trial)}{'' if trial.feasible else ' <small>infeasible</small>'}</td>",
+        f"<td class=nowrap>#{trial.number} {_outcome(trial)}{infeasible}</td>",
         f"<td class=wide>{_schedule(trial)}</td>",
         f'<td class="number strong">{_number(trial.score)}</td>',
         f"<td class=number>{difference}</td>",
@@ -233,7 +241,8 @@ def _table(name: str, head: str, body: str, rows: int) -> str:
     button = ""
     if rows > FIRST_ROWS:
         button = f'<button type="button" class="show-all" data-table="{name}">Show all {rows}</button>'
-    return f'<div class="scroll"><table id="{name}" class="ranked">{head}<tbody>{body}</tbody></table></div>{button}'
+    table = f'<table id="{name}" class="ranked">{head}<tbody>{body}</tbody></table>'
+    return f'<div class="scroll">{table}</div>{button}'
 
 
 def _schedule(trial: TrialHistory) -> str:

@@ -1,7 +1,7 @@
 """Opens a sweep's pages: MLflow on the sweep's own store, the report, and optuna-dashboard when asked for.
 
-Everything listens on loopback unless told otherwise. Store addresses, which may hold a password, reach the children
-through their environment and never through a command line, a link or a log.
+Everything listens on loopback unless told otherwise. Store addresses, which may hold a password, reach the
+children through their environment and never through a command line, a link or a log.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ MLFLOW_PORT: Final = 5000
 
 _OPTUNA_PROGRAM: Final = (
     "import os, sys, optuna_dashboard; "
-    f"optuna_dashboard.run_server(os.environ.pop('{STUDY_VARIABLE}'), host=sys.argv[1], port=int(sys.argv[2]))"
+    f"url = os.environ.pop('{STUDY_VARIABLE}'); "
+    "optuna_dashboard.run_server(url, host=sys.argv[1], port=int(sys.argv[2]))"
 )
 
 
@@ -98,7 +99,8 @@ def start_dashboard(
         host: to listen on.
         port: of MLflow; by default 5000 when it is free, else any free one. 0 takes any free one.
         optuna: also start optuna-dashboard.
-        allowed_hosts: host names by which MLflow may be reached beside ``host``, for MLflow's ``--allowed-hosts``.
+        allowed_hosts: host names by which MLflow may be reached beside ``host``, for MLflow's
+            ``--allowed-hosts``.
         experiment: the project's experiment.
         log: file for what the servers print; None discards it.
         report: builds the page.

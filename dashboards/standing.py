@@ -20,7 +20,7 @@ CONTROL_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """Scores on the untouched test split after retraining from scratch, one a seed, in the same order of seeds.
+    """Scores on the untouched test split after retraining from scratch, one a seed, in one order of seeds.
 
     Attributes:
         winner: the winner's scores.
@@ -74,7 +74,8 @@ class Standing:
             return f"{lead}. No control has completed yet, so there is nothing to hold it against."
         if self.control_wins:
             return (
-                f"The control, {control_label(control)}, leads with {metric_words(self.metric)} {control.score:.3f}: "
+                f"The control, {control_label(control)}, leads with "
+                f"{metric_words(self.metric)} {control.score:.3f}: "
                 "no proposed schedule has beaten it."
             )
         better = self.difference if self.direction == "maximize" else -self.difference

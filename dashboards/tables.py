@@ -99,7 +99,7 @@ def running_table(trials: Sequence[TrialHistory]) -> Table:
 
 
 def why(history: SweepHistory, number_: int) -> RenderableType:
-    """Return everything known of one trial: proposal, evaluations, each decision with its figures, and its end.
+    """Return all that is known of one trial: proposal, evaluations, each decision with its figures, its end.
 
     Raises:
         KeyError: the sweep has no trial of that number.

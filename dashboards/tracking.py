@@ -34,8 +34,9 @@ _FATAL: Final = frozenset(
 class MlflowListener:
     """A `search.events.Listener` that writes a sweep into MLflow.
 
-    Events are queued and written by one background thread. While the store can't be reached they wait, in order, and
-    are tried again; what could not be written by `close` is said in the log, and `sync` mends it from the study.
+    Events are queued and written by one background thread. While the store can't be reached they wait, in
+    order, and are tried again; what could not be written by `close` is said in the log, and `sync` mends it
+    from the study.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class MlflowListener:
         self._sweep: SweepHistory | None = None
         self._trials: dict[int, TrialHistory] = {}
         self._clock: dict[int, dict[int, float]] = {}
-        """Seconds of work at each step of each trial: known at once, whether or not the step could be written."""
+        """Seconds of work at each step of each trial: known whether or not the step could be written."""
         self._monitor: Any = None
         self._queued = self._written = 0
         self.dropped = 0

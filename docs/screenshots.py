@@ -38,7 +38,8 @@ CHARTS = ("schedule", "stops", "plane", "progress", "matters", "overlays")
 LARGEST = 300_000
 CLOSE_ASSISTANT = (
     "localStorage.setItem('mlflow.assistant.panelOpen', 'false');"
-    "for (const k of Object.keys(localStorage)) if (k.includes('panelOpen')) localStorage.setItem(k, 'false');"
+    "for (const key of Object.keys(localStorage))"
+    " if (key.includes('panelOpen')) localStorage.setItem(key, 'false');"
 )
 
 

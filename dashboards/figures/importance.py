@@ -50,8 +50,9 @@ def parameter_importance(history: SweepHistory, most: int = 15) -> Figure | None
 def importances(history: SweepHistory) -> Mapping[str, float]:
     """Return each parameter's share of the importance, by PED-ANOVA (Watanabe et al., IJCAI 2023).
 
-    Optuna's form of it takes conditional parameters, those that only some schedules have, among the trials that set
-    them. The figure is read from a study rebuilt in memory from the history: ranges are those seen, not those allowed.
+    Optuna's form of it takes conditional parameters, those that only some schedules have, among the trials
+    that set them. The figure is read from a study rebuilt in memory from the history: ranges are those seen,
+    not those allowed.
     """
     trials = [t for t in history.trials if t.score is not None and t.control is None and t.parameters]
     if len(trials) < LEAST_TRIALS:

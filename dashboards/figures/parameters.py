@@ -11,7 +11,7 @@ from search.history import SweepHistory, TrialHistory
 
 
 def parameter_values(history: SweepHistory) -> dict[str, dict[str, Any]]:
-    """Return, for every parameter that varied: whether it is numeric, on a log axis, and its (trial, value) pairs.
+    """Return, for every parameter that varied: numeric or not, log axis or not, and its (trial, value) pairs.
 
     The page draws the chosen one; scores, colours and labels it takes from its list of trials.
     """
@@ -33,7 +33,7 @@ def parameter_values(history: SweepHistory) -> dict[str, dict[str, Any]]:
 
 
 def score_by_family(history: SweepHistory, most: int = 14) -> Figure | None:
-    """Return the score of every trial by its loss family, the best family on top, the control's level marked."""
+    """Return the score of every trial by loss family, the best on top, the control's level marked."""
     groups: dict[str, list[TrialHistory]] = {}
     for trial in history.trials:
         if trial.score is not None:

@@ -67,7 +67,8 @@ def stopped_curves(history: SweepHistory, metric: str = "ap", most: int = 80) ->
                 "x": x,
                 "y": y,
                 "customdata": [trial.number] * len(x),
-                "hovertemplate": f"{label}<br>{text(shortened(trial.reason, 100))}<br>epoch %{{x}}: %{{y:.3f}}<extra></extra>",
+                "hovertemplate": f"{label}<br>{text(shortened(trial.reason, 100))}"
+                "<br>epoch %{x}: %{y:.3f}<extra></extra>",
                 "line": {"color": color, "width": 1.2},
                 "marker": {
                     "color": color,

@@ -61,7 +61,7 @@ def rounded(values: Sequence[float | None]) -> list[float | None]:
 
 
 def layout(x: str, y: str, **more: Any) -> dict[str, Any]:
-    """Return a layout with titled axes in the report's look; ``xaxis`` and ``yaxis`` in ``more`` are merged."""
+    """Return a layout with titled axes in the report's look; ``xaxis`` and ``yaxis`` are merged in."""
     axis = {
         "gridcolor": GRID,
         "zeroline": False,

@@ -25,8 +25,8 @@ SERIES = (
 def timeline(trial: TrialHistory) -> dict[str, Any]:
     """Return steps, series and phases of a trial, as realised.
 
-    A phase is a run of evaluations of the same phase index: ``from`` and ``to`` in steps, ``last`` the index of the
-    evaluation at its end, ``kind`` and ``loss`` what was trained, ``rate`` at what learning rate.
+    A phase is a run of evaluations of the same phase index: ``from`` and ``to`` in steps, ``last`` the index
+    of the evaluation at its end, ``kind`` and ``loss`` what was trained, ``rate`` at what learning rate.
     """
     evaluations = trial.evaluations
     return {

@@ -1,4 +1,4 @@
-"""MLflow's pages as `lossweep dashboard` opens them, in a real browser, on a sweep with a hostile class name."""
+"""MLflow's pages as `lossweep dashboard` opens them, in a real browser, with a hostile class name."""
 
 from __future__ import annotations
 

@@ -96,7 +96,8 @@ def test_it_fits_mlflows_narrow_frame(browser: Browser, tmp_path: Path, sweep: S
         assert width <= inner
         too_wide = browser.run(
             "return [...document.querySelectorAll('section > *, .figure .main-svg')]"
-            ".filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))"
+            ".filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
+            ".map(e => e.outerHTML.slice(0, 80))"
         )
         assert too_wide == []
     finally:
