@@ -3,8 +3,8 @@
     python benchmarks/proposals.py [--sizes 100 1000 5000] [--proposals 50]
 
 A study of simulated outcomes over the preset ``everything`` is filled, then proposals are timed. One
-proposal is the sampling of every parameter of a schedule and its writing to the database. ``ask`` is what a driver waits
-for when the proposal was prepared while trials train. The proposals of both TPEs are compared one by one.
+proposal is the sampling of every parameter of a schedule and its writing to the database. ``ask`` is what a
+driver waits for when the proposal was prepared while trials train. The proposals of both TPEs are compared.
 """
 
 from __future__ import annotations

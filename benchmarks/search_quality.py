@@ -3,10 +3,11 @@
     python benchmarks/search_quality.py [--trials 96] [--seeds 10]
 
 Every arm runs the same sweeps through the real conductor. Reported are the best score after all epochs and
-after half of them, as mean and standard error over the seeds, and the pruner's regret: how much better the best
-pruned trial would have become than the best one that was kept, found out by training every pruned schedule to
-its end (in the simulation). The simulated curves are made up (`search.simulated_trainer`): what holds here holds
-for curves that cross as those do. Not named ``search.py``: next to other scripts that would hide the package.
+after half of them, as mean and standard error over the seeds, and the pruner's regret: how much better the
+best pruned trial would have become than the best one that was kept, found out by training every pruned
+schedule to its end (in the simulation). The simulated curves are made up (`search.simulated_trainer`): what
+holds here holds for curves that cross as those do. Not named ``search.py``: next to other scripts that would
+hide the package.
 """
 
 from __future__ import annotations

@@ -117,11 +117,24 @@ class TrialTable:
         self._columns = {name: _widened(column, capacity, np.nan) for name, column in self._columns.items()}
 
 
+class _Density(_ParzenEstimator):
+    """Optuna's density, computed once for candidates that are alike: choices and steps are, mostly."""
+
+    def log_pdf(self, samples_dict: dict[str, Floats]) -> Floats:
+        """Return the log density of each candidate."""
+        if any(getattr(d, "step", 1.0) is None for d in self._search_space.values()):
+            return super().log_pdf(samples_dict)
+        candidates, which = np.unique(self._transform(samples_dict), axis=0, return_inverse=True)
+        densities: Floats = self._mixture_distribution.log_pdf(candidates)[which.ravel()]
+        return densities
+
+
 class SteadyTPESampler(TPESampler):
     """Optuna's TPE, reseedable, over a `TrialTable`. For one study."""
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
+        self._parzen_estimator_cls = _Density
         self._table = TrialTable()
         self._shapes: set[frozenset[str]] = set()
         self._distributions: dict[str, BaseDistribution] = {}
