@@ -111,7 +111,7 @@ class SweepSpec(Frozen):
         spec = validate(cls, source)
         problems = spec.space.check(spec.data.classes)
         if problems:
-            raise UserError(problems)
+            raise UserError([source.located(problem, at=("space",)) for problem in problems])
         return spec.model_copy(update={"data": spec.data.resolve(base)})
 
 

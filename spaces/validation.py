@@ -346,10 +346,14 @@ def _described(member: _Member) -> str:
     if origin is Literal:
         return ", ".join(map(str, get_args(annotation)))
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "{" + ", ".join(f"{name}: ..." for name in annotation.model_fields) + "}"
+        inner = {name: _bounds(tuple(info.metadata)) for name, info in annotation.model_fields.items()}
+        return "{" + ", ".join(f"{name}: {bounds or '...'}" for name, bounds in inner.items()) + "}"
     name = _NAMES.get(annotation, "a list" if origin in (tuple, list) else "")
-    bounds = [text for each in metadata if (text := _bound(each))]
-    return " ".join(part for part in (name, " and ".join(bounds)) if part)
+    return " ".join(part for part in (name, _bounds(metadata)) if part)
+
+
+def _bounds(metadata: Sequence[Any]) -> str:
+    return " and ".join(text for each in metadata if (text := _bound(each)))
 
 
 def _bound(constraint: Any) -> str:

@@ -19,5 +19,6 @@ def losses() -> None:
             default = parameter.default if parameter.default == "required" else f"default {parameter.default}"
             table.add_row(parameter.name, parameter.range, default, parameter.meaning)
         console.print(table)
-        console.print(Text(f"  formula: {entry.source}", "dim"))
+        console.print(Text(f"  formula: {entry.formula}", "dim"))
+        console.print(Text(f"  source: {entry.source}", "dim"))
         console.print(Text(f"  when: {entry.when}\n"))

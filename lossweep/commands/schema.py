@@ -26,7 +26,7 @@ def schema(
 
         content = SweepSpec.model_json_schema()
     else:
-        from spaces.schedule import LossSchedule
+        from spaces.schedule_file import ScheduleFile
 
-        content = LossSchedule.model_json_schema()
+        content = ScheduleFile.model_json_schema()
     typer.echo(json.dumps(content, indent=2))

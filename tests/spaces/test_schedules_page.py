@@ -1,4 +1,4 @@
-"""The page about schedules shows what is so: its examples are read, its error message is the one that comes."""
+"""The page about schedules shows what is so: its examples are read, its error is the one that comes."""
 
 from __future__ import annotations
 
