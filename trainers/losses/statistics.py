@@ -90,10 +90,14 @@ def statistics(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
 
 def _binary(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
     foreground = target.to(logits.dtype, copy=True)
-    # 0 -> 1, 1 -> 1, 255 -> 0: two cheap passes where comparing and casting would be two dear ones.
-    labelled = (2.0 - foreground).clamp_(0.0, 1.0)
-    foreground.mul_(labelled)
-    background = labelled - foreground
+    if _none_ignored(foreground):
+        labelled = foreground.new_ones(()).expand_as(foreground)
+        background = 1.0 - foreground
+    else:
+        # 0 -> 1, 1 -> 1, 255 -> 0: two cheap passes where comparing and casting would be two dear ones.
+        labelled = (2.0 - foreground).clamp_(0.0, 1.0)
+        foreground.mul_(labelled)
+        background = labelled - foreground
     support = torch.stack([background.sum((1, 2)), foreground.sum((1, 2))], 1)
     found = Statistics(logits, target, foreground, labelled, support)
     if not (needs.surprise or needs.likelihood or needs.regions):
@@ -109,14 +113,19 @@ def _binary(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
 
 
 def _multiclass(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
-    valid = target != IGNORE_INDEX
-    labels = target.long() * valid
-    labelled = valid.to(logits.dtype)
+    labels = target.long()
+    whole = _none_ignored(target)
+    if whole:
+        labelled = logits.new_ones(()).expand_as(labels)
+    else:
+        valid = target != IGNORE_INDEX
+        labels = labels * valid
+        labelled = valid.to(logits.dtype)
     support = sum_by_class(labelled, labels, logits.shape[1])
     found = Statistics(logits, target, labels, labelled, support)
     if not any(needs):
         return found
-    values = list(SoftmaxStatistics.apply(logits, labels, labelled, needs))
+    values = list(SoftmaxStatistics.apply(logits, labels, labelled, whole, needs))
     if needs.likelihood:
         found = found._replace(log_likelihood=values.pop(0), miss=values.pop(0))
     if needs.surprise:
@@ -132,6 +141,15 @@ def _multiclass(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
     return found
 
 
+def _none_ignored(target: Tensor) -> bool:
+    """Whether masking can be skipped: asked only where that neither waits for a device nor breaks a graph."""
+    return (
+        not torch.compiler.is_compiling()
+        and target.device.type == "cpu"
+        and bool(target.max() < IGNORE_INDEX)
+    )
+
+
 def sum_by_class(values: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Sum (N, H, W) values by their pixel's class, giving (N, classes).
 
@@ -144,7 +162,7 @@ def sum_by_class(values: Tensor, labels: Tensor, classes: int) -> Tensor:
 
 
 def by_class(table: Tensor, labels: Tensor) -> Tensor:
-    """Look pixels' classes up in a table (N, classes), giving (N, H, W): the gradient of `sum_by_class`."""
+    """Look pixels' classes up in a table (N, classes), giving (N, H, W): `sum_by_class` backwards."""
     return table.gather(1, labels.reshape(labels.shape[0], -1)).view_as(labels)
 
 
@@ -167,7 +185,7 @@ class SigmoidStatistics(torch.autograd.Function):
         if needs.likelihood or needs.surprise:
             # The logit with the sign of the error; softplus of it is the loss, in a third of F.softplus's
             # time.
-            loss = (background - foreground).mul_(logits).clamp_min_(0.0)
+            loss = torch.addcmul(logits, foreground, logits, value=-2).clamp_min_(0.0)
             larger = torch.maximum(yes, no)
             if needs.likelihood:
                 # log(1 - s) = log(r) + (1 - r - s) / r with r the rounded 1 - s, about 1 where this matters.
@@ -225,7 +243,7 @@ class SoftmaxStatistics(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, labels: Tensor, labelled: Tensor, needs: Needs
+        ctx: Any, logits: Tensor, labels: Tensor, labelled: Tensor, whole: bool, needs: Needs
     ) -> tuple[Tensor, ...]:
         """See the class."""
         classes = logits.shape[1]
@@ -242,7 +260,8 @@ class SoftmaxStatistics(torch.autograd.Function):
                 ctx.mark_non_differentiable(found[1])
             if needs.surprise:
                 found.append(sum_by_class(loss, labels, classes))
-        p.mul_(labelled.unsqueeze(1))  # ignored pixels have no probability: nothing below needs to mask them
+        if not whole:
+            p.mul_(labelled.unsqueeze(1))  # ignored pixels have no probability, so nothing below masks
         saved = [p, labels, labelled]
         if needs.regions:
             likelihood = p.gather(1, labels.unsqueeze(1)).squeeze(1)
@@ -287,7 +306,7 @@ class SoftmaxStatistics(torch.autograd.Function):
         gradient = pull.neg() * p if shared is None else (shared - pull).mul_(p)
         if true is not None:
             gradient.scatter_add_(1, labels.unsqueeze(1), true.unsqueeze(1))
-        return gradient, None, None, None
+        return gradient, None, None, None, None
 
 
 def miss_of(loss: Tensor) -> Tensor:
