@@ -1,4 +1,4 @@
-"""A sweep as it stands, read from its database at one moment: what every view (report, MLflow, tables) is built from."""
+"""A sweep as it stands, read from its database at one moment: what every view is built from."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TrialHistory:
         parameters: the Optuna parameters, flat.
         outcome: how it ended, or RUNNING.
         reason: why, as one line.
-        score: the objective's value, None when it has none. Always higher-is-better or as `SweepHistory.direction` says.
+        score: the objective's leading value, or None; `SweepHistory.direction` says what is better.
         feasible: whether it meets the objective's constraints.
         evaluations: in order of step.
         decisions: in order of time.
@@ -50,6 +50,8 @@ class TrialHistory:
         ended: UTC, None while it runs.
         gpu_seconds: seconds of training and evaluation, times the GPUs held (CPU slots when there is no GPU).
         traceback: of a failed trial.
+        scored_step: the step the score was taken at; that evaluation's threshold and checkpoint are exported.
+        values: one a metric of the objective; the first is ``score``.
     """
 
     number: int
@@ -67,10 +69,17 @@ class TrialHistory:
     ended: datetime | None = None
     gpu_seconds: float = 0.0
     traceback: str = ""
+    scored_step: int | None = None
+    values: tuple[float, ...] = ()
+
+    @property
+    def scored(self) -> Evaluation | None:
+        """The evaluation that the score was taken from."""
+        return next((e for e in self.evaluations if e.step == self.scored_step), None)
 
     @property
     def best(self) -> Evaluation | None:
-        """The evaluation the score was taken from is recorded by the objective; this is the one of highest AP."""
+        """The evaluation of the highest AP."""
         return max(self.evaluations, key=lambda e: e.metrics.get("ap", float("-inf")), default=None)
 
 

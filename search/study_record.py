@@ -192,6 +192,8 @@ def trial_history(
         ended=_utc(trial.datetime_complete),
         gpu_seconds=slots * sum(e.seconds for e in evaluations),
         traceback=outcome.traceback,
+        scored_step=scored.evaluation.step if scored else None,
+        values=scored.values if scored else (),
     )
 
 

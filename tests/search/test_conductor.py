@@ -97,7 +97,9 @@ def test_each_outcome_in_the_study(outcome: Outcome, state: TrialState, counted:
         assert trial.user_attrs["end"]["figures"] == {"loss": "nan"}
         assert not history.feasible
     if state is TrialState.COMPLETE:
-        assert trial.value == 0.6
+        assert trial.value == history.score == 0.6
+        assert history.values == (0.6,)
+        assert history.scored is history.evaluations[1]
     assert not boss.running
 
 
