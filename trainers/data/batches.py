@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from spaces.class_prior import IGNORE_INDEX
-from trainers.data.placement import Placements, crops_of, place
+from trainers.data.cutting import Cutter, as_float
+from trainers.data.placement import crops_of, place
 from trainers.data.spec import Augmentation, SplitName
 from trainers.data.store import Store
 
@@ -93,10 +94,11 @@ class Split:
         device = torch.device(device)
         pixels, masks = self._pixels(device)
         placed = place(self._store.items, self._rows, self._crops, self._tile, self._augment, seed, epoch)
-        cutter = _Cutter(self, placed, pixels, masks, device)
+        offsets = self._offsets[placed.images] - self._first
+        cutter = Cutter(self._store, placed, offsets, self._tile, (pixels, masks), device)
         for step in range(self.steps_per_epoch(batch_size)):
             chosen = placed.order[np.arange(step * batch_size, (step + 1) * batch_size) % self.crops]
-            yield cutter.cut(chosen, tuple(map(int, self._crops[chosen])))
+            yield Batch(*cutter.cut(chosen), tuple(map(int, self._crops[chosen])))
 
     def evaluation_batches(self, batch_size: int, device: torch.device | str) -> Iterator[Batch]:
         """Yield every whole image once, padded right and below to a multiple of 32 with ignored pixels.
@@ -130,7 +132,7 @@ class Split:
             height, width = self.sizes[index]
             start = int(self._offsets[self._rows[index]]) - self._first
             part = slice(start, start + height * width)
-            image = _as_float(pixels[part].to(device)).view(height, width, -1)
+            image = as_float(pixels[part].to(device)).view(height, width, -1)
             images[place_, :height, :width] = image * gain + bias
             labels[place_, :height, :width] = masks[part].to(device).view(height, width)
         return Batch(images.permute(0, 3, 1, 2), labels, tuple(indices))
@@ -143,7 +145,7 @@ class Split:
         """The split's pixels (pixels, bands) and masks, on the device when they fit, else on the host."""
         if device not in self._resident:
             images = self._store.images[self._extent]
-            # torch indexes int16 everywhere but uint16 not: the same bits, read back by `_as_float`.
+            # torch indexes int16 everywhere but uint16 not: the same bits, read back by `as_float`.
             pixels = torch.from_numpy(images.view(np.int16) if images.dtype == np.uint16 else images)
             masks = torch.from_numpy(self._store.masks[self._extent])
             if device.type == "cuda":
@@ -152,87 +154,3 @@ class Split:
                     pixels, masks = pixels.to(device), masks.to(device)
             self._resident[device] = (pixels, masks)
         return self._resident[device]
-
-
-def _as_float(pixels: Tensor) -> Tensor:
-    if pixels.dtype == torch.int16:
-        return (pixels.to(torch.int32) & 0xFFFF).float()
-    return pixels.float()
-
-
-class _Cutter:
-    """Cuts the crops of one epoch: their parameters are sent to where the pixels lie once."""
-
-    def __init__(
-        self, split: Split, placed: Placements, pixels: Tensor, masks: Tensor, device: torch.device
-    ) -> None:
-        items, store = split._store.items, split._store
-        self._tile, self._pixels, self._masks, self._device = split._tile, pixels, masks, device
-        heights, widths = items.heights[placed.images], items.widths[placed.images]
-        self._exact = bool((placed.zooms == 1.0).all())
-        self._inside = self._exact and bool((np.minimum(heights, widths) >= split._tile).all())
-        step = placed.turns / placed.zooms[:, None, None]
-        whole = np.stack([split._offsets[placed.images] - split._first, heights, widths], axis=1)
-        real = np.concatenate([placed.tops[:, None], placed.lefts[:, None], step.reshape(-1, 4)], axis=1)
-        gain = placed.contrasts[:, None] / np.array(store.meta.std)
-        bias = placed.brightnesses[:, None] - gain * np.array(store.meta.mean)
-        at = pixels.device
-        self._whole = torch.from_numpy(whole).to(at)
-        self._real = torch.from_numpy(real).to(at)
-        self._gain = torch.from_numpy(gain.astype(np.float32)).to(device)
-        self._bias = torch.from_numpy(bias.astype(np.float32)).to(device)
-
-    def cut(self, chosen: np.ndarray[tuple[int], np.dtype[np.int64]], indices: tuple[int, ...]) -> Batch:
-        """Return the crops ``chosen`` as a batch."""
-        crops = torch.from_numpy(chosen)
-        here = crops.to(self._whole.device)
-        whole, real = self._whole[here], self._real[here]
-        images, masks, inside = self._exactly(whole, real) if self._exact else self._scaled(whole, real)
-        images, masks = images.to(self._device), masks.to(self._device)
-        there = crops.to(self._device)
-        images = torch.addcmul(self._bias[there][:, None, None], images, self._gain[there][:, None, None])
-        if inside is not None:
-            outside = ~inside.to(self._device)
-            images = images.masked_fill(outside[..., None], 0.0)
-            masks = masks.masked_fill(outside, IGNORE_INDEX)
-        return Batch(images.permute(0, 3, 1, 2), masks, indices)
-
-    def _grid(self) -> tuple[Tensor, Tensor]:
-        along = torch.arange(self._tile, device=self._whole.device)
-        return along[None, :, None], along[None, None, :]
-
-    def _exactly(self, whole: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Crops without scale: each pixel is one of the image's, its position linear in the crop's."""
-        i, j = self._grid()
-        offset, height, width = (column[:, None, None] for column in whole.unbind(1))
-        top, left, ri, rj, ci, cj = (column[:, None, None] for column in real.round().long().unbind(1))
-        if self._inside:
-            position = (offset + top * width + left + (ri * width + ci) * i) + (rj * width + cj) * j
-            return _as_float(self._pixels[position]), self._masks[position], None
-        row, column = top + ri * i + rj * j, left + ci * i + cj * j
-        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        position = offset + torch.where(inside, row * width + column, 0)
-        return _as_float(self._pixels[position]), self._masks[position], inside
-
-    def _scaled(self, whole: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Magnified crops: images bilinear, masks nearest."""
-        i, j = self._grid()
-        offset, height, width = (column[:, None, None] for column in whole.unbind(1))
-        top, left, ri, rj, ci, cj = (column[:, None, None] for column in real.unbind(1))
-        row, column = top + ri * i + rj * j, left + ci * i + cj * j
-        nearest_row, nearest_column = row.round().long(), column.round().long()
-        inside = (
-            (nearest_row >= 0) & (nearest_row < height) & (nearest_column >= 0) & (nearest_column < width)
-        )
-        masks = self._masks[offset + torch.where(inside, nearest_row * width + nearest_column, 0)]
-        first_row, first_column = row.floor(), column.floor()
-        down, right = (row - first_row).float()[..., None], (column - first_column).float()[..., None]
-
-        def at(rows: Tensor, columns: Tensor) -> Tensor:
-            rows = torch.minimum(rows.long().clamp(min=0), height - 1)
-            columns = torch.minimum(columns.long().clamp(min=0), width - 1)
-            return _as_float(self._pixels[offset + rows * width + columns])
-
-        upper = torch.lerp(at(first_row, first_column), at(first_row, first_column + 1), right)
-        lower = torch.lerp(at(first_row + 1, first_column), at(first_row + 1, first_column + 1), right)
-        return torch.lerp(upper, lower, down), masks, inside
