@@ -37,6 +37,12 @@ def number(value: float) -> str:
     return scientific if len(scientific) < len(plain) and value != 0 else plain
 
 
+def _json(value: Any) -> str:
+    """JSON, with what would break the line escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text.translate({ord(each): f"\\u{ord(each):04x}" for each in "\x85\u2028\u2029"})
+
+
 def _value(value: Any) -> str:
     if isinstance(value, float):
         return number(value)
@@ -48,11 +54,11 @@ def _value(value: Any) -> str:
         and value not in ("true", "false", "null")
     ):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return _json(value)
 
 
 def _name(name: str, plain: str) -> str:
-    return name if re.fullmatch(plain, name) else json.dumps(name, ensure_ascii=False)
+    return name if re.fullmatch(plain, name) else _json(name)
 
 
 def _arguments(loss: Frozen) -> Iterator[str]:
@@ -60,7 +66,7 @@ def _arguments(loss: Frozen) -> Iterator[str]:
     del plain["term"]
     if isinstance(loss, ImportedLoss):
         for name, value in plain.get("parameters", {}).items():
-            yield f"{_name(name, _WORD)}={json.dumps(value, ensure_ascii=False)}"
+            yield f"{_name(name, _WORD)}={_json(value)}"
         return
     for name, value in plain.items():
         if isinstance(value, dict):

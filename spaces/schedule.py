@@ -245,7 +245,7 @@ class LossSchedule(Frozen):
 
     def to_json(self) -> str:
         """Write the schedule as JSON; `from_json` reads it back exactly."""
-        return json.dumps(self.plain(), allow_nan=False)
+        return json.dumps(self.plain(), allow_nan=False, ensure_ascii=False)
 
     @classmethod
     def from_yaml(cls, text: str, file: str | None = None) -> Self:

@@ -175,8 +175,14 @@ def parse_json(text: str, file: str | None = None) -> YamlSource:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(Problem(f"is not JSON: {error.msg}", file=file, line=error.lineno)) from error
-    # Indented with tabs, JSON is not YAML.
-    return parse_yaml(text, file) if "\t" not in text else YamlSource(data=data, file=file, text=text)
+    try:
+        lines = parse_yaml(text, file)
+    except UserError as error:
+        if not isinstance(error.__cause__, yaml.YAMLError):
+            raise
+        # Indented with tabs, for one, JSON is not YAML.
+        return YamlSource(data=data, file=file, text=text)
+    return dataclasses.replace(lines, data=data)
 
 
 def _construct(
@@ -254,6 +260,13 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # These break lines in YAML; only double quotes keep them as they are.
+    style = '"' if any(breaking in text for breaking in "\n\r\x85\u2028\u2029\ufeff") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
 for _tag, _pattern, _first in _SCALARS:
     _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
 

@@ -62,7 +62,7 @@ def test_catalog_ranges_are_those_that_are_checked() -> None:
             for sign, bound in re.findall(r"([<>]=?) (-?[\d.]+)", parameter.range):
                 required = {"weights": {"power": 1}} if entry.term == "weighted_ce" else {}
                 data = {"term": entry.term, **required}
-                if entry.term == "sum":
+                if entry.term == "sum" or not parameter.range.startswith("a number"):
                     continue
                 outside = float(bound) + (1e-9 if sign[0] == "<" else -1e-9)
                 with pytest.raises(ValidationError):

@@ -6,7 +6,7 @@ from typing import Any
 
 import optuna
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -19,7 +19,7 @@ PRIOR = ClassPrior(names=("background", "vehicle"), frequencies=(0.991, 0.009))
 
 rates = st.floats(1e-9, 10.0, exclude_min=True)
 positive = st.floats(1e-6, 1e6)
-texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=8)
+texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=8)
 weights = st.one_of(
     st.lists(st.floats(0.001, 1e3), min_size=2, max_size=4).map(tuple),
     st.fixed_dictionaries({"power": st.floats(0.0, 2.0)}, optional={"cap": st.floats(1.0, 1e6)}),
@@ -123,11 +123,22 @@ def assert_round_trips(schedule: LossSchedule) -> None:
         assert str(read) == str(schedule)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(schedules)
+@example(
+    {
+        "phases": [
+            {
+                "loss": {"term": "a.b:C", "parameters": {"\U00010000": "\x85\u2028"}},
+                "learning_rate": 1,
+                "epochs": 1,
+            }
+        ]
+    }
+)
 def test_any_schedule_comes_back_from_every_form(data: dict[str, Any]) -> None:
     schedule = LossSchedule.model_validate(data)
-    assert "\n" not in str(schedule)
+    assert str(schedule).splitlines() == [str(schedule)]
     assert_round_trips(schedule)
 
 

@@ -259,5 +259,14 @@ def test_json_is_read_with_its_lines() -> None:
             '  {"loss": {"term": "dise"}, "learning_rate": 1, "epochs": 1}]}',
             "best.json",
         )
+    escaped = (
+        '{"phases": [{"loss": {"term": "a.b:C", "parameters": {"\\ud800\\udc00": 1}},'
+        '\t"learning_rate": 1, "epochs": 1}]}'
+    )
+    (phase,) = LossSchedule.from_json(escaped).phases
+    assert phase == LossSchedule.from_json(escaped.replace("\t", " ")).phases[0]
+    assert phase.loss_name == 'a.b:C("\U00010000"=1)'
+    with pytest.raises(UserError, match="given twice"):
+        LossSchedule.from_json('{"cycles": 1, "cycles": 2}')
     with pytest.raises(UserError, match=r"best\.json:1: is not JSON"):
         LossSchedule.from_json("phases: []", "best.json")
