@@ -48,7 +48,7 @@ class Browser:
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
 
-    def until(self, condition: Callable[[], Any], what: str, seconds: float = 40.0) -> Any:
+    def until(self, condition: Callable[[], Any], what: str, seconds: float = 90.0) -> Any:
         end = time.monotonic() + seconds
         last: Exception | None = None
         while time.monotonic() < end:

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import histories
+import optuna
 import pytest
 from browser import Browser
 from mlflow_reading import read
 
 from dashboards.mlflow_views import run_link
-from dashboards.serve import Dashboard, start_dashboard
+from dashboards.serve import Dashboard, _port, _start, start_dashboard
 from search.history import SweepHistory
+from spaces.errors import UserError
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +44,11 @@ def served(mlflow_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     shutil.copy(mlflow_template, folder / "mlflow.db")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     sweep = histories.sweep(proposals=1, hostile=True)
-    with start_dashboard(lambda: sweep, uri, port=0, log=folder / "server.log") as dashboard:
+    study = f"sqlite:///{folder / 'study.db'}"
+    optuna.create_study(storage=study, study_name="vehicles")
+    with start_dashboard(
+        lambda: sweep, uri, database_url=study, port=0, optuna=True, log=folder / "server.log"
+    ) as dashboard:
         parents, _ = read(uri)
         yield Served(dashboard, sweep, dashboard.mlflow.partition("/#")[0], parents[0].run_id)
 
@@ -170,3 +176,45 @@ def test_the_report_server_answers_this_machine_only(served: Served) -> None:
         answers.append((answer.status, b"lossweep report" in answer.read()))
         connection.close()
     assert answers == [(200, True), (403, False), (404, False)]
+
+
+def test_optuna_dashboard_shows_the_study_and_no_command_line_names_a_store(
+    browser: Browser, served: Served
+) -> None:
+    assert served.dashboard.optuna is not None
+    browser.open(served.dashboard.optuna)
+    browser.until(lambda: "vehicles" in text(browser), "the study in optuna-dashboard")
+    lines = [
+        Path(f"/proc/{child.pid}/cmdline").read_bytes()
+        for child in served.dashboard._children
+        if Path("/proc").is_dir()
+    ]
+    assert not any(b"sqlite:" in line for line in lines)
+
+
+def test_a_port_that_is_taken_is_named(served: Served, tmp_path: Path) -> None:
+    taken = int(served.base.rpartition(":")[2])
+    with pytest.raises(UserError, match=f"port {taken} on 127.0.0.1"):
+        _port("127.0.0.1", taken, 5000)
+    assert _port("127.0.0.1", None, taken) != taken
+
+
+def test_closing_leaves_no_process_behind(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+    from contextlib import ExitStack
+
+    # A server with a worker of its own, as MLflow has: both must go.
+    program = (
+        "import subprocess, sys, time;"
+        " worker = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
+        " print(worker.pid, flush=True); time.sleep(60)"
+    )
+    with ExitStack() as started:
+        child = _start(started, [sys.executable, "-c", program], {}, subprocess.PIPE)
+        assert child.stdout is not None
+        worker = int(child.stdout.readline())
+    assert child.poll() is not None
+    child.stdout.close()
+    state = Path(f"/proc/{worker}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"

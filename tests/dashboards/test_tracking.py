@@ -19,6 +19,8 @@ from search.events import Event, SweepEnded, SweepStarted, TrialEnded, TrialEval
 from search.history import DecisionRecord, SweepHistory
 from search.outcomes import OutcomeKind
 
+pytestmark = pytest.mark.slow
+
 GO_ON = DecisionRecord(0, "continue", "")
 
 
