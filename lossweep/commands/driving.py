@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 
 import typer
 
@@ -34,9 +33,10 @@ def drive(spec: SweepSpec, home: Home, resume: bool) -> None:
         filename=logs / "driver.log", level=logging.INFO, format="%(asctime)s %(name)s %(message)s"
     )
     # A file of its own: while the sweep runs, standard error itself leads Ray's noise into a log.
-    terminal = Console(file=os.fdopen(os.dup(sys.stderr.fileno()), "w"))
-    listeners = (MlflowListener(home.mlflow_uri, artifacts=home.artifacts), ProgressDisplay(terminal))
-    history = run_sweep(spec, home, listeners, resume=resume)
+    with os.fdopen(os.dup(2), "w") as terminal:
+        display = ProgressDisplay(Console(file=terminal))
+        listeners = (MlflowListener(home.mlflow_uri, artifacts=home.artifacts), display)
+        history = run_sweep(spec, home, listeners, resume=resume)
     conclude(history)
     if history.state == "interrupted":
         raise typer.Exit(130)

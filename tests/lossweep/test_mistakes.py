@@ -1,0 +1,145 @@
+"""A new user's first mistakes: one clear line each, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lossweep.__main__ import main
+
+SWEEP = """\
+name: mine
+data: {source: folder, root: tiles, classes: [background, thing], tile: 32}
+model: {encoder: tu-test_resnet, options: {encoder_depth: 3, decoder_channels: [16, 8, 8]}}
+training: {batch: 2}
+space: {preset: single}
+objective: {use_case: balanced}
+budget: {trials: 2, epochs: 2}
+resources: {runner: inline}
+"""
+
+
+def write_folder(root: Path, mask_value: int = 1, masks: bool = True) -> None:
+    random = np.random.default_rng(0)
+    for split in ("train", "val", "test"):
+        for kind in ("images", "masks"):
+            (root / split / kind).mkdir(parents=True)
+        for index in range(2):
+            pixels = random.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / split / "images" / f"{index}.png")
+            mask = np.zeros((32, 32), np.uint8)
+            mask[4:12, 4 + index : 12] = mask_value
+            if masks:
+                Image.fromarray(mask).save(root / split / "masks" / f"{index}.png")
+
+
+@pytest.fixture
+def lossweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Runs a command line; returns its exit code and what it said on standard error."""
+    monkeypatch.setenv("LOSSWEEP_HOME", str(tmp_path / "runs"))
+
+    def run(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["lossweep", *words])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        code = end.value.code
+        assert isinstance(code, int)
+        return code, capsys.readouterr().err
+
+    return run
+
+
+def sweep_file(tmp_path: Path, old: str = "", new: str = "") -> str:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(SWEEP.replace(old, new) if old else SWEEP)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("training:", "trainning:", ["sweep.yaml:4", "trainning", "did you mean 'training'?"]),
+        ("root: tiles", "root: nowhere", ["nowhere", "missing"]),
+        ("trials: 2", "trials: 0", ["sweep.yaml:7", "budget.trials", "found 0", ">= 1"]),
+        ("preset: single", "preset: singel", ["sweep.yaml:5", "did you mean 'single'?"]),
+        ("name: mine", "name: <script>alert(1)</script>", ["sweep.yaml:1", "name", "<script>"]),
+        ("use_case: balanced", "metric: recal", ["sweep.yaml:6", "recal"]),
+    ],
+    ids=[
+        "misspelt key",
+        "missing folder",
+        "budget of 0",
+        "misspelt preset",
+        "script as name",
+        "unknown metric",
+    ],
+)
+def test_mistake_in_the_file(
+    tmp_path: Path, lossweep: Callable[..., tuple[int, str]], old: str, new: str, said: list[str]
+) -> None:
+    write_folder(tmp_path / "tiles")
+    code, error = lossweep("submit", sweep_file(tmp_path, old, new))
+    assert code == 2
+    assert "Traceback" not in error
+    assert len(error.strip().splitlines()) == 1
+    for words in said:
+        assert words in error
+
+
+def test_empty_mask_folder(tmp_path: Path, lossweep: Callable[..., tuple[int, str]]) -> None:
+    write_folder(tmp_path / "tiles", masks=False)
+    code, error = lossweep("submit", sweep_file(tmp_path))
+    assert code == 2
+    assert "Traceback" not in error
+    assert "masks" in error
+
+
+def test_class_index_out_of_range(tmp_path: Path, lossweep: Callable[..., tuple[int, str]]) -> None:
+    write_folder(tmp_path / "tiles", mask_value=7)
+    code, error = lossweep("submit", sweep_file(tmp_path))
+    assert code == 2
+    assert "Traceback" not in error
+    assert "7" in error
+    assert "0.png" in error
+
+
+def test_several_mistakes_come_together(tmp_path: Path, lossweep: Callable[..., tuple[int, str]]) -> None:
+    path = Path(sweep_file(tmp_path, "trials: 2, epochs: 2", "trials: 0, epochs: -1"))
+    path.write_text(path.read_text().replace("batch: 2", "batch: none"))
+    code, error = lossweep("submit", str(path))
+    assert code == 2
+    assert len(error.strip().splitlines()) == 3
+
+
+def test_names_of_existing_and_unknown_sweeps(
+    tmp_path: Path, lossweep: Callable[..., tuple[int, str]]
+) -> None:
+    write_folder(tmp_path / "tiles")
+    code, error = lossweep("status", "mine")
+    assert code == 2
+    assert "mine" in error
+    code, error = lossweep("submit", sweep_file(tmp_path))
+    assert code == 0, error
+    code, error = lossweep("submit", sweep_file(tmp_path))
+    assert code == 2
+    assert error.startswith("name: this name is taken")
+    code, error = lossweep("status", "mime")
+    assert code == 2
+    assert "did you mean 'mine'?" in error
+
+
+def test_missing_file_and_bad_setting(tmp_path: Path, lossweep: Callable[..., tuple[int, str]]) -> None:
+    code, error = lossweep("submit", str(tmp_path / "none.yaml"))
+    assert code == 2
+    assert "none.yaml" in error
+    code, error = lossweep("submit", sweep_file(tmp_path), "--set", "budget")
+    assert code == 2
+    assert "KEY=VALUE" in error
