@@ -126,6 +126,7 @@ class Hostile:
         return os.mkdir, (str(self.path),)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("writer", [torch.save, pickle.dump], ids=["torch", "pickle"])
 def test_code_in_a_checkpoint_is_not_run(writer: object, tmp_path: Path) -> None:
     store, trap = CheckpointStore(tmp_path / "store"), tmp_path / "trap"

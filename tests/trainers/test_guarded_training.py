@@ -14,6 +14,7 @@ from trainers.guards.spec import AllBackgroundSpec, AllForegroundSpec, GuardSpec
 from trainers.plan import TrialPlan
 from trainers.training import train
 
+pytestmark = pytest.mark.slow
 SCENES = ScenesSource(source="scenes", tile=64, train=40, val=12, test=1)
 # Ten steps are an epoch here: the warm-up of real trials would outlast these.
 GUARDS = GuardSpec(all_background=AllBackgroundSpec(warm_up=20), all_foreground=AllForegroundSpec(warm_up=20))

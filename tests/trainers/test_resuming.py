@@ -53,6 +53,7 @@ def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
     assert not different
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "training"),
     [
