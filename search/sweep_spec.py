@@ -1,4 +1,4 @@
-"""The sweep file: data, model, space, objective and budget, read once, checked whole, immutable from then on."""
+"""The sweep file: data, model, space, objective and budget, read once, checked whole, then immutable."""
 
 from __future__ import annotations
 
