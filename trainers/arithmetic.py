@@ -82,6 +82,8 @@ def _auto(device: torch.device) -> torch.dtype:
         return torch.bfloat16 if native else torch.float16
     if device.type == "cpu":
         # Private in torch, which has no public way to ask; without them float32 is always right.
-        tests = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+        tests = (
+            getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        )
         return torch.bfloat16 if any(test() for test in tests if test) else torch.float32
     return torch.float32
