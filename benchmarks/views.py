@@ -1,11 +1,10 @@
 """How fast the dashboards are: the report of 500 trials, and whether MLflow's listener keeps up.
 
-    python benchmarks/dashboards.py [--trials 500] [--logged 40]
+    python benchmarks/views.py [--trials 500] [--logged 40]
 
-Prints: seconds and megabytes of the report; microseconds a trial waits per event (the listener only queues);
-    and
-evaluations a second that the listener writes to SQLite and to an MLflow server, to hold against what trials
-produce.
+Prints seconds and megabytes of the report; microseconds a trial waits per event (the listener only queues); and
+evaluations a second that the listener writes to SQLite and to an MLflow server, against what trials produce.
+(Not named dashboards.py: a script shadows a package of its own name.)
 """
 
 from __future__ import annotations
