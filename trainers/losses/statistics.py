@@ -43,7 +43,7 @@ class Statistics(NamedTuple):
             (float).
         labelled: (N, H, W), 1 where the pixel counts and 0 where it is ignored; dtype of the logits.
         support: (N, classes) labelled pixels of each class.
-        surprise: (N, classes) minus the log-probability of the true class, summed over the class's pixels.
+        surprise: (classes,) minus the log-probability of the true class, summed over the class's pixels.
         log_likelihood: (N, H, W) log-probability of the true class, 0 at ignored pixels.
         miss: (N, H, W) probability of all other classes, without a gradient; 0 at ignored pixels.
         false_positives: (N, C) probability of a class summed over the pixels of others.
@@ -106,7 +106,7 @@ def _binary(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
     if needs.likelihood:
         found = found._replace(log_likelihood=values.pop(0), miss=values.pop(0))
     if needs.surprise:
-        found = found._replace(surprise=torch.stack([values.pop(0), values.pop(0)], 1))
+        found = found._replace(surprise=torch.stack([values.pop(0), values.pop(0)]))
     if needs.regions:
         found = found._replace(false_positives=values[0].unsqueeze(1), false_negatives=values[1].unsqueeze(1))
     return found
@@ -129,7 +129,7 @@ def _multiclass(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
     if needs.likelihood:
         found = found._replace(log_likelihood=values.pop(0), miss=values.pop(0))
     if needs.surprise:
-        found = found._replace(surprise=values.pop(0))
+        found = found._replace(surprise=values.pop(0).sum(0))
     if needs.regions:
         mass, overlap = values.pop(0), values.pop(0)
         found = found._replace(
@@ -200,7 +200,8 @@ class SigmoidStatistics(torch.autograd.Function):
             found += [-loss, wrong_yes + wrong_no]
             ctx.mark_non_differentiable(found[1])
         if needs.surprise and loss is not None:
-            found += [(loss * background).sum((1, 2)), loss.mul_(foreground).sum((1, 2))]
+            flat = loss.flatten()
+            found += [torch.dot(flat, background.flatten()), torch.dot(flat, foreground.flatten())]
         if needs.regions:
             found += [wrong_yes.sum((1, 2)), wrong_no.sum((1, 2))]
         if needs.likelihood or needs.surprise:
@@ -226,7 +227,7 @@ class SigmoidStatistics(torch.autograd.Function):
                 (background * by_positives).addcmul_(foreground, by_negatives, value=-1).mul_(saved.pop(0))
             )
         if needs.surprise:
-            by_background, by_foreground = (grad[:, None, None] for grad in given[:2])
+            by_background, by_foreground = given[:2]
             if gradient is None:
                 gradient = saved[0] * by_background
             else:
@@ -249,6 +250,7 @@ class SoftmaxStatistics(torch.autograd.Function):
         classes = logits.shape[1]
         p = logits.softmax(1)
         found = []
+        loss = None
         if needs.likelihood or needs.surprise:
             # The log-softmax without a second pass of exponentials: log max(p) = -log sum exp(z - max z).
             loss = (
@@ -264,7 +266,10 @@ class SoftmaxStatistics(torch.autograd.Function):
             p.mul_(labelled.unsqueeze(1))  # ignored pixels have no probability, so nothing below masks
         saved = [p, labels, labelled]
         if needs.regions:
-            likelihood = p.gather(1, labels.unsqueeze(1)).squeeze(1)
+            if loss is None:
+                likelihood = p.gather(1, labels.unsqueeze(1)).squeeze(1)
+            else:
+                likelihood = loss.neg().exp_().mul_(labelled)  # cheaper than gathering again
             saved.append(likelihood)
             found += [p.sum((2, 3)), sum_by_class(likelihood, labels, classes)]
         if needs.probabilities:

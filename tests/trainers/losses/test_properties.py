@@ -240,6 +240,8 @@ def test_a_false_positive_on_an_empty_tile_has_a_gradient(data, prior, seed):
     loss = data.draw(st.one_of(pixelwise(len(prior.names)), regions, correlations, lovasz))
     if isinstance(loss, Tversky) and loss.alpha < 1e-3:  # it was asked not to mind false positives
         return
+    if getattr(loss, "label_smoothing", 0.0):  # it was asked to keep some probability on every class
+        return
     random = torch.Generator().manual_seed(seed)
     logits = torch.randn(2, prior.channels, 4, 4, generator=random).mul_(0.1)
     logits[:, 0] -= 2.0 if prior.is_binary else -2.0
