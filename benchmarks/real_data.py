@@ -26,7 +26,7 @@ from trainers.data.spec import Augmentation, FolderSource
 from trainers.guards.spec import GuardSpec
 from trainers.measurement import evaluate_split
 from trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
-from trainers.training import final_model, train
+from trainers.training import trained_model, train
 
 FIGURES = {
     "P": "precision",
@@ -113,7 +113,7 @@ def result(plan: TrialPlan, data: SegmentationData, work: Path) -> dict[str, Any
         ap, rate = last.metrics.get("ap", 0.0), last.images_per_second
         print(f"  epoch {last.epoch}: AP {ap:.3f}, {rate:.1f} images/s")
     assert last is not None
-    model = final_model(plan, data, store)
+    model = trained_model(plan, data, store)
     if model is None:
         raise SystemExit(f"diverged before its first evaluation: {last.verdict}")
     val = evaluate_split(model, data.val, data.prior, plan.measure, training=plan.training)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -98,21 +98,29 @@ def train(
             return
 
 
-def final_model(plan: TrialPlan, data: SegmentationData, checkpoints: CheckpointStore) -> nn.Module | None:
-    """The trained weights of a trial, from its newest checkpoint: on the CPU, ready to predict.
+def trained_model(
+    plan: TrialPlan, data: SegmentationData, checkpoints: CheckpointStore, step: int | None = None
+) -> nn.Module | None:
+    """The trained weights of a trial, from its checkpoints: on the CPU, ready to predict.
 
     Args:
         plan: the trial, exactly as it was trained.
         data: what it was trained on.
         checkpoints: where.
+        step: of the evaluation wanted, such as the one the trial's score was taken from; the last when None.
 
     Returns:
-        The model as it was at the trial's last checkpointed evaluation, or None when none is left.
+        The model as it was at that evaluation, or None when no checkpoint of it is left.
     """
+
+    def wanted(past: Sequence[TrainedEpoch]) -> bool:
+        last = past[-1].evaluation if past else None
+        return (step is None or (last is not None and last.step == step)) and retrace(plan, past) is not None
+
     arithmetics = {str(Arithmetic.of(plan.training, device)) for device in (None, "cpu")}
     for arithmetic in sorted(arithmetics, reverse=True):  # a GPU's weights before a CPU's
         context = context_key(plan, data.fingerprint, arithmetic, torch.__version__)
-        found = checkpoints.newest(context, lambda past: retrace(plan, past) is not None)
+        found = checkpoints.newest(context, wanted)
         if found:
             model = build_model(
                 plan.model.model_copy(update={"weights": None}), data.prior, data.channels, plan.seed

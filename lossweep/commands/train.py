@@ -48,13 +48,14 @@ def train(
     import torch
 
     from search.home import Home
+    from search.objectives import score
     from search.plans import template_of
     from spaces.errors import LossweepError, Problem, UserError
     from spaces.schedule_file import load_schedule
     from trainers.checkpoints import CheckpointStore
     from trainers.measurement import evaluate_split
-    from trainers.training import final_model
     from trainers.training import train as train_trial
+    from trainers.training import trained_model
     from trainers.trial import SegmentationTrainer
 
     where = Home.at(home)
@@ -77,13 +78,16 @@ def train(
     plan = replace(plan, epochs=budget)
     store = CheckpointStore(where.checkpoints("train"))
     data = SegmentationTrainer(spec.data, where.cache, None).data()
-    last = None
-    for last in train_trial(plan, data, store):
-        typer.echo(_line(last))
-    if last is None or last.verdict is not None:
-        reason = last.verdict.message if last is not None and last.verdict is not None else "it did not start"
-        raise LossweepError(f"the training diverged: {reason}")
-    model = final_model(plan, data, store)
+    evaluations = []
+    for evaluation in train_trial(plan, data, store):
+        typer.echo(_line(evaluation))
+        evaluations.append(evaluation)
+    if evaluations[-1].verdict is not None:
+        raise LossweepError(f"the training diverged: {evaluations[-1].verdict.message}")
+    # By the rule that scored it in the sweep: the best of the ends of its cycles, on validation.
+    taken = score(spec.objective, evaluations)
+    best = taken.evaluation if taken is not None else evaluations[-1]
+    model = trained_model(plan, data, store, best.step)
     if model is None:
         raise LossweepError(f"the trained weights are gone from {store.folder}")
     torch.save(
@@ -92,12 +96,14 @@ def train(
             "model": spec.model.model_dump(mode="json"),
             "classes": spec.data.classes,
             "channels": data.channels,
-            "threshold": last.threshold,
+            "threshold": best.threshold,
             "state_dict": model.state_dict(),
         },
         output,
     )
-    typer.echo(f"wrote {output}: the weights, and the threshold {last.threshold:.4g} on logits")
+    typer.echo(
+        f"wrote {output}: the weights after epoch {best.epoch}, and the threshold {best.threshold:.4g} on logits"
+    )
     if test:
         if not len(data.test):
             raise UserError(Problem("these data have no test split"))

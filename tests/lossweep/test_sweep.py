@@ -150,7 +150,8 @@ def test_the_winner_is_exported_and_trains_to_the_very_same_figures(folder: Path
     last = [line for line in trained.stdout.splitlines() if line.startswith("epoch")][-1]
     assert f"AP {winner.evaluations[-1].metrics['ap']:.3f}" in last
     saved = torch.load(folder / "model.pt", weights_only=True)
-    assert saved["threshold"] == winner.evaluations[-1].threshold
+    assert winner.scored is not None
+    assert saved["threshold"] == winner.scored.threshold
     assert "test: " in trained.stdout
 
 

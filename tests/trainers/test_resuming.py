@@ -16,7 +16,7 @@ from trainers.checkpoints import CheckpointStore
 from trainers.data.loading import SegmentationData
 from trainers.evaluation import Evaluation
 from trainers.plan import ModelSpec, TrainingSpec, TrialPlan
-from trainers.training import final_model, train
+from trainers.training import train, trained_model
 
 Plans = Callable[..., TrialPlan]
 
@@ -42,7 +42,7 @@ def figures(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
 
 
 def weights(plan: TrialPlan, data: SegmentationData, store: CheckpointStore) -> dict[str, Tensor]:
-    model = final_model(plan, data, store)
+    model = trained_model(plan, data, store)
     assert model is not None
     return model.state_dict()
 

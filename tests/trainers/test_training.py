@@ -18,7 +18,7 @@ from trainers.data.loading import SegmentationData
 from trainers.evaluation import Evaluation, realised
 from trainers.measurement import evaluate_split
 from trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
-from trainers.training import OutOfMemory, final_model, smaller, train
+from trainers.training import OutOfMemory, smaller, train, trained_model
 from trainers.trial import SegmentationTrainer
 
 Plans = Callable[..., TrialPlan]
@@ -136,7 +136,7 @@ def test_micro_batches_train_as_the_batch_does(
     ):
         store = CheckpointStore(tmp_path / str(len(trained)))
         list(train(changed, scenes, store))
-        model = final_model(changed, scenes, store)
+        model = trained_model(changed, scenes, store)
         assert model is not None
         trained.append(nn.utils.parameters_to_vector(model.parameters()))
     for other in trained[1:]:
@@ -215,7 +215,7 @@ def test_the_test_split_is_measured_at_thresholds_of_validation(
 ) -> None:
     plan, store = plan_of("weighted_ce(power=0.5) @1e-2 x3", 3), CheckpointStore(tmp_path)
     *_, last = train(plan, scenes, store)
-    model = final_model(plan, scenes, store)
+    model = trained_model(plan, scenes, store)
     assert model is not None
     val = evaluate_split(model, scenes.val, scenes.prior, plan.measure, training=plan.training)
     assert val.metrics == last.metrics, "the weights are those of the last evaluation"
