@@ -2,7 +2,7 @@
 
     python benchmarks/views.py [--trials 500] [--logged 40]
 
-Prints seconds and megabytes of the report; microseconds a trial waits per event (the listener only queues); and
+Prints seconds and megabytes of the report; microseconds a trial waits per event (the listener queues); and
 evaluations a second that the listener writes to SQLite and to an MLflow server, against what trials produce.
 (Not named dashboards.py: a script shadows a package of its own name.)
 """
