@@ -87,7 +87,9 @@ def test_runs_carry_names_tags_parameters_data_and_the_schedule(listened: str, t
     assert (winner.tags["is_control"], control.tags["is_control"]) == ("false", "true")
     assert winner.datasets == [("vehicles data", "ab" * 16)]
     assert parents[0].params["budget.trials"] == "16"
-    assert "leads with tuned_f1" in parents[0].tags["mlflow.note.content"]
+    assert "Trial 2 leads with F1 (tuned threshold)" in parents[0].tags["mlflow.note.content"]
+    newest = {key: max(values)[1] for key, values in parents[0].values.items()}
+    assert (newest["best/score"], newest["control/score"]) == (SWEEP.trials[2].score, SWEEP.trials[0].score)
     client = mlflow.MlflowClient(tracking_uri=listened)
     assert [a.path for a in client.list_artifacts(winner.run_id)] == ["schedule.yaml"]
     assert [a.path for a in client.list_artifacts(children[5].run_id)] == ["schedule.yaml", "traceback.txt"]
