@@ -16,5 +16,6 @@ ROOT = Path(__file__).parents[1]
     "check", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]], ids=["lint", "format", "types"]
 )
 def test_code_passes(check: list[str]) -> None:
-    run = subprocess.run([sys.executable, "-m", *check], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", *check]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -28,7 +28,7 @@ from trainers.plan import TrialPlan
 from trainers.prefix import TrainedEpoch, context_key, evaluates, identity, needs_metrics, relabelled, retrace
 from trainers.step_log import StepLog
 
-__all__ = ["OutOfMemory", "final_model", "smaller", "train"]
+__all__ = ["OutOfMemory", "smaller", "train", "trained_model"]
 
 
 class Stopped(Exception):

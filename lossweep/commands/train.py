@@ -101,9 +101,8 @@ def train(
         },
         output,
     )
-    typer.echo(
-        f"wrote {output}: the weights after epoch {best.epoch}, and the threshold {best.threshold:.4g} on logits"
-    )
+    found = f"the weights after epoch {best.epoch}, and the threshold {best.threshold:.4g} on logits"
+    typer.echo(f"wrote {output}: {found}")
     if test:
         if not len(data.test):
             raise UserError(Problem("these data have no test split"))
