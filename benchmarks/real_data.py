@@ -26,7 +26,7 @@ from trainers.data.spec import Augmentation, FolderSource
 from trainers.guards.spec import GuardSpec
 from trainers.measurement import evaluate_split
 from trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
-from trainers.training import trained_model, train
+from trainers.training import train, trained_model
 
 FIGURES = {
     "P": "precision",
