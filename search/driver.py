@@ -329,7 +329,8 @@ def _check_unchanged(ledger: Ledger, spec: SweepSpec, work: Workload) -> None:
 
 def _changes(old: SweepSpec, new: SweepSpec) -> tuple[str, ...]:
     """The top-level keys in which two sweep files differ; epochs count as a key of their own."""
-    keys = [key for key in SweepSpec.model_fields if getattr(old, key) != getattr(new, key)]
+    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
+    keys = [key for key in before if before[key] != after[key]]
     if old.budget.epochs != new.budget.epochs:
         keys.append("budget.epochs")
     return tuple(keys)
