@@ -38,6 +38,7 @@ def export_best(history: SweepHistory, number: int | None = None) -> ScheduleFil
         cycles=trial.schedule.cycles,
         epochs=trial.schedule.epochs or history.budget_epochs,
         classes=history.prior.names,
+        frequencies=history.prior.frequencies,
         threshold=_probability(taken.evaluation.threshold),
         realised=tuple(RealisedPhase(**asdict(stay)) for stay in realised(trial.evaluations)),
         provenance={

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from spaces.class_prior import ClassPrior
 from spaces.errors import UserError
 from spaces.loss_terms import Frozen
 from spaces.schedule import LossSchedule, Phase
@@ -38,15 +39,32 @@ class ScheduleFile(LossSchedule):
 
     Attributes:
         classes: the class names it was found for, background first.
+        frequencies: each class's share of the training pixels it was found on; class weights that a term
+            leaves to be computed follow from them.
         threshold: the threshold tuned on validation, as a probability of the first foreground class.
         realised: the phases as the exported training really went through them.
         provenance: the sweep, trial, seed, data and scores it comes from.
     """
 
     classes: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+    frequencies: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] | None = None
     threshold: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     realised: tuple[RealisedPhase, ...] = ()
     provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_frequency_a_class(self) -> Self:
+        if self.frequencies is not None and len(self.frequencies) != len(self.classes or ()):
+            found = f"{len(self.frequencies)} frequencies and {len(self.classes or ())} classes"
+            raise ValueError(f"frequencies must stand beside classes, one each, but got {found}")
+        return self
+
+    @property
+    def prior(self) -> ClassPrior | None:
+        """The classes with their frequencies, when the file holds them."""
+        if self.classes is None or self.frequencies is None:
+            return None
+        return ClassPrior(names=self.classes, frequencies=self.frequencies)
 
     @property
     def schedule(self) -> LossSchedule:

@@ -39,8 +39,8 @@ class ScheduledLoss(nn.Module):
 
     Args:
         schedule: a schedule, or what a schedule file holds.
-        prior: classes and their training frequencies. Needed when the file names no classes, or its class
-            weights are to be computed from frequencies (an exported winner's are written out).
+        prior: classes and their training frequencies, when they are not those of the file. Needed for a bare
+            schedule, and for a file without frequencies whose class weights are to be computed from them.
 
     Raises:
         UserError: the prior is needed, or does not fit the file's classes.
@@ -154,6 +154,8 @@ def _prior(schedule: LossSchedule, prior: ClassPrior | None) -> ClassPrior:
                 )
             )
         return prior
+    if isinstance(schedule, ScheduleFile) and schedule.prior is not None:
+        return schedule.prior
     if classes is None:
         raise UserError("the schedule names no classes: give prior=ClassPrior(names=..., frequencies=...)")
     if any(_needs_frequencies(phase.loss) for phase in schedule.phases):

@@ -12,6 +12,7 @@ import yaml
 from spaces.class_prior import ClassPrior
 from spaces.errors import UserError
 from spaces.schedule import LossSchedule
+from spaces.schedule_file import ScheduleFile
 from trainers.callbacks import ScheduledLoss
 from trainers.data.loading import SegmentationData
 from trainers.evaluation import realised
@@ -106,3 +107,26 @@ def test_it_moves_with_its_losses_and_adds_nothing_to_a_checkpoint() -> None:
     scheduled = ScheduledLoss(LossSchedule.parse("weighted_ce(weights=[1, 3]) @1e-3 x1"), PRIOR)
     assert scheduled.state_dict() == {}
     assert all(buffer.device.type == "meta" for buffer in scheduled.to("meta").buffers())
+
+
+def test_an_exported_file_brings_the_frequencies_its_weights_follow_from(tmp_path: Path) -> None:
+    schedule = LossSchedule.parse("weighted_ce(power=1) @1e-3 x2")
+    path = tmp_path / "best.yaml"
+    exported = ScheduleFile(
+        phases=schedule.phases, classes=("background", "vehicle"), frequencies=(0.9, 0.1), epochs=2
+    )
+    path.write_text(exported.to_yaml())
+    logits, target = torch.zeros(1, 1, 2, 2), torch.tensor([[[0, 0], [0, 1]]])
+    criterion, _ = ScheduledLoss.load(path).at(0)
+    logits[0, 0, 1, 1] = 2.0
+    losses = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits[:, 0], target.float(), reduction="none"
+    )
+    weights = torch.tensor([[[1.0, 1.0], [1.0, 9.0]]])
+    assert torch.isclose(criterion(logits, target), (losses * weights).sum() / weights.sum())
+
+
+def test_frequencies_without_their_classes_are_refused() -> None:
+    schedule = LossSchedule.parse("cross_entropy @1e-3 x2")
+    with pytest.raises(ValueError, match="one each"):
+        ScheduleFile(phases=schedule.phases, frequencies=(0.9, 0.1))
