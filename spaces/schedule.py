@@ -12,7 +12,7 @@ from spaces import one_line
 from spaces.canonical import key_of
 from spaces.errors import Problem, nearest, refused
 from spaces.loss_terms import Compound, Focal, Frozen, Loss, WeightedCrossEntropy, family
-from spaces.metric_names import ALLOWED, FIXED_NAMES, higher_is_better, is_metric
+from spaces.metric_names import FIXED_NAMES, MetricName, higher_is_better
 from spaces.yaml_source import parse_json, parse_yaml, plain_source, validate, write_yaml
 
 FORMAT: Final = "lossweep-schedule/1"
@@ -30,7 +30,7 @@ class Until(Frozen):
             Must be worse than ``at_least``: the distance is the hysteresis.
     """
 
-    metric: str = Field(
+    metric: MetricName = Field(
         description="a validation metric, such as recall, or recall/vehicle for one class",
         examples=list(FIXED_NAMES),
     )
@@ -44,13 +44,6 @@ class Until(Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> Until:
-        if not is_metric(self.metric):
-            raise refused(
-                "unknown metric",
-                key="metric",
-                allowed=ALLOWED,
-                hint=nearest(self.metric.partition("/")[0], FIXED_NAMES),
-            )
         least, most = self.epochs
         if least > most:
             raise refused(

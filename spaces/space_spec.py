@@ -7,13 +7,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from spaces.distributions import Choice, Counts, Flags, Numbers, Range, Words, ends
 from spaces.errors import Problem, nearest, refused
 from spaces.loss_space import LossSpace, check_numbers
 from spaces.loss_terms import Frozen
-from spaces.metric_names import ALLOWED, FIXED_NAMES, is_metric
+from spaces.metric_names import canonical_metric
 from spaces.schedule import metric_misfits
 from spaces.validation import problems_of
 from spaces.yaml_source import parse_yaml, validate
@@ -44,12 +44,15 @@ class UntilSpace(Frozen):
         default=None, description="go back when the metric gets worse than at_least by more than this"
     )
 
+    @field_validator("metric")
+    @classmethod
+    def _canonical(cls, metric: Words) -> Words:
+        if isinstance(metric, Choice):
+            return Choice(choice=tuple(dict.fromkeys(canonical_metric(str(each)) for each in metric.choice)))
+        return canonical_metric(metric)
+
     @model_validator(mode="after")
     def _check(self) -> UntilSpace:
-        for metric in ends(self.metric):
-            if not isinstance(metric, str) or not is_metric(metric):
-                hint = nearest(str(metric).partition("/")[0], FIXED_NAMES)
-                raise refused("unknown metric", key="metric", found=str(metric), allowed=ALLOWED, hint=hint)
         check_numbers(self.at_least, "at_least", low=float("-inf"), high=float("inf"))
         for margin in ends(self.back_margin):
             if margin is not None:

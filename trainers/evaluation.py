@@ -42,6 +42,9 @@ class Evaluation:
         losses: mean training loss since the previous evaluation: ``total`` and one entry a term.
         gradient_norm: mean L2 norm of the gradient before clipping since the previous evaluation.
         threshold: logit threshold tuned on validation (of the first foreground class when there are several).
+        floor_thresholds: logit threshold at which each ``recall_at_precision_P`` and
+            ``precision_at_recall_R`` of ``metrics`` holds on validation, by the metric's name; without those
+            whose floor no threshold reaches, and without means over classes.
         images_per_second: training throughput since the previous evaluation, evaluation excluded.
         seconds: wall-clock seconds since the previous evaluation, evaluation included.
         phase_ended: the phase ended here: the next step, if any, is of another phase.
@@ -61,6 +64,7 @@ class Evaluation:
     losses: Mapping[str, float] = field(default_factory=dict)
     gradient_norm: float = 0.0
     threshold: float = 0.0
+    floor_thresholds: Mapping[str, float] = field(default_factory=dict)
     images_per_second: float = 0.0
     seconds: float = 0.0
     phase_ended: bool = False

@@ -69,8 +69,8 @@ class MeasureSpec(Frozen):
     object_iou: float = Field(default=0.5, ge=0.5, lt=1.0)
     minimum_area: int = Field(default=1, ge=1)
     connectivity: Literal[4, 8] = 8
-    precision_floors: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] = ()
-    recall_floors: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] = ()
+    precision_floors: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = ()
+    recall_floors: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = ()
     betas: tuple[Annotated[float, Field(gt=0.0, allow_inf_nan=False)], ...] = ()
 
 

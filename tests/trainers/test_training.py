@@ -214,12 +214,15 @@ def test_the_test_split_is_measured_at_thresholds_of_validation(
     scenes: SegmentationData, plan_of: Plans, tmp_path: Path
 ) -> None:
     plan, store = plan_of("weighted_ce(power=0.5) @1e-2 x3", 3), CheckpointStore(tmp_path)
+    plan = replace(plan, measure=MeasureSpec(recall_floors=(0.8,)))
     *_, last = train(plan, scenes, store)
     model = trained_model(plan, scenes, store)
     assert model is not None
     val = evaluate_split(model, scenes.val, scenes.prior, plan.measure, training=plan.training)
     assert val.metrics == last.metrics, "the weights are those of the last evaluation"
     assert val.threshold == last.threshold
+    assert val.floor_thresholds == last.floor_thresholds
+    assert set(last.floor_thresholds) == {"precision_at_recall_0.8"}
     test = evaluate_split(
         model, scenes.test, scenes.prior, plan.measure, val.thresholds, training=plan.training
     )

@@ -70,16 +70,20 @@ class ConfusionCurve:
     def best_threshold(self) -> float:
         """Return the logit threshold of the highest F1; of equal ones the highest.
 
-        It lies midway between the lowest logit taken and the highest left out, so that it carries over to
-        other images. A class that does not occur gets the largest logit: it is best not predicted at all.
+        A class that does not occur gets the largest logit: it is best not predicted at all.
         """
-        if not self.truth:
-            return LARGEST
-        best = int(np.argmax(self._f1))
-        taken = LOGITS[self._bins[best]]
-        if best + 1 == len(self._bins):
+        return self.threshold_of(int(np.argmax(self._f1))) if self.truth else LARGEST
+
+    def threshold_of(self, point: int) -> float:
+        """Return a logit threshold at which the curve has the precision and recall of one of its points.
+
+        It lies midway between the lowest logit taken and the highest left out, so that it carries over to
+        other images.
+        """
+        taken = LOGITS[self._bins[point]]
+        if point + 1 == len(self._bins):
             return float(taken)
-        left_out = LOGITS[self._bins[best + 1]]
+        left_out = LOGITS[self._bins[point + 1]]
         middle = float(np.float16((taken + left_out) / 2))
         return middle if left_out < middle <= taken else float(taken)
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from spaces.metric_names import CURVE, LOWER_IS_BETTER, OBJECT, PIXEL, TUNED, TUNED_OBJECT
+from spaces.metric_names import CURVE, LOWER_IS_BETTER, OBJECT, PIXEL, TUNED, TUNED_OBJECT, parametric_name
 from trainers.metrics.counts import Counts
 from trainers.metrics.curves import ConfusionCurve
-from trainers.metrics.floors import f_beta, parametric_name, precision_at_recall, recall_at_precision
+from trainers.metrics.floors import (
+    f_beta,
+    point_at_precision,
+    point_at_recall,
+    precision_at_recall,
+    recall_at_precision,
+)
 from trainers.metrics.objects import ObjectCounts
 from trainers.plan import MeasureSpec
 
@@ -32,6 +38,24 @@ def pixel_figures(curve: ConfusionCurve, fixed: Counts, tuned: Counts, measure: 
         for floor in measure.recall_floors:
             figures[parametric_name("precision_at_recall", floor)] = precision_at_recall(*at, floor)
     return figures
+
+
+def floor_thresholds(curve: ConfusionCurve, measure: MeasureSpec) -> Figures:
+    """Return the logit threshold at which each of one class's floor metrics holds.
+
+    Left out is a metric whose floor no threshold reaches, and all of a class that does not occur.
+    """
+    if not curve.truth:
+        return {}
+    at = curve.precisions, curve.recalls
+    points = {
+        parametric_name("recall_at_precision", floor): point_at_precision(*at, floor)
+        for floor in measure.precision_floors
+    } | {
+        parametric_name("precision_at_recall", floor): point_at_recall(*at, floor)
+        for floor in measure.recall_floors
+    }
+    return {name: curve.threshold_of(point) for name, point in points.items() if point is not None}
 
 
 def object_figures(fixed: ObjectCounts, tuned: ObjectCounts) -> Figures:

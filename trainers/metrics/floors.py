@@ -21,16 +21,43 @@ def f_beta(precision: float, recall: float, beta: float) -> float:
     return min(precision * recall / divisor, 1.0) if divisor > 0 else 0.0
 
 
+def point_at_precision(precisions: Floats, recalls: Floats, floor: float) -> int | None:
+    """Return where a curve's recall is highest with a precision of at least ``floor``; None where none is.
+
+    Args:
+        precisions: (points,) at each threshold, the highest first.
+        recalls: (points,) never falling.
+        floor: the least precision.
+
+    Returns:
+        Of equal recalls the highest threshold: it has the highest precision.
+    """
+    allowed = np.flatnonzero(precisions >= floor)
+    return int(allowed[np.argmax(recalls[allowed])]) if len(allowed) else None
+
+
+def point_at_recall(precisions: Floats, recalls: Floats, floor: float) -> int | None:
+    """Return where a curve's precision is highest with a recall of at least ``floor``; None where none is.
+
+    Args:
+        precisions: (points,) at each threshold, the highest first.
+        recalls: (points,) never falling.
+        floor: the least recall.
+
+    Returns:
+        Of equal precisions the lowest threshold: it has the highest recall.
+    """
+    allowed = np.flatnonzero(recalls >= floor)[::-1]
+    return int(allowed[np.argmax(precisions[allowed])]) if len(allowed) else None
+
+
 def recall_at_precision(precisions: Floats, recalls: Floats, floor: float) -> float:
     """Return the highest recall on a curve whose precision is at least ``floor``; 0 where none is."""
-    return float(np.max(recalls, where=precisions >= floor, initial=0.0))
+    point = point_at_precision(precisions, recalls, floor)
+    return 0.0 if point is None else float(recalls[point])
 
 
 def precision_at_recall(precisions: Floats, recalls: Floats, floor: float) -> float:
     """Return the highest precision on a curve whose recall is at least ``floor``; 0 where none is."""
-    return float(np.max(precisions, where=recalls >= floor, initial=0.0))
-
-
-def parametric_name(name: str, value: float) -> str:
-    """Return a metric's name with its parameter in decimals: ``recall_at_precision_0.2``, ``fbeta_2``."""
-    return f"{name}_{np.format_float_positional(value, trim='-')}"
+    point = point_at_recall(precisions, recalls, floor)
+    return 0.0 if point is None else float(precisions[point])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from spaces.class_prior import IGNORE_INDEX, ClassPrior
 from trainers.metrics.counts import Counts
 from trainers.metrics.curves import ConfusionCurve
-from trainers.metrics.figures import combined, metric_names, object_figures, pixel_figures
+from trainers.metrics.figures import combined, floor_thresholds, metric_names, object_figures, pixel_figures
 from trainers.metrics.kept_images import KeptImages
 from trainers.metrics.logit_scale import BINS, LARGEST, LOWEST_KEY, bin_of, keys
 from trainers.metrics.objects import ObjectCounts, TrueObjects
@@ -30,6 +30,10 @@ class Measured:
             several, ``NAME/CLASS`` for each. Finite, in [0, 1]; count errors are >= 0 and may exceed 1.
         threshold: tuned logit threshold of the first foreground class; ``logit >= threshold`` is foreground.
         thresholds: tuned logit threshold of each foreground class.
+        floor_thresholds: logit threshold at which each ``recall_at_precision_P`` and
+            ``precision_at_recall_R`` of ``metrics`` holds on these images, by its name; with several
+            foreground classes by ``NAME/CLASS`` alone, as their mean holds at no single one. Left out where
+            no threshold reaches the floor: that metric is 0.
         positives: foreground pixels of the truth.
         absent: foreground classes that do not occur in the truth.
         degenerate: images whose prediction had too many components to be matched, at the worst class and
@@ -39,6 +43,7 @@ class Measured:
     metrics: Mapping[str, float]
     threshold: float
     thresholds: tuple[float, ...] = ()
+    floor_thresholds: Mapping[str, float] = field(default_factory=dict)
     positives: int = 0
     absent: tuple[str, ...] = ()
     degenerate: int = 0
@@ -141,6 +146,11 @@ class Meter:
             metrics=combined(classes, figures, metric_names(self._measure, objects)),
             threshold=thresholds[0],
             thresholds=thresholds,
+            floor_thresholds={
+                name if len(classes) == 1 else f"{name}/{each}": value
+                for each, curve in zip(classes, curves, strict=True)
+                for name, value in floor_thresholds(curve, self._measure).items()
+            },
             positives=sum(curve.truth for curve in curves),
             absent=tuple(name for name, curve in zip(classes, curves, strict=True) if not curve.truth),
             degenerate=degenerate,

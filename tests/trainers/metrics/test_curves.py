@@ -6,9 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spaces.metric_names import parametric_name
 from trainers.metrics.counts import Counts
 from trainers.metrics.curves import ConfusionCurve
+from trainers.metrics.figures import floor_thresholds, pixel_figures
 from trainers.metrics.logit_scale import BINS, LARGEST, LOWEST_KEY, keys
+from trainers.plan import MeasureSpec
 
 
 def curve(logits: np.ndarray, truth: np.ndarray) -> ConfusionCurve:
@@ -98,3 +101,32 @@ def test_a_class_that_does_not_occur_is_best_not_predicted() -> None:
 def test_no_pixel_at_all() -> None:
     nothing = ConfusionCurve(np.zeros(BINS, np.int64), np.zeros(BINS, np.int64))
     assert (nothing.average_precision(), nothing.best_f1(), nothing.at(0.0)) == (0.0, 0.0, Counts())
+
+
+@settings(deadline=None, max_examples=60)
+@given(scored_pixels(), st.floats(0.05, 1.0))
+def test_floor_metrics_hold_at_their_thresholds(pixels: tuple[np.ndarray, np.ndarray], floor: float) -> None:
+    logits, truth = pixels
+    pixel_curve = curve(logits, truth)
+    measure = MeasureSpec(precision_floors=(floor,), recall_floors=(floor,))
+    counts = pixel_curve.at(0.0)
+    figures = pixel_figures(pixel_curve, counts, counts, measure)
+    thresholds = floor_thresholds(pixel_curve, measure)
+    sought = parametric_name("recall_at_precision", floor)
+    at_all = [pixel_curve.at(float(threshold)) for threshold in np.unique(logits)]
+    reached = [each.recall for each in at_all if each.precision >= floor]
+    assert figures[sought] == max(reached, default=0.0)
+    assert (sought in thresholds) == bool(reached)
+    if reached:
+        taken = pixel_curve.at(thresholds[sought])
+        assert (taken.recall, taken.precision >= floor) == (figures[sought], True)
+        assert taken.precision == max(e.precision for e in at_all if e.recall == taken.recall)
+    found = parametric_name("precision_at_recall", floor)
+    taken = pixel_curve.at(thresholds[found])
+    assert taken.precision == figures[found] == max(e.precision for e in at_all if e.recall >= floor)
+    assert taken.recall == max(e.recall for e in at_all if e.precision == taken.precision)
+
+
+def test_a_class_that_does_not_occur_has_no_floor_thresholds() -> None:
+    empty = curve(np.array([1.0, -1.0]), np.array([False, False]))
+    assert floor_thresholds(empty, MeasureSpec(precision_floors=(0.5,), recall_floors=(0.5,))) == {}

@@ -7,8 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spaces.metric_names import is_metric
-from trainers.metrics.floors import f_beta, parametric_name, precision_at_recall, recall_at_precision
+from spaces.metric_names import is_metric, parametric_name
+from trainers.metrics.floors import (
+    f_beta,
+    point_at_precision,
+    point_at_recall,
+    precision_at_recall,
+    recall_at_precision,
+)
 
 ratio = st.floats(0, 1)
 
@@ -53,6 +59,18 @@ def test_a_floor_nobody_reaches_gives_zero() -> None:
     assert recall_at_precision(precisions, recalls, 0.9) == 0.0
     assert precision_at_recall(precisions, recalls, 0.9) == 0.0
     assert recall_at_precision(np.array([]), np.array([]), 0.1) == 0.0
+
+
+def test_of_equally_good_points_the_one_with_more_of_the_other_is_taken() -> None:
+    precisions, recalls = np.array([1.0, 1.0, 1.0, 0.6, 0.5]), np.array([0.2, 0.6, 0.9, 0.9, 0.9])
+    assert point_at_precision(precisions, recalls, 0.5) == 2
+    assert point_at_recall(precisions, recalls, 0.1) == 2
+
+
+def test_a_floor_nobody_reaches_has_no_point() -> None:
+    assert point_at_precision(np.array([0.5]), np.array([1.0]), 0.9) is None
+    assert point_at_recall(np.array([0.5]), np.array([0.5]), 0.9) is None
+    assert point_at_recall(np.array([]), np.array([]), 0.9) is None
 
 
 @pytest.mark.parametrize(("value", "text"), [(2.0, "fbeta_2"), (0.5, "fbeta_0.5"), (1e-5, "fbeta_0.00001")])

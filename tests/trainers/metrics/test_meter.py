@@ -82,6 +82,26 @@ class TestTwoClasses:
         assert measured.metrics["max_f1"] == measured.metrics["tuned_f1"] > measured.metrics["f1"]
         assert measured.thresholds == (measured.threshold,)
 
+    def test_floor_metrics_hold_at_their_own_thresholds(self) -> None:
+        spec = MeasureSpec(precision_floors=(0.2, 0.8), recall_floors=(0.9,))
+        measured = measure(BINARY, self.logits, self.masks, spec)
+        assert len(set(measured.floor_thresholds.values()) | {measured.threshold}) == 4
+        for name, threshold in measured.floor_thresholds.items():
+            called = (self.logits[:, 0].half() >= threshold).numpy()
+            ratios = pixel_ratios(called[self.known], self.true[self.known])
+            sought, _, rest = name.partition("_at_")
+            kept, _, floor = rest.partition("_")
+            assert ratios[sought] == pytest.approx(measured.metrics[name], abs=1e-12)
+            assert ratios[kept] >= float(floor)
+            fixed = measure(BINARY, self.logits, self.masks, spec, threshold=threshold)
+            assert fixed.metrics[f"tuned_{sought}"] == measured.metrics[name]
+
+    def test_a_floor_that_no_threshold_reaches_has_none(self) -> None:
+        spec = MeasureSpec(precision_floors=(0.9,))
+        measured = measure(BINARY, torch.zeros_like(self.logits), self.masks, spec)
+        assert measured.metrics["recall_at_precision_0.9"] == 0.0
+        assert measured.floor_thresholds == {}
+
     def test_average_precision_is_scikit_learns_but_for_the_bins(self) -> None:
         metrics = pytest.importorskip("sklearn.metrics")
         expected = metrics.average_precision_score(
@@ -162,6 +182,18 @@ class TestSeveralClasses:
         assert set(metrics) == {f"{base}{suffix}" for base in bases for suffix in ("", "/car", "/ship")}
         for base in bases:
             assert metrics[base] == pytest.approx((metrics[f"{base}/car"] + metrics[f"{base}/ship"]) / 2)
+
+    def test_floor_thresholds_are_of_each_class_alone(self) -> None:
+        spec = MeasureSpec(precision_floors=(0.6,))
+        measured = measure(THREE, self.logits, self.masks, spec)
+        name = "recall_at_precision_0.6"
+        assert set(measured.floor_thresholds) == {f"{name}/car", f"{name}/ship"}
+        probabilities = self.logits.double().softmax(1).numpy()
+        for c, each in ((1, "car"), (2, "ship")):
+            scores = probabilities[:, c][self.known]
+            called = scores >= 1 / (1 + math.exp(-measured.floor_thresholds[f"{name}/{each}"]))
+            ratios = pixel_ratios(called, self.masks.numpy()[self.known] == c)
+            assert ratios["recall"] == pytest.approx(measured.metrics[f"{name}/{each}"], abs=5e-3)
 
     def test_objects_are_of_the_argmax(self) -> None:
         metrics = measure(THREE, self.logits, self.masks).metrics

@@ -1,0 +1,33 @@
+"""Evaluations cross processes, checkpoints and databases as plain data."""
+
+from __future__ import annotations
+
+import json
+
+from trainers.evaluation import Evaluation, GuardVerdict
+
+EVALUATION = Evaluation(
+    step=10,
+    epoch=1,
+    epochs=2,
+    phase=0,
+    cycle=0,
+    loss_name="jaccard",
+    learning_rate=1e-3,
+    metrics={"ap": 0.5, "recall_at_precision_0.2": 0.75},
+    threshold=30.5,
+    floor_thresholds={"recall_at_precision_0.2": -29.25},
+    verdict=GuardVerdict("plateau", 10, 0, "it stands still", {"gradient_norm": 0.0}),
+)
+
+
+def test_an_evaluation_comes_back_from_json() -> None:
+    assert Evaluation.from_dict(json.loads(json.dumps(EVALUATION.to_dict()))) == EVALUATION
+
+
+def test_one_written_before_floors_had_thresholds_is_still_read() -> None:
+    old = EVALUATION.to_dict()
+    del old["floor_thresholds"]
+    read = Evaluation.from_dict(old)
+    assert read.floor_thresholds == {}
+    assert read.threshold == 30.5
