@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -136,7 +136,7 @@ class MlflowStore:
         MLflow can't take a value back.
         """
         changed = 0
-        found = {run.info.run_id: run for run in self._search(sweep)}
+        found = {run.info.run_id: run for run in runs_of(self.client, self.experiment_id, sweep)}
         for trial in sweep.trials:
             content = trial_content(trial, sweep)
             run = found.get(self.runs.get(trial.number, ""))
@@ -175,7 +175,7 @@ class MlflowStore:
         )
 
     def _find(self, sweep: SweepHistory) -> None:
-        for run in self._search(sweep):
+        for run in list(runs_of(self.client, self.experiment_id, sweep)):  # some are deleted below
             if run.data.tags.get(ROLE_TAG) == "sweep":
                 self.parent = self.parent or run.info.run_id
             elif (number := run.data.tags.get(TRIAL_TAG, "")).isdigit():
@@ -185,18 +185,6 @@ class MlflowStore:
                     self.client.delete_run(run.info.run_id)
                 else:
                     self.runs[int(number)] = run.info.run_id
-
-    def _search(self, sweep: SweepHistory) -> Iterable[Run]:
-        token = None
-        condition = f"tags.`{SWEEP_ID_TAG}` = '{sweep_id(sweep)}'"
-        while True:
-            page = self.client.search_runs(
-                [self.experiment_id], condition, order_by=["attributes.start_time ASC"], page_token=token
-            )
-            yield from page
-            token = page.token
-            if not token:
-                return
 
     def _create(self, content: RunContent, parent: str | None = None) -> str:
         tags = dict(content.tags) | ({PARENT_TAG: parent} if parent else {})
@@ -232,16 +220,7 @@ class MlflowStore:
             self.client.log_batch(run, tags=chunk, synchronous=True)
 
     def _equal(self, run: Run, content: RunContent, verify: bool) -> bool:
-        newest = {point.key: point.value for point in sorted(content.points, key=lambda p: (p.step, p.at))}
-        tags = {**content.tags, DIGEST_TAG: content.digest()}
-        held = {key: value for key, value in run.data.metrics.items() if not key.startswith("system/")}
-        return (
-            run.info.status == content.status
-            and dict(run.data.params) == dict(content.params)
-            and all(run.data.tags.get(key) == value for key, value in tags.items())
-            and held == newest
-            and not (verify and self._values(run) != _expected(content))
-        )
+        return agrees(run, content) and not (verify and self._values(run) != _expected(content))
 
     def _holds_foreign(self, run: Run, content: RunContent) -> bool:
         if any(content.params.get(key) != value for key, value in run.data.params.items()):
@@ -255,6 +234,33 @@ class MlflowStore:
             for key in keys
             for m in self.client.get_metric_history(run.info.run_id, key)
         }
+
+
+def runs_of(client: MlflowClient, experiment: str, sweep: SweepHistory) -> Iterator[Run]:
+    """Yield the runs of a sweep, the sweep's own among them, oldest first."""
+    token = None
+    condition = f"tags.`{SWEEP_ID_TAG}` = '{sweep_id(sweep)}'"
+    while True:
+        page = client.search_runs(
+            [experiment], condition, order_by=["attributes.start_time ASC"], page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def agrees(run: Run, content: RunContent) -> bool:
+    """Whether a run's state, fingerprint, tags, parameters and newest values are as they should be."""
+    newest = {point.key: point.value for point in sorted(content.points, key=lambda p: (p.step, p.at))}
+    tags = {**content.tags, DIGEST_TAG: content.digest()}
+    held = {key: value for key, value in run.data.metrics.items() if not key.startswith("system/")}
+    return (
+        run.info.status == content.status
+        and dict(run.data.params) == dict(content.params)
+        and all(run.data.tags.get(key) == value for key, value in tags.items())
+        and held == newest
+    )
 
 
 def _expected(content: RunContent) -> set[tuple[str, int, int, float]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -116,15 +115,6 @@ def tile(
         winner_counts=_counts(mask, winner),
         control_counts=_counts(mask, control),
     )
-
-
-def most_telling(tiles: Sequence[OverlayTile], most: int = 6) -> tuple[OverlayTile, ...]:
-    """Return the tiles on which winner and control differ most, wins and losses of the winner alike."""
-
-    def difference(tile: OverlayTile) -> int:
-        return abs(sum(tile.winner_counts[1:]) - sum(tile.control_counts[1:]))
-
-    return tuple(sorted(tiles, key=lambda tile: (-difference(tile), tile.name))[:most])
 
 
 def _counts(mask: NDArray[np.integer[Any]], prediction: NDArray[np.integer[Any]]) -> tuple[int, int, int]:

@@ -8,27 +8,17 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from dashboards.mlflow_content import evaluation_points, moment, seconds_so_far
+from dashboards.mlflow_outage import is_outage, reaching, without_secret
 from dashboards.mlflow_store import EXPERIMENT, MlflowStore, quiet_mlflow
 from dashboards.report import build_report
+from dashboards.system_metrics import start_recorder
 from search.events import Event, SweepEnded, SweepStarted, TrialEnded, TrialEvaluated, TrialStarted
 from search.history import SweepHistory, TrialHistory
 
 log = logging.getLogger(__name__)
-
-_FATAL: Final = frozenset(
-    {
-        "INVALID_PARAMETER_VALUE",
-        "BAD_REQUEST",
-        "MALFORMED_REQUEST",
-        "RESOURCE_DOES_NOT_EXIST",
-        "RESOURCE_ALREADY_EXISTS",
-        "INVALID_STATE",
-        "PERMISSION_DENIED",
-    }
-)
 
 
 class MlflowListener:
@@ -106,7 +96,7 @@ class MlflowListener:
         if self.pending or self.dropped:
             log.warning(
                 "MLflow at %s misses %d events of this sweep; `lossweep sync` writes them from the study.",
-                _without_secret(self._uri),
+                without_secret(self._uri),
                 self.pending + self.dropped,
             )
         self._thread = None
@@ -130,13 +120,16 @@ class MlflowListener:
                 self._write(event)
                 return True
             except Exception as error:
-                if not _is_outage(error):
+                if not is_outage(error):
                     self.dropped += 1
                     log.warning("MLflow refused a %s event: %s", type(event).__name__, error, exc_info=True)
                     return True
                 if not warned:
+                    # Not the error's own text, which may hold the address with its password.
                     log.warning(
-                        "MLflow can't be reached; the sweep goes on and its numbers are kept: %s", error
+                        "MLflow at %s can't be reached (%s); the sweep goes on and its numbers are kept",
+                        without_secret(self._uri),
+                        type(error).__name__,
                     )
                     warned = True
             if self._abandon.wait(pause):
@@ -153,7 +146,7 @@ class MlflowListener:
                 else:
                     store.update_sweep(sweep)
                 if self._system_metrics and self._monitor is None:
-                    self._monitor = _start_monitor(store.parent, self._uri)
+                    self._monitor = start_recorder(store.parent, self._uri)
             case TrialStarted(trial):
                 self._trials[trial.number] = trial
                 steps = [evaluation.step for evaluation in trial.evaluations]
@@ -210,39 +203,14 @@ def sync(
         artifacts: where a new experiment keeps its artifacts.
         verify: read every value back, rather than trust the fingerprint left with each run.
         report: what builds the report to store; None for none.
+
+    Raises:
+        UserError: when the store can't be reached.
     """
-    store = MlflowStore(tracking_uri, history, experiment, artifacts)
-    changed = store.reconcile(history, verify=verify)
-    if report is not None:
-        store.log_report(report(history))
+    page = report(history) if report is not None else None
+    with reaching(tracking_uri):
+        store = MlflowStore(tracking_uri, history, experiment, artifacts)
+        changed = store.reconcile(history, verify=verify)
+        if page is not None:
+            store.log_report(page)
     return changed
-
-
-def _is_outage(error: Exception) -> bool:
-    """Whether waiting may help: the store is away or busy, rather than the content wrong."""
-    from mlflow.exceptions import MlflowException
-
-    if isinstance(error, MlflowException):
-        return str(error.error_code) not in _FATAL
-    if isinstance(error, OSError):  # requests' errors are, too
-        return True
-    return type(error).__module__.startswith(("sqlalchemy", "requests", "urllib3"))
-
-
-def _start_monitor(run: str, uri: str) -> Any:
-    """Start MLflow's own recorder of system metrics on the sweep's run, or say why there is none."""
-    try:
-        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
-        start: Any = SystemMetricsMonitor  # untyped
-        monitor = start(run, sampling_interval=10, resume_logging=True, tracking_uri=uri)
-        monitor.start()
-    except Exception as error:
-        log.warning("no system metrics: %s", error)
-        return None
-    return monitor
-
-
-def _without_secret(uri: str) -> str:
-    head, _, tail = uri.rpartition("@")
-    return f"{head.partition('://')[0]}://***@{tail}" if head else uri

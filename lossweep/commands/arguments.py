@@ -23,6 +23,13 @@ Overrides = Annotated[
         help="Put a value over the file's: --set budget.trials=4. May be repeated.",
     ),
 ]
+SystemMetrics = Annotated[
+    bool,
+    typer.Option(
+        "--system-metrics",
+        help="Also record this machine's CPU, memory and GPU use in MLflow; needs the extra 'system'.",
+    ),
+]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write it.", show_default=False)
 ]

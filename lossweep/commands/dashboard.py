@@ -28,6 +28,7 @@ def dashboard(
 ) -> None:
     """Start the MLflow UI on the sweep's own store, print the links and serve until Ctrl-C."""
     from dashboards.serve import serve_dashboard
+    from dashboards.sweep_report import SweepReport
     from lossweep.commands.reading import history_of, newest
     from search.home import Home
 
@@ -44,4 +45,5 @@ def dashboard(
         port=port,
         optuna=optuna,
         log=where.logs(sweep) / "dashboard.log",
+        report=SweepReport(where),
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lossweep.commands.arguments import HomeFolder
+
+if TYPE_CHECKING:
+    from search.history import SweepHistory
 
 
 def doctor(
@@ -20,14 +23,27 @@ def doctor(
 
     Changes nothing without --mend. Exit code 1 when something was found and not mended.
     """
+    from dashboards.mlflow_care import missing_runs
+    from dashboards.sweep_report import SweepReport
     from dashboards.tracking import sync
     from search.doctor import MlflowCare, examine
     from search.home import Home
+    from spaces.errors import UserError
 
     where = Home.at(home)
+
+    def missing(history: SweepHistory) -> tuple[int, ...]:
+        try:
+            return missing_runs(history, where.mlflow_uri)
+        except UserError as error:  # what else is wrong is no less worth saying
+            typer.echo(f"{history.name}: its MLflow runs were not looked at: {error}", err=True)
+            return ()
+
     care = MlflowCare(
-        missing=lambda history: (),
-        sync=lambda history: sync(history, where.mlflow_uri, artifacts=where.artifacts),
+        missing=missing,
+        sync=lambda history: sync(
+            history, where.mlflow_uri, artifacts=where.artifacts, report=SweepReport(where)
+        ),
     )
     findings = examine(where, name, care)
     for finding in findings:

@@ -11,12 +11,12 @@ from lossweep.commands.arguments import HomeFolder, Output, SweepName
 
 def report(name: SweepName, output: Output = None, home: HomeFolder = None) -> None:
     """Write the report of a sweep as one HTML file that needs no network; also in mid-sweep."""
-    from dashboards.report import build_report
+    from dashboards.sweep_report import SweepReport
     from lossweep.commands.reading import history_of
     from search.home import Home
 
     where = Home.at(home)
     history = history_of(name, where)
     path = output or Path(f"{name}.html")
-    path.write_text(build_report(history), encoding="utf-8")
+    path.write_text(SweepReport(where)(history), encoding="utf-8")
     typer.echo(f"wrote {path}")

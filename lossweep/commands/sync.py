@@ -9,12 +9,15 @@ from lossweep.commands.arguments import HomeFolder, SweepName
 
 def sync(name: SweepName, home: HomeFolder = None) -> None:
     """Make MLflow equal the study, number by number; the study is the source of truth."""
+    from dashboards.sweep_report import SweepReport
     from dashboards.tracking import sync as sync_mlflow
     from lossweep.commands.reading import history_of
     from search.home import Home
 
     where = Home.at(home)
-    changed = sync_mlflow(history_of(name, where), where.mlflow_uri, artifacts=where.artifacts)
+    changed = sync_mlflow(
+        history_of(name, where), where.mlflow_uri, artifacts=where.artifacts, report=SweepReport(where)
+    )
     typer.echo(
         f"{changed} MLflow runs of sweep {name} changed" if changed else f"MLflow equals sweep {name} already"
     )

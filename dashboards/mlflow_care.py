@@ -1,0 +1,51 @@
+"""Looks whether MLflow still shows what the study holds, without writing a thing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dashboards.mlflow_content import ROLE_TAG, TRIAL_TAG, trial_content
+from dashboards.mlflow_outage import reaching
+from dashboards.mlflow_store import EXPERIMENT, agrees, quiet_mlflow, runs_of
+from search.history import SweepHistory
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+
+def missing_runs(history: SweepHistory, tracking_uri: str, experiment: str = EXPERIMENT) -> tuple[int, ...]:
+    """Return the numbers of the trials that have no run in MLflow, two, or one that says something else.
+
+    A run's state, tags, parameters, newest values and fingerprint are compared; `sync` reads every value.
+
+    Args:
+        history: the sweep as its database has it.
+        tracking_uri: MLflow's store. One that is a SQLite file which does not exist is not created.
+        experiment: the project's experiment.
+
+    Raises:
+        UserError: when the store can't be reached.
+    """
+    numbers = tuple(trial.number for trial in history.trials)
+    database = tracking_uri.removeprefix("sqlite:///")
+    if database != tracking_uri and not Path(database).exists():
+        return numbers
+    quiet_mlflow()
+    import mlflow
+
+    runs: dict[str, list[Run]] = {}
+    with reaching(tracking_uri):
+        client = mlflow.MlflowClient(tracking_uri=tracking_uri)
+        found = client.get_experiment_by_name(experiment)
+        if found is None or found.lifecycle_stage != "active":
+            return numbers
+        for run in runs_of(client, found.experiment_id, history):
+            if run.data.tags.get(ROLE_TAG) == "trial":
+                runs.setdefault(run.data.tags.get(TRIAL_TAG, ""), []).append(run)
+    wrong = []
+    for trial in history.trials:
+        its = runs.get(str(trial.number), [])
+        if len(its) != 1 or not agrees(its[0], trial_content(trial, history)):
+            wrong.append(trial.number)
+    return tuple(wrong)

@@ -1,0 +1,225 @@
+"""The report of a trained sweep: overlays from its checkpoints, and nothing lost when they are gone."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from mlflow_reading import assert_equal, read
+
+from dashboards.mlflow_care import missing_runs
+from dashboards.sweep_report import SweepReport
+from dashboards.tracking import MlflowListener, sync
+from dashboards.validation_tiles import _window, validation_tiles
+from search.driver import run_sweep
+from search.export import export_best
+from search.history import SweepHistory, TrialHistory
+from search.home import Home
+from search.sweep_spec import SweepSpec
+from spaces.errors import UserError
+from spaces.schedule_file import ScheduleFile
+
+pytestmark = pytest.mark.slow
+
+SPEC = SweepSpec.model_validate(
+    {
+        "name": "trained",
+        "seed": 5,
+        "data": {"source": "scenes", "tile": 64, "train": 12, "val": 6, "test": 2},
+        "model": {
+            "encoder": "tu-test_resnet",
+            "options": {"encoder_depth": 3, "decoder_channels": [16, 8, 8]},
+        },
+        "training": {"batch": 4, "precision": "float32"},
+        "space": {"preset": "single"},
+        "sampler": {"sampler": "random"},
+        "pruning": {"pruner": "none"},
+        "objective": {"use_case": "balanced"},
+        "budget": {"trials": 6, "epochs": 2},
+        "resources": {"runner": "inline"},
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def home(mlflow_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A sweep trained in this process, with MLflow listening as on the command line."""
+    root = tmp_path_factory.mktemp("trained")
+    shutil.copy(mlflow_template, root / "mlflow.db")
+    where = Home(root, f"sqlite:///{root / 'lossweep.db'}", f"sqlite:///{root / 'mlflow.db'}")
+    listener = MlflowListener(where.mlflow_uri, report=SweepReport(where), system_metrics=True)
+    run_sweep(SPEC, where, (listener,), on_signal=False)
+    return where
+
+
+@pytest.fixture
+def trained(home: Home) -> SweepHistory:
+    return history_of(home)
+
+
+def history_of(home: Home) -> SweepHistory:
+    from search.ledger import Ledger
+
+    ledger = Ledger(home.database_url)
+    try:
+        return ledger.history(SPEC.name)
+    finally:
+        ledger.close()
+
+
+def won_by_a_proposal(history: SweepHistory) -> SweepHistory:
+    """The same sweep, its controls' scores lowered: so small a training may end either way."""
+    lowered = tuple(
+        replace(trial, score=(trial.score or 0.0) - 1.0) if trial.control else trial
+        for trial in history.trials
+    )
+    return replace(history, trials=lowered)
+
+
+def figures(counts: list[tuple[int, int, int]]) -> tuple[float, float]:
+    """Precision and recall of pixels found, falsely alarmed and missed."""
+    hit, alarm, miss = np.sum(counts, axis=0)
+    return hit / max(1, hit + alarm), hit / max(1, hit + miss)
+
+
+def test_overlays_show_what_was_measured(home: Home, trained: SweepHistory) -> None:
+    sweep = won_by_a_proposal(trained)
+    tiles = validation_tiles(sweep, SPEC, home, most=99, seconds=60.0)
+    assert len(tiles) == 6
+    differing = validation_tiles(sweep, SPEC, home, most=2, seconds=60.0)
+    assert differing == tiles[:2]
+
+    def recorded(trial: TrialHistory | None) -> tuple[float, float]:
+        assert trial is not None
+        assert trial.scored is not None
+        metrics = trial.scored.metrics
+        return metrics["tuned_precision"], metrics["tuned_recall"]
+
+    # Every image is smaller than the window, so that the counts are those of the whole validation split.
+    assert figures([tile.winner_counts for tile in tiles]) == pytest.approx(
+        recorded(sweep.winner()), abs=0.02
+    )
+    assert figures([tile.control_counts for tile in tiles]) == pytest.approx(
+        recorded(sweep.control()), abs=0.02
+    )
+
+
+def test_the_page_holds_the_overlays_and_the_exported_file(home: Home, trained: SweepHistory) -> None:
+    sweep = won_by_a_proposal(trained)
+    page = SweepReport(home)(sweep)
+    assert page.count('<img alt="winner') == 6
+    assert page.count('<img alt="control') == 6
+    shown = re.search(r'<pre id="schedule-yaml"[^>]*>(.*?)</pre>', page, re.S)
+    assert shown is not None
+    import html
+
+    written = html.unescape(shown.group(1))
+    assert written == export_best(sweep).to_yaml()
+    assert yaml.safe_load(written)["provenance"]["sweep"] == "trained"
+    assert ScheduleFile.model_validate(yaml.safe_load(written)).schedule == export_best(sweep).schedule
+
+
+@pytest.mark.parametrize("lost", ["checkpoints", "cache", "torn"])
+def test_what_is_gone_is_left_out_and_the_report_is_built(
+    home: Home, trained: SweepHistory, tmp_path: Path, lost: str
+) -> None:
+    root = tmp_path / "moved"
+    shutil.copytree(home.root, root)
+    there = Home(root, home.database_url, home.mlflow_uri)
+    if lost == "torn":
+        for checkpoint in there.checkpoints(SPEC.name).rglob("*.checkpoint"):
+            checkpoint.write_bytes(b"torn")
+    else:
+        shutil.rmtree(root / lost)
+    sweep = won_by_a_proposal(trained)
+    page = SweepReport(there)(sweep)
+    assert ('<img alt="winner' in page) is (lost == "cache"), "the data of scenes are drawn anew"
+    assert 'id="schedule-yaml"' in page
+    broken = replace(sweep, spec_yaml="name: [")
+    page = SweepReport(there)(broken)
+    assert "<img" not in page
+    assert str(broken.trials[0].number) in page
+
+
+def test_overlays_are_made_once_until_the_winner_changes(
+    home: Home, trained: SweepHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[SweepHistory] = []
+
+    def look(history: SweepHistory, *rest: object, **more: object) -> tuple[()]:
+        asked.append(history)
+        return ()
+
+    monkeypatch.setattr("dashboards.sweep_report.validation_tiles", look)
+    report, sweep = SweepReport(home), won_by_a_proposal(trained)
+    report(sweep)
+    report(sweep)
+    assert len(asked) == 1
+    report(trained if trained.winner() is trained.control() else replace(sweep, trials=sweep.trials[:2]))
+    assert len(asked) == 2
+
+
+def test_no_time_still_looks_at_a_batch(home: Home, trained: SweepHistory) -> None:
+    assert len(validation_tiles(won_by_a_proposal(trained), SPEC, home, most=99, seconds=0.0)) == 4
+
+
+def test_a_large_image_is_shown_where_the_two_differ_most() -> None:
+    mask = np.zeros((300, 500), np.uint8)
+    winner, control = mask.copy(), mask.copy()
+    winner[:40, :40] = control[:40, :40] = 1  # both wrong
+    control[250:280, 420:470] = 1  # only one
+    part, differing = _window(mask, winner, control)
+    assert differing == 30 * 50
+    assert mask[part].shape == (192, 192)
+    assert control[part].sum() == 30 * 50
+
+
+def test_a_finished_sweep_lies_in_mlflow_with_its_report(home: Home, trained: SweepHistory) -> None:
+    assert_equal(home.mlflow_uri, trained)
+    assert missing_runs(trained, home.mlflow_uri) == ()
+    parents, _ = read(home.mlflow_uri)
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=home.mlflow_uri)
+    assert "report.html" in [a.path for a in client.list_artifacts(parents[0].run_id)]
+
+
+def test_missing_runs_names_the_trials_that_mlflow_shows_wrongly(
+    trained: SweepHistory, new_store: Callable[[], str], tmp_path: Path
+) -> None:
+    import mlflow
+
+    store = new_store()
+    every = tuple(trial.number for trial in trained.trials)
+    absent = tmp_path / "none.db"
+    assert missing_runs(trained, f"sqlite:///{absent}") == every
+    assert not absent.exists(), "looking creates nothing"
+    assert missing_runs(trained, store) == every
+    sync(trained, store, report=None)
+    assert missing_runs(trained, store) == ()
+    before = read(store)
+    client = mlflow.MlflowClient(tracking_uri=store)
+    children = before[1]
+    client.delete_run(children[0].run_id)
+    client.set_tag(children[1].run_id, "outcome", "failed")
+    client.set_terminated(children[2].run_id, "FAILED")
+    client.log_metric(children[3].run_id, "ap", 0.123, step=10_000)
+    client.create_run("1", tags=children[4].tags)
+    assert missing_runs(trained, store) == (0, 1, 2, 3, 4)
+    sync(trained, store, report=None)
+    assert missing_runs(trained, store) == ()
+    assert_equal(store, trained)
+
+
+def test_a_store_that_is_away_is_one_line_without_its_password(trained: SweepHistory) -> None:
+    for call in (missing_runs, sync):
+        with pytest.raises(UserError, match="can't be reached") as said:
+            call(trained, "http://somebody:secret@127.0.0.1:1")
+        assert "secret" not in str(said.value)
+        assert "127.0.0.1:1" in str(said.value)
