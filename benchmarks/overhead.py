@@ -192,10 +192,8 @@ def main() -> None:
                     for evaluations, seconds in ((1, few), (arguments.evaluations, took)):
                         with fresh_home(template) as root:
                             seconds[name].append(run(Path(root), arguments.trials, evaluations))
-    print(
     shape = f"{arguments.trials} trials of {arguments.evaluations} evaluations"
     print(f"\n{shape}, two slots, {arguments.rounds} rounds\n")
-    )
     print("| | trials/s, median (lowest to highest) | ms an evaluation | share of a 20 s trial |")
     print("| --- | --- | --- | --- |")
     for name in contenders:
