@@ -32,12 +32,17 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        place = ":".join(str(part) for part in (self.file, self.line) if part is not None)
+        place = ":".join(_one_line(str(part)) for part in (self.file, self.line) if part is not None)
         head = ": ".join(part for part in (place, self.key, self.message) if part)
         tail = [f"found {self.found}"] if self.found is not None else []
         tail += [f"allowed: {self.allowed}"] if self.allowed is not None else []
         tail += [self.hint] if self.hint is not None else []
         return "; ".join([head, *tail])
+
+
+def _one_line(name: str) -> str:
+    """A file's name may hold line breaks and terminal escapes: show them rather than send them."""
+    return "".join(letter if letter >= " " and letter != "\x7f" else repr(letter)[1:-1] for letter in name)
 
 
 class LossweepError(Exception):

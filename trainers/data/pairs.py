@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -87,20 +89,32 @@ def divide(units: Iterable[str], fractions: Fractions) -> dict[str, SplitName]:
 
 def _is_folder(path: Path, problems: Problems, what: str) -> bool:
     try:
-        if path.is_dir():
+        if stat.S_ISDIR(path.stat().st_mode):
             return True
-        path.stat()
         problems.add(f"{what} is a file", path)
+    except PermissionError:
+        problems.add(f"{what} can't be read: permission denied", path)
     except OSError as error:
         circular = error.errno == errno.ELOOP
         problems.add("symbolic links lead in a circle" if circular else f"{what} is missing", path)
     return False
 
 
+def _is_there(path: Path) -> bool:
+    """Whether something lies there; also where it can't be looked at, which opening it will explain."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def _by_folder(
     root: Path, images: Sequence[str], masks: Sequence[str], problems: Problems, notes: list[str]
 ) -> Mapping[SplitName, Sequence[Pair]]:
-    if not (root / "train").exists() and (root / "images").exists():
+    if not _is_there(root / "train") and _is_there(root / "images"):
         problems.add(
             "data folder holds images itself, not train, val and test",
             root,
@@ -109,7 +123,7 @@ def _by_folder(
         return {}
     chosen: dict[SplitName, Sequence[Pair]] = {}
     for split in SPLITS:
-        if split == "test" and not (root / split).exists():
+        if split == "test" and not _is_there(root / split):
             continue
         if _is_folder(root / split, problems, "folder"):
             chosen[split] = _pairs(root / split, images, masks, problems, notes)
@@ -122,7 +136,12 @@ def _pairs(
     found: dict[str, dict[str, Path | None]] = {}
     for kind, suffixes in (("images", images), ("masks", masks)):
         if _is_folder(folder / kind, problems, "folder"):
-            found[kind] = _by_stem(folder / kind, suffixes, problems, notes)
+            try:
+                entries = sorted(os.scandir(folder / kind), key=lambda entry: entry.name)
+            except OSError as error:
+                problems.add(f"folder can't be read: {(error.strerror or str(error)).lower()}", folder / kind)
+                continue
+            found[kind] = _by_stem(map(Path, entries), suffixes, problems, notes)
     if len(found) < 2:
         return []
     by_image, by_mask = found["images"], found["masks"]
@@ -139,24 +158,26 @@ def _pairs(
 
 
 def _by_stem(
-    folder: Path, suffixes: Sequence[str], problems: Problems, notes: list[str]
+    entries: Iterable[Path], suffixes: Sequence[str], problems: Problems, notes: list[str]
 ) -> dict[str, Path | None]:
     """The files of a folder by stem; None where what lies there is a problem already told."""
     by_stem: dict[str, Path | None] = {}
     others = []
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        problems.add(f"folder can't be read: {error.strerror}", folder)
-        return {}
     for path in entries:
         if path.name.startswith(".") or path.name == "Thumbs.db":
             continue
-        if path.is_dir():
+        try:
+            kind = stat.S_IFMT(path.stat().st_mode)
+        except OSError:  # a dangling or circular link, a closed folder: opening it will say so
+            kind = stat.S_IFREG
+        if kind == stat.S_IFDIR:
             problems.add("a folder lies where only files are read", path)
             by_stem[path.stem] = None
         elif path.suffix.lower() not in suffixes:
             others.append(path)
+        elif kind != stat.S_IFREG:  # reading a pipe would wait for ever, and /dev/zero never ends
+            problems.add("a pipe, socket or device, not a file", path)
+            by_stem[path.stem] = None
         elif path.stem in by_stem:
             problems.add("another file or folder has the same stem", path)
             by_stem[path.stem] = None

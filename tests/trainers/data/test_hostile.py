@@ -120,6 +120,20 @@ def folder_named_like_an_image(root: Path) -> Path:
     return path
 
 
+def pipe(root: Path) -> Path:
+    path = root / "train/masks/train1.png"
+    path.unlink()
+    os.mkfifo(path)
+    return path
+
+
+def device(root: Path) -> Path:
+    path = root / "train/images/train1.png"
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    return path
+
+
 def missing_mask(root: Path) -> Path:
     (root / "val/masks/val1.png").unlink()
     return root / "val/images/val1.png"
@@ -174,6 +188,8 @@ HOSTILE: dict[Callable[[Path], Path], str] = {
     symlink_loop: "links",
     dangling_link: "missing",
     folder_named_like_an_image: "folder",
+    pipe: "a pipe, socket or device",
+    device: "a pipe, socket or device",
     missing_mask: "image has no mask",
     mask_without_image: "mask has no image",
     size_mismatch: "48 x 30 pixels; allowed: 48 x 40",
@@ -262,6 +278,64 @@ def test_unreadable_files_are_named(
         monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(UserError, match=f"{path}: file can't be read: permission denied"):
         load_data(folder_spec, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("closed", "refused", "lines"),
+    [
+        ("", "", 3),  # a root that may not be searched: its three splits
+        ("val", "val", 2),
+        ("train/images", "train/images", 3),  # listed but not searched: each of its files
+    ],
+)
+def test_a_folder_closed_to_the_user_is_named_not_called_missing(
+    closed: str,
+    refused: str,
+    lines: int,
+    folder_spec: FolderSource,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As above: permissions don't bind root, so what the system calls would answer is put in their place."""
+    folder = Path(folder_spec.root) / closed
+
+    def refusing(real: Callable[..., object]) -> Callable[..., object]:
+        def call(self: Path, *args: object, **kwargs: object) -> object:
+            if self != folder and self.is_relative_to(folder):
+                raise PermissionError(13, "Permission denied", str(self))
+            return real(self, *args, **kwargs)
+
+        return call
+
+    for name in ("stat", "lstat", "open"):
+        monkeypatch.setattr(Path, name, refusing(getattr(Path, name)))
+    problems = check_data(folder_spec, tmp_path / "cache").problems
+    assert len(problems) == lines
+    for problem in problems:
+        assert str(Path(folder_spec.root) / refused) in str(problem)
+        assert "can't be read: permission denied" in str(problem)
+
+
+def test_a_folder_that_cannot_be_listed_is_one_problem(
+    folder_spec: FolderSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks, scandir = Path(folder_spec.root) / "train/masks", os.scandir
+
+    def refuse(path: Path) -> object:
+        if path == masks:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("trainers.data.pairs.os.scandir", refuse)
+    (problem,) = check_data(folder_spec, tmp_path / "cache").problems
+    assert str(problem) == f"{masks}: folder can't be read: permission denied"
+
+
+def test_a_line_break_in_a_name_breaks_no_line(folder_spec: FolderSource, tmp_path: Path) -> None:
+    (Path(folder_spec.root) / "train/images/train0\n.png").write_bytes(b"")
+    (problem,) = check_data(folder_spec, tmp_path / "cache").problems
+    assert "train0\\n.png: image has no mask" in str(problem)
+    assert "\n" not in str(problem).split(";")[0]
 
 
 # What is odd but has one sensible meaning is loaded, and said in a note.
