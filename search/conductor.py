@@ -290,6 +290,7 @@ def _finite(evaluation: Evaluation) -> Evaluation:
         verdict=verdict,
         gradient_norm=evaluation.gradient_norm if math.isfinite(evaluation.gradient_norm) else 0.0,
         threshold=evaluation.threshold if math.isfinite(evaluation.threshold) else 0.0,
+        floor_thresholds=_kept(evaluation.floor_thresholds),
     )
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import version
 import optuna
 import yaml
 
-from search.aim import Aim, PlanTemplate
+from search.aim import Aim
 from search.conductor import Conductor
 from search.events import Listener, SweepEnded, SweepStarted
 from search.faults import AlikeFailures, RetryPolicy, SweepFailed
@@ -18,7 +18,7 @@ from search.history import SweepHistory
 from search.home import Home
 from search.lease import Holder, Lease, LeaseHeld, holder_of
 from search.ledger import Ledger, NewSweep, SweepRecord
-from search.objectives import measuring
+from search.plans import template_of
 from search.runners.choice import Runner, runner_for
 from search.runners.desk import Desk
 from search.stopping import StopRequest
@@ -255,18 +255,10 @@ def _conductor(spec: SweepSpec, ledger: Ledger, work: Workload, listeners: tuple
         controls=controls(epochs, work.prior),
         seed=spec.seed,
     )
-    template = PlanTemplate(
-        epochs=epochs,
-        data=spec.data,
-        model=spec.model,
-        training=spec.training,
-        guards=spec.guards,
-        measure=measuring(spec.measure, spec.objective.watched),
-    )
     return Conductor(
         _study(ledger, spec),
         aim,
-        template,
+        template_of(spec),
         ledger.journal(spec.name),
         listeners,
         slots=spec.resources.gpus_per_trial or 1.0,

@@ -10,6 +10,7 @@ import yaml
 
 from search.history import SweepHistory, TrialHistory
 from search.objectives import ObjectiveSpec, Score, score
+from search.operating_points import operating_point
 from spaces.errors import Problem, UserError
 from spaces.schedule_file import RealisedPhase, ScheduleFile
 from trainers.evaluation import realised
@@ -21,8 +22,9 @@ _SHOWN = ("precision", "recall", "f1")
 def export_best(history: SweepHistory, number: int | None = None) -> ScheduleFile:
     """Return the winner, or the trial of a number, as ``best.yaml`` holds it; ``.to_yaml()`` writes it.
 
-    It holds the schedule with its budget of epochs, the threshold tuned on validation as a probability, the
-    phases as they really went, and as provenance the scores beside those of the control. No path, no secret.
+    It holds the schedule with its budget of epochs, the threshold that its score holds at, as a probability
+    and on logits, the phases as they really went, and as provenance the scores beside those of the control.
+    No path, no secret.
 
     Raises:
         UserError: when the sweep has no such trial, or none that was scored.
@@ -33,13 +35,15 @@ def export_best(history: SweepHistory, number: int | None = None) -> ScheduleFil
     if taken is None:
         raise UserError(Problem(f"trial {trial.number} of sweep {history.name} has no score to export"))
     control = history.control()
+    point = operating_point(objective, taken.evaluation)
     return ScheduleFile(
         phases=trial.schedule.phases,
         cycles=trial.schedule.cycles,
         epochs=trial.schedule.epochs or history.budget_epochs,
         classes=history.prior.names,
         frequencies=history.prior.frequencies,
-        threshold=_probability(taken.evaluation.threshold),
+        threshold=_probability(point.threshold),
+        logit_threshold=point.threshold,
         realised=tuple(RealisedPhase(**asdict(stay)) for stay in realised(trial.evaluations)),
         provenance={
             "sweep": history.name,
@@ -50,6 +54,7 @@ def export_best(history: SweepHistory, number: int | None = None) -> ScheduleFil
             "lossweep": history.code_version,
             "objective": history.objective,
             "scored_at_epoch": taken.evaluation.epoch,
+            "threshold_of": point.rule,
             "scores": _scores(objective, taken),
             **({"against": _against(objective, control)} if control is not None else {}),
         },

@@ -2,8 +2,8 @@
 
 A trial's score is taken at *one* evaluation, the best among the ends of its cycles and its last epoch: never
 from a moment in mid-cycle, when a recall phase has not yet been cleaned up. The same evaluation supplies the
-threshold and the checkpoint that are exported. Use cases steer by figures that hold at the trial's own tuned
-threshold or at no threshold at all: at 0.5, losses differ mostly by where they put their threshold.
+checkpoint that is exported, and the threshold (`search.operating_points`). Use cases steer by figures that
+hold at a threshold of the trial's own: at 0.5, losses differ mostly by where they put their threshold.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from spaces.errors import nearest
 from spaces.loss_terms import Frozen
-from spaces.metric_names import ALLOWED, FIXED_NAMES, PARAMETRIC, higher_is_better, is_metric
+from spaces.metric_names import PARAMETRIC, MetricName, higher_is_better, parametric_name
 from trainers.evaluation import Evaluation
 from trainers.plan import MeasureSpec
 
@@ -28,13 +27,6 @@ PILOT = "ap"
 _FLOORS: Mapping[str, float] = {"needle": 0.2, "no_false_alarms": 0.5}
 
 
-def _known(name: str) -> str:
-    if not is_metric(name):
-        hint = nearest(name, FIXED_NAMES)
-        raise ValueError(f"unknown metric {name!r}; allowed: {ALLOWED}" + (f"; {hint}" if hint else ""))
-    return name
-
-
 class Constraint(Frozen):
     """A level that a metric must reach, at the evaluation the score is taken from.
 
@@ -44,11 +36,9 @@ class Constraint(Frozen):
         at_most: the most it may be.
     """
 
-    metric: str
+    metric: MetricName
     at_least: float | None = None
     at_most: float | None = None
-
-    _metric = field_validator("metric")(_known)
 
     @model_validator(mode="after")
     def _one_level(self) -> Self:
@@ -85,21 +75,14 @@ class ObjectiveSpec(Frozen):
 
     use_case: UseCase | None = None
     floor: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
-    metric: str | None = None
-    metrics: Annotated[tuple[str, ...], Field(min_length=2, max_length=3)] | None = None
+    metric: MetricName | None = None
+    metrics: Annotated[tuple[MetricName, ...], Field(min_length=2, max_length=3)] | None = None
     constraints: tuple[Constraint, ...] = ()
-    pilot: str = PILOT
-
-    @field_validator("metric", "pilot")
-    @classmethod
-    def _known_metric(cls, name: str | None) -> str | None:
-        return name if name is None else _known(name)
+    pilot: MetricName = PILOT
 
     @field_validator("metrics")
     @classmethod
-    def _known_metrics(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for name in names or ():
-            _known(name)
+    def _different(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if names and len(set(names)) < len(names):
             raise ValueError(f"metrics must differ, but got {names}")
         return names
@@ -125,9 +108,9 @@ class ObjectiveSpec(Frozen):
             case "counting":
                 return ("tuned_object_f1",)
             case "needle":
-                return (f"recall_at_precision_{self._floor:g}",)
+                return (parametric_name("recall_at_precision", self._floor),)
             case "no_false_alarms":
-                return (f"precision_at_recall_{self._floor:g}",)
+                return (parametric_name("precision_at_recall", self._floor),)
             case _:
                 return ("tuned_f1",)
 
@@ -161,7 +144,7 @@ class Score:
     Attributes:
         values: one a metric of the objective, in its order.
         violations: by constraint; positive when violated.
-        evaluation: where in training it was taken; its threshold and checkpoint are the trial's.
+        evaluation: where in training it was taken; its checkpoint is the trial's.
     """
 
     values: tuple[float, ...]

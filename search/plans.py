@@ -10,14 +10,19 @@ from trainers.plan import TrialPlan
 
 
 def template_of(spec: SweepSpec) -> PlanTemplate:
-    """What all trials of a sweep have in common; the objective's metrics are among what they measure."""
+    """What all trials of a sweep have in common.
+
+    Measured is, besides what the file asks for, every metric that something in it goes by: the objective, the
+    pruner, and whatever a schedule of the space may wait for.
+    """
+    metrics = {*spec.objective.watched, *spec.space.metrics, *filter(None, [spec.pruning.metric])}
     return PlanTemplate(
         epochs=spec.budget.epochs,
         data=spec.data,
         model=spec.model,
         training=spec.training,
         guards=spec.guards,
-        measure=measuring(spec.measure, spec.objective.watched),
+        measure=measuring(spec.measure, metrics),
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from spaces.cursor import ScheduleCursor
 from spaces.loss_terms import Compound, FrequencyWeights, Loss
+from spaces.metric_names import parametric_name
 from spaces.schedule import Phase
 from trainers.evaluation import Evaluation, GuardVerdict
 from trainers.plan import TrialPlan
@@ -109,6 +110,7 @@ class SimulatedTrainer:
                 losses={"total": course.loss(), phase.loss_name: course.loss()},
                 gradient_norm=0.5 + dice.random(),
                 threshold=course.threshold,
+                floor_thresholds=course.floor_thresholds(plan, metrics["max_f1"]),
                 images_per_second=100.0 / _cost(phase.loss),
                 seconds=self.seconds * _cost(phase.loss) * (0.9 + 0.2 * dice.random()),
                 phase_ended=cursor.phase_ended,
@@ -170,6 +172,20 @@ class _Course:
         self.threshold = self._push
         return self._metrics(plan)
 
+    def floor_thresholds(self, plan: TrialPlan, best: float) -> dict[str, float]:
+        """As far from the tuned threshold as the floor is from what precision and recall both are there."""
+        if len(plan.data.classes) > 2:
+            return {}
+        floors = (*plan.measure.precision_floors, *plan.measure.recall_floors)
+        away = {floor: _logit(_within(floor)) - _logit(best) for floor in floors}
+        return {
+            parametric_name("recall_at_precision", floor): self.threshold + away[floor]
+            for floor in plan.measure.precision_floors
+        } | {
+            parametric_name("precision_at_recall", floor): self.threshold - away[floor]
+            for floor in plan.measure.recall_floors
+        }
+
     def loss(self) -> float:
         """A training loss; of no use for comparing."""
         return 1.0 - 0.9 * self._quality
@@ -208,12 +224,13 @@ class _Course:
         figures["count_error"] = abs(math.log(figures["object_recall"] / figures["object_precision"]))
         figures["tuned_count_error"] = _within(1.0 - objects)
         for floor in plan.measure.precision_floors:
-            figures[f"recall_at_precision_{floor:g}"] = _within(best ** (2.0 * floor))
+            figures[parametric_name("recall_at_precision", floor)] = _within(best ** (2.0 * floor))
         for floor in plan.measure.recall_floors:
-            figures[f"precision_at_recall_{floor:g}"] = _within(best ** (2.0 * floor))
+            figures[parametric_name("precision_at_recall", floor)] = _within(best ** (2.0 * floor))
         for beta in plan.measure.betas:
             square = beta * beta
-            figures[f"fbeta_{beta:g}"] = (1 + square) * precision * recall / (square * precision + recall)
+            f_beta = (1 + square) * precision * recall / (square * precision + recall)
+            figures[parametric_name("fbeta", beta)] = f_beta
         return figures
 
 

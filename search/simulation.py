@@ -74,7 +74,8 @@ def simulate_sweep(
     sampler = sampler or SamplerSpec()
     spec = SpaceSpec.model_validate({"preset": "everything"}) if space is None else space
     data = ScenesSource(source="scenes", classes=prior.names)
-    measure = measuring(MeasureSpec(), objective.watched)
+    waited_for = spec.metrics if isinstance(spec, SpaceSpec) else ()
+    measure = measuring(MeasureSpec(), (*objective.watched, *waited_for))
     study = optuna.create_study(study_name=name, directions=list(objective.directions))
     conductor = Conductor(
         study,

@@ -41,7 +41,10 @@ class ScheduleFile(LossSchedule):
         classes: the class names it was found for, background first.
         frequencies: each class's share of the training pixels it was found on; class weights that a term
             leaves to be computed follow from them.
-        threshold: the threshold tuned on validation, as a probability of the first foreground class.
+        threshold: from which probability on a pixel is foreground; it holds the objective's score on
+            validation. With several foreground classes, of the first.
+        logit_threshold: the same on logits. Region losses saturate, and as a probability their thresholds
+            are rounded to 0 or 1: where both stand, this one decides.
         realised: the phases as the exported training really went through them.
         provenance: the sweep, trial, seed, data and scores it comes from.
     """
@@ -49,6 +52,7 @@ class ScheduleFile(LossSchedule):
     classes: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     frequencies: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] | None = None
     threshold: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    logit_threshold: Annotated[float, Field(allow_inf_nan=False)] | None = None
     realised: tuple[RealisedPhase, ...] = ()
     provenance: dict[str, Any] = Field(default_factory=dict)
 

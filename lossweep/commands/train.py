@@ -49,6 +49,7 @@ def train(
 
     from search.home import Home
     from search.objectives import score
+    from search.operating_points import operating_point
     from search.plans import template_of
     from spaces.errors import LossweepError, Problem, UserError
     from spaces.schedule_file import load_schedule
@@ -87,6 +88,7 @@ def train(
     # By the rule that scored it in the sweep: the best of the ends of its cycles, on validation.
     taken = score(spec.objective, evaluations)
     best = taken.evaluation if taken is not None else evaluations[-1]
+    point = operating_point(spec.objective, best)
     model = trained_model(plan, data, store, best.step)
     if model is None:
         raise LossweepError(f"the trained weights are gone from {store.folder}")
@@ -96,22 +98,28 @@ def train(
             "model": spec.model.model_dump(mode="json"),
             "classes": spec.data.classes,
             "channels": data.channels,
-            "threshold": best.threshold,
+            "threshold": point.threshold,
             "state_dict": model.state_dict(),
         },
         output,
     )
-    found = f"the weights after epoch {best.epoch}, and the threshold {best.threshold:.4g} on logits"
-    typer.echo(f"wrote {output}: {found}")
+    found = f"the weights after epoch {best.epoch}, and the threshold {point.threshold:.4g} on logits"
+    typer.echo(f"wrote {output}: {found} ({point.rule})")
     if test:
         if not len(data.test):
             raise UserError(Problem("these data have no test split"))
-        tuned = evaluate_split(model, data.val, data.prior, plan.measure, training=plan.training).thresholds
+        # A meter calls tuned what holds at the given thresholds: here, with two classes, at the model's own.
+        at: float | tuple[float, ...] = point.threshold
+        said = "at that threshold"
+        if not data.prior.is_binary:
+            at = evaluate_split(model, data.val, data.prior, plan.measure, training=plan.training).thresholds
+            said = "at each class's threshold of the highest validation F1"
         figures = evaluate_split(
-            model, data.test, data.prior, plan.measure, tuned, training=plan.training
+            model, data.test, data.prior, plan.measure, at, training=plan.training
         ).metrics
-        shown = ("tuned_precision", "tuned_recall", "tuned_f1", "ap", "tuned_object_f1")
-        typer.echo("test: " + ", ".join(f"{name} {figures[name]:.3f}" for name in shown))
+        shown = ("tuned_precision", "tuned_recall", "tuned_f1", "tuned_object_f1", "ap")
+        told = ", ".join(f"{name.removeprefix('tuned_')} {figures[name]:.3f}" for name in shown)
+        typer.echo(f"test, {said}: {told}")
 
 
 def _setting(chosen: ScheduleFile, sweep_file: Path | None, home: Home) -> SweepSpec:

@@ -151,8 +151,9 @@ def test_the_winner_is_exported_and_trains_to_the_very_same_figures(folder: Path
     assert f"AP {winner.evaluations[-1].metrics['ap']:.3f}" in last
     saved = torch.load(folder / "model.pt", weights_only=True)
     assert winner.scored is not None
-    assert saved["threshold"] == winner.scored.threshold
-    assert "test: " in trained.stdout
+    assert saved["threshold"] == exported.logit_threshold == winner.scored.threshold
+    assert "on logits (highest F1)" in trained.stdout
+    assert re.search(r"^test, at that threshold: precision 0\.\d{3}, recall", trained.stdout, re.MULTILINE)
 
 
 def test_a_resume_with_a_raised_budget_adds_trials(folder: Path) -> None:

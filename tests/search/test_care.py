@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from search.why import why
 from spaces.errors import UserError
 from spaces.loss_terms import CrossEntropy
 from spaces.schedule import LossSchedule, Phase
-from spaces.schedule_file import load_schedule
+from spaces.schedule_file import ScheduleFile, load_schedule
 from trainers.checkpoints import CheckpointStore
 from trainers.prefix import TrainedEpoch, identity
 
@@ -47,13 +48,46 @@ def test_the_winner_is_exported_and_read_back(swept: SweepHistory, tmp_path: Pat
     assert again.schedule.phases == winner.schedule.phases
     assert again.epochs == 4
     assert again.classes == PRIOR.names
-    assert again.threshold is not None
+    assert winner.scored is not None
+    assert again.logit_threshold == winner.scored.threshold
+    assert again.threshold == pytest.approx(1 / (1 + math.exp(-winner.scored.threshold)))
+    assert again.provenance["threshold_of"] == "highest F1"
     assert sum(stay.epochs for stay in again.realised) == 4
     told = again.provenance
     assert (told["sweep"], told["trial"], told["seed"]) == ("small", winner.number, winner.seed)
     assert told["scores"]["tuned_f1"] == pytest.approx(winner.score, abs=1e-6)
     assert told["against"]["control"] == "cross_entropy"
     assert told["data"] == "sha256:0"
+
+
+@pytest.mark.parametrize(
+    ("use_case", "name"),
+    [("needle", "recall_at_precision_0.2"), ("no_false_alarms", "precision_at_recall_0.5")],
+)
+def test_the_exported_threshold_is_the_one_the_score_holds_at(
+    use_case: str, name: str, tmp_path: Path
+) -> None:
+    swept = run_sweep(
+        spec(trials=6, objective={"use_case": use_case}), home(tmp_path), workload=workload(tmp_path / "work")
+    )
+    winner = swept.winner()
+    assert winner is not None
+    assert winner.scored is not None
+    best = export_best(swept)
+    assert best.logit_threshold == winner.scored.floor_thresholds[name] != winner.scored.threshold
+    assert best.provenance["threshold_of"] == name
+    assert best.provenance["scores"][name] == pytest.approx(winner.score, abs=1e-6)
+
+
+def test_a_saturated_threshold_is_still_told_on_logits(swept: SweepHistory) -> None:
+    """Region losses push logits so far that the threshold is 0 or 1 as a probability."""
+    winner = swept.winner()
+    assert winner is not None
+    for logit, probability in ((-800.0, 0.0), (41.5, 1.0)):
+        saturated = tuple(replace(each, threshold=logit) for each in winner.evaluations)
+        best = export_best(replace(swept, trials=(replace(winner, evaluations=saturated),)))
+        again = ScheduleFile.from_yaml(best.to_yaml())
+        assert (again.logit_threshold, again.threshold) == (logit, probability)
 
 
 def test_what_cannot_be_exported_is_said(swept: SweepHistory) -> None:

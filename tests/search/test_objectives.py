@@ -3,10 +3,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from search.objectives import Constraint, ObjectiveSpec, measuring, pareto_front, score
+from search.pruning.spec import PruningSpec
+from spaces.errors import UserError
+from spaces.validation import validated
 from tests.search.sweeps import evaluation
+from trainers.metrics.figures import metric_names
 from trainers.plan import MeasureSpec
 
 
@@ -20,6 +23,12 @@ from trainers.plan import MeasureSpec
         ({"use_case": "balanced"}, ("tuned_f1",), ("maximize",)),
         ({"metric": "count_error"}, ("count_error",), ("minimize",)),
         ({"metric": "fbeta_2"}, ("fbeta_2",), ("maximize",)),
+        ({"metric": "recall_at_precision_0.20"}, ("recall_at_precision_0.2",), ("maximize",)),
+        (
+            {"use_case": "needle", "floor": 0.00001234567},
+            ("recall_at_precision_0.00001234567",),
+            ("maximize",),
+        ),
         ({"metrics": ["ap", "tuned_count_error"]}, ("ap", "tuned_count_error"), ("maximize", "minimize")),
     ],
 )
@@ -39,13 +48,18 @@ def test_what_is_optimized(spec: dict, names: tuple, directions: tuple) -> None:
         ({"metric": "accuracy"}, "allowed: precision, recall"),
         ({"metrics": ["ap", "ap"]}, "must differ"),
         ({"use_case": "balanced", "floor": 0.2}, "floor belongs to"),
-        ({"metric": "ap", "pilot": "loss"}, "unknown metric 'loss'"),
+        ({"metric": "ap", "pilot": "loss"}, "pilot: unknown metric; found loss"),
+        (
+            {"metric": "recall_at_precision_20"},
+            "the metric's floor is out of range; found recall_at_precision_20",
+        ),
+        ({"metrics": ["fbeta_2", "fbeta_2.0"]}, "must differ"),
         ({"metric": "ap", "constraints": [{"metric": "recall"}]}, "either at_least or at_most"),
     ],
 )
 def test_mistakes_are_named(spec: dict, says: str) -> None:
-    with pytest.raises(ValidationError) as raised:
-        ObjectiveSpec.model_validate(spec)
+    with pytest.raises(UserError) as raised:
+        validated(ObjectiveSpec, spec)
     assert says in str(raised.value)
 
 
@@ -128,3 +142,17 @@ def test_named_floors_get_measured() -> None:
     assert spec.precision_floors == (0.2, 0.5)
     assert spec.betas == (2.0,)
     assert spec.recall_floors == ()
+
+
+def test_metrics_are_held_as_evaluations_spell_them() -> None:
+    limit = {"metric": "precision_at_recall_0.50", "at_least": 0.4}
+    objective = ObjectiveSpec.model_validate({"metric": "ap", "pilot": "fbeta_2.0", "constraints": [limit]})
+    assert objective.watched == ("ap", "precision_at_recall_0.5", "fbeta_2")
+    assert objective.constraints[0].violation({"precision_at_recall_0.5": 0.5}) < 0
+    assert PruningSpec(metric="fbeta_0.50").metric == "fbeta_0.5"
+
+
+@pytest.mark.parametrize("metric", ["recall_at_precision_0.20", "fbeta_2.0", "precision_at_recall_1.0"])
+def test_a_metric_named_in_a_file_is_among_what_is_measured(metric: str) -> None:
+    (name,) = ObjectiveSpec.model_validate({"metric": metric}).names
+    assert name in metric_names(measuring(MeasureSpec(), [name]), objects=False)

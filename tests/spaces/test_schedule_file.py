@@ -23,6 +23,7 @@ phases:
   - {loss: {term: jaccard}, learning_rate: 9.0e-5, epochs: 4}
 cycles: 3
 threshold: 0.61
+logit_threshold: 0.447
 realised:
   - {phase: 0, cycle: 0, from_step: 0, to_step: 30, from_epoch: 0, epochs: 3}
   - {phase: 1, cycle: 0, from_step: 30, to_step: 70, from_epoch: 3, epochs: 4}
@@ -36,7 +37,7 @@ def test_an_exported_file_is_read_and_written(tmp_path: Path) -> None:
     path.write_text(EXPORTED)
     file = load_schedule(path)
     assert file.classes == ("background", "vehicle")
-    assert file.threshold == 0.61
+    assert (file.threshold, file.logit_threshold) == (0.61, 0.447)
     assert file.provenance["trial"] == 41
     assert file.schedule == LossSchedule(phases=file.phases, cycles=3)
     assert file.key == file.schedule.key
@@ -70,10 +71,11 @@ def test_replaying_needs_no_metric() -> None:
 @pytest.mark.parametrize(
     ("right", "wrong", "expected"),
     [
-        ("threshold: 0.61", "threshold: 1.61", "9: threshold: is out of range"),
+        ("\nthreshold: 0.61", "\nthreshold: 1.61", "9: threshold: is out of range"),
+        ("logit_threshold: 0.447", "logit_threshold: .inf", "10: logit_threshold: is not finite"),
         ("classes: [background, vehicle]", "classes: [background]", "2: classes: is too short"),
-        ("phase: 2,", "phase: -2,", "13: realised[2].phase: is out of range"),
-        ("provenance:", "origin:", "14: origin: unknown key 'origin'"),
+        ("phase: 2,", "phase: -2,", "14: realised[2].phase: is out of range"),
+        ("provenance:", "origin:", "15: origin: unknown key 'origin'"),
     ],
 )
 def test_wrong_files_are_refused(right: str, wrong: str, expected: str, tmp_path: Path) -> None:
