@@ -144,6 +144,7 @@ def run_sweep(
     *,
     resume: bool = False,
     on_signal: bool = True,
+    stop: StopRequest | None = None,
     cluster: str | None = None,
     workload: Workload | None = None,
     runner: Runner | None = None,
@@ -156,6 +157,7 @@ def run_sweep(
         listeners: told of everything, in order.
         resume: go on with the sweep of this name; it must exist, and must not without.
         on_signal: handle Ctrl-C and SIGTERM: once, running evaluations are finished; twice, it stops now.
+        stop: a wish to stop that the caller keeps an eye on, in place of ``on_signal``.
         cluster: address of a Ray cluster, such as ``auto``; None for this machine alone.
         workload: instead of training a segmentation model on ``spec.data``; for simulations.
         runner: instead of the one that ``spec.resources`` asks for.
@@ -170,7 +172,7 @@ def run_sweep(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     ledger = Ledger(home.database_url)
-    stop = StopRequest(signals=on_signal)
+    stop = stop or StopRequest(signals=on_signal)
     stop.install()
     try:
         _check_existence(ledger, spec, resume)
