@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from dashboards.fitted_table import Column, FittedTable
 from dashboards.sparkline import sparkline
 from dashboards.standing import scored_evaluation, standing
 from search.history import SweepHistory, TrialHistory
@@ -22,15 +22,19 @@ STYLES: Mapping[OutcomeKind, str] = {
     OutcomeKind.INTERRUPTED: "dim",
 }
 
-_FIGURES = (
-    ("P", "precision"),
-    ("R", "recall"),
-    ("F1", "f1"),
-    ("P tuned", "tuned_precision"),
-    ("R tuned", "tuned_recall"),
-    ("F1 tuned", "tuned_f1"),
-    ("AP", "ap"),
-)
+_FIGURES = {
+    "precision": Column("P", extra=2),
+    "recall": Column("R", extra=2),
+    "f1": Column("F1", extra=2),
+    "tuned_precision": Column("P tuned", extra=4),
+    "tuned_recall": Column("R tuned", extra=4),
+    "tuned_f1": Column("F1 tuned", extra=4),
+    "ap": Column("AP", extra=3),
+}
+
+_CURVES = {"recall": "blue", "precision": "dark_orange", "f1": ""}
+_CURVE = 12
+"""Evaluations in a running trial's curve."""
 
 
 def leaderboard(history: SweepHistory, most: int = 10) -> RenderableType:
@@ -41,27 +45,26 @@ def leaderboard(history: SweepHistory, most: int = 10) -> RenderableType:
     if control is not None and ranked and ranked[0][1] is not control:
         beside = next(row for row in ranked if row[1] is control)
         rows = [rows[0], beside, *(row for row in rows[1:] if row is not beside)]
-    table = Table(box=None, pad_edge=False, header_style="dim", expand=False)
-    table.add_column("rank", justify="right")
-    table.add_column("trial", justify="right")
-    table.add_column("outcome")
-    table.add_column(history.metric, justify="right", style="bold")
-    table.add_column("vs control", justify="right")
-    for title, _ in _FIGURES:
-        table.add_column(title, justify="right")
-    table.add_column("schedule", overflow="fold")
+    table = FittedTable(
+        Column("rank"),
+        Column("trial"),
+        Column("outcome", justify="left", extra=1),
+        Column(history.metric, style="bold"),
+        Column("vs control"),
+        *_FIGURES.values(),
+        long="schedule",
+    )
     for rank, trial in rows:
         evaluation = scored_evaluation(history, trial)
-        metrics: Mapping[str, float] = evaluation.metrics if evaluation else {}
         name = Text(f"control {trial.control}: " if trial.control else "", style="red")
-        table.add_row(
+        table.add(
             str(rank),
             f"#{trial.number}",
             outcome(trial),
             number(trial.score),
             _difference(trial, control),
-            *(number(metrics.get(key)) for _, key in _FIGURES),
-            name + Text(str(trial.schedule)),
+            *_figures(evaluation.metrics if evaluation else {}),
+            long=name + Text(str(trial.schedule)),
         )
     note = Text(standing(history).sentence())
     return Group(note, Text(), table) if rows else note
@@ -81,20 +84,27 @@ def status(history: SweepHistory, most: int = 5) -> RenderableType:
     return Group(*parts)
 
 
-def running_table(trials: Sequence[TrialHistory]) -> Table:
-    """Return the running trials with their phase and the course of recall, precision and F1 at 0.5."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("trial", "epoch", "phase", "recall", "precision", "F1", "AP"):
-        table.add_column(title, no_wrap=True)
+def running_table(trials: Sequence[TrialHistory]) -> RenderableType:
+    """Return the running trials: the course of recall, precision and F1 at 0.5, and the phase they are in."""
+    table = FittedTable(
+        Column("trial"),
+        Column("epoch"),
+        *(Column("F1" if name == "f1" else name, justify="left", style=_CURVES[name]) for name in _CURVES),
+        Column("AP", extra=1),
+        long="phase",
+        least=30,
+    )
     for trial in trials:
         last = trial.evaluations[-1] if trial.evaluations else None
-        cells = [f"#{trial.number}", f"{last.epoch}/{last.epochs}" if last else "starting"]
-        cells.append(f"{last.loss_name[:32]} (cycle {last.cycle + 1})" if last else str(trial.schedule)[:40])
-        row: list[RenderableType] = [Text(cell) for cell in cells]
-        for name, style in (("recall", "blue"), ("precision", "dark_orange"), ("f1", ""), ("ap", "green")):
-            values = [e.metrics[name] for e in trial.evaluations if name in e.metrics]
-            row.append(Text(f"{sparkline(values)} {values[-1]:.2f}" if values else "–", style=style))
-        table.add_row(*row)
+        table.add(
+            f"#{trial.number}",
+            f"{last.epoch}/{last.epochs}" if last else "–",
+            *(_curve([e.metrics[name] for e in trial.evaluations if name in e.metrics]) for name in _CURVES),
+            number(last.metrics.get("ap") if last else None),
+            long=f"{last.loss_name}, cycle {last.cycle + 1}"
+            if last
+            else f"starting with {trial.schedule.phases[0].loss_name}",
+        )
     return table
 
 
@@ -107,27 +117,22 @@ def why(history: SweepHistory, number_: int) -> RenderableType:
     trial = next((trial for trial in history.trials if trial.number == number_), None)
     if trial is None:
         raise KeyError(number_)
-    facts = Table(box=None, pad_edge=False, show_header=False)
-    facts.add_column(style="dim")
-    facts.add_column(overflow="fold")
-    rows = [
-        ("schedule", str(trial.schedule)),
-        ("proposed as", f"control {trial.control}" if trial.control else "a proposal of the sampler"),
-        ("seed", str(trial.seed)),
-        (history.metric, number(trial.score) + ("" if trial.feasible else " (misses a constraint)")),
-        ("reason", trial.reason or "–"),
-        ("GPU-seconds", f"{trial.gpu_seconds:.1f}"),
-    ]
-    rows += [
-        (name, f"{value:.4g}" if isinstance(value, float) else str(value))
+    facts = {
+        "schedule": str(trial.schedule),
+        "proposed as": f"control {trial.control}" if trial.control else "a proposal of the sampler",
+        "seed": str(trial.seed),
+        history.metric: number(trial.score) + ("" if trial.feasible else " (misses a constraint)"),
+        "reason": trial.reason or "–",
+        "GPU-seconds": f"{trial.gpu_seconds:.1f}",
+    }
+    parameters = {
+        name: f"{value:.4g}" if isinstance(value, float) else str(value)
         for name, value in trial.parameters.items()
-    ]
-    for name, value in rows:
-        facts.add_row(Text(name), Text(value))
-    parts: list[RenderableType] = [
-        Text.assemble((f"Trial {trial.number}", "bold"), "  ", outcome(trial)),
-        facts,
-    ]
+    }
+    parts: list[RenderableType] = [Text.assemble((f"Trial {trial.number}", "bold"), "  ", outcome(trial))]
+    parts.append(described(facts))
+    if parameters:
+        parts += [Text(), Text("Parameters", style="bold"), described(parameters)]
     if trial.evaluations:
         parts += [Text(), Text("Evaluations", style="bold"), _evaluations(trial)]
     if trial.decisions:
@@ -138,24 +143,38 @@ def why(history: SweepHistory, number_: int) -> RenderableType:
 
 
 def sweeps(histories: Iterable[SweepHistory]) -> RenderableType:
-    """Return one line a sweep."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("sweep", "state", "trials", "ends", "objective", "best", "vs control", "created (UTC)"):
-        table.add_column(title)
+    """Return one line a sweep, or two where there is little room."""
+    table = FittedTable(
+        Column("sweep", justify="left", style="bold"),
+        Column("state", justify="left"),
+        Column("trials"),
+        Column("best"),
+        Column("vs control"),
+        Column("created (UTC)", extra=1),
+        long="objective, and how its trials ended",
+        least=60,
+    )
     for history in histories:
         result = standing(history)
         done = sum(trial.outcome.is_final for trial in history.trials)
-        table.add_row(
-            Text(history.name, style="bold"),
+        table.add(
+            history.name,
             history.state,
             f"{done}/{history.budget_trials}",
-            tally(history),
-            Text(history.objective),
             number(result.winner.score if result.winner else None),
             "–" if result.difference is None else f"{result.difference:+.3f}",
             f"{history.created:%Y-%m-%d %H:%M}",
+            long=Text(f"{history.objective}  ") + tally(history),
         )
-    return table if table.row_count else Text("No sweeps here yet.")
+    return table if len(table) else Text("No sweeps here yet.")
+
+
+def described(values: Mapping[str, str]) -> FittedTable:
+    """Return names with their values, aligned; a long value is folded beside its name."""
+    table = FittedTable(Column("", justify="left", style="dim"), least=24)
+    for name, value in values.items():
+        table.add(name, long=value)
+    return table
 
 
 def tally(history: SweepHistory) -> Text:
@@ -177,32 +196,42 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
+def _figures(metrics: Mapping[str, float]) -> Iterable[str]:
+    return (number(metrics.get(name)) for name in _FIGURES)
+
+
+def _curve(values: Sequence[float]) -> str:
+    """Of one width however many values there are, so that a live display does not jump."""
+    return f"{sparkline(values, _CURVE):<{_CURVE}} {values[-1]:.2f}" if values else "–".ljust(_CURVE + 5)
+
+
 def _difference(trial: TrialHistory, control: TrialHistory | None) -> str:
     if control is None or trial is control or control.score is None or trial.score is None:
         return "–"
     return f"{trial.score - control.score:+.3f}"
 
 
-def _evaluations(trial: TrialHistory) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("step", "epoch", "cycle", "phase", *(title for title, _ in _FIGURES)):
-        table.add_column(title, justify="left" if title == "phase" else "right")
+def _evaluations(trial: TrialHistory) -> FittedTable:
+    table = FittedTable(Column("step"), Column("epoch"), Column("rate", extra=1), *_FIGURES.values())
+    before: tuple[int, int] | None = None
     for evaluation in trial.evaluations:
-        table.add_row(
+        place = (evaluation.cycle, evaluation.phase)
+        phase = Text(f"cycle {evaluation.cycle + 1}, phase {evaluation.phase + 1}: {evaluation.loss_name}")
+        table.add(
             str(evaluation.step),
             str(evaluation.epoch),
-            str(evaluation.cycle + 1),
-            Text(f"{evaluation.loss_name} at {evaluation.learning_rate:.2g}"),
-            *(number(evaluation.metrics.get(key)) for _, key in _FIGURES),
+            f"{evaluation.learning_rate:.2g}",
+            *_figures(evaluation.metrics),
+            above=None if place == before else phase,
         )
+        before = place
     return table
 
 
-def _decisions(trial: TrialHistory) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("step", "action", "reason", "figures"):
-        table.add_column(title, overflow="fold")
+def _decisions(trial: TrialHistory) -> FittedTable:
+    table = FittedTable(Column("step"), Column("action", justify="left"), long="reason, and its figures")
     for decision in trial.decisions:
         figures = ", ".join(f"{name}={value:.4g}" for name, value in decision.figures.items())
-        table.add_row(str(decision.step), decision.action, Text(decision.reason), Text(figures))
+        told = Text(decision.reason) + Text(f"  {figures}" if figures else "", style="dim")
+        table.add(str(decision.step), decision.action, long=told)
     return table
