@@ -6,8 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -15,11 +13,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dashboards.standing import standing, trial_label
+from dashboards.standing import standing
+from dashboards.sweep_progress import SweepProgress
 from dashboards.tables import running_table, tally
-from search.events import Event, SweepEnded, SweepStarted, TrialEnded, TrialEvaluated, TrialStarted
-from search.history import SweepHistory, TrialHistory
-from search.outcomes import OutcomeKind
+from search.events import Event, SweepEnded, SweepStarted, TrialEvaluated
+
+HEARTBEAT = 30.0
+"""Seconds without a line after which the next evaluation makes one, where there is no terminal."""
 
 
 class ProgressDisplay:
@@ -32,6 +32,7 @@ class ProgressDisplay:
         plain: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
         most_running: int = 8,
+        stopping: Callable[[], str] = str,
     ) -> None:
         """Prepare to show.
 
@@ -40,128 +41,82 @@ class ProgressDisplay:
             plain: lines instead of a live display; by default when the console is no terminal.
             clock: seconds, for the time left.
             most_running: running trials shown at once.
+            stopping: why the sweep is about to stop; empty as long as it is not. Asked often, by any thread.
         """
         self._console = console or Console(file=sys.stderr)
         self._plain = not self._console.is_terminal if plain is None else plain
-        self._clock, self._most_running = clock, most_running
+        self._clock, self._most_running, self._stopping = clock, most_running, stopping
         self._lock = threading.Lock()
-        self._sweep: SweepHistory | None = None
-        self._trials: dict[int, TrialHistory] = {}
-        self._began = clock()
-        self._epochs = 0
+        self._progress = SweepProgress(clock)
+        self._printed = clock()
+        self._told_stop = False
         self._live: Live | None = None
 
     def handle(self, event: Event) -> None:
         """Take one event."""
         with self._lock:
-            self._take(event)
-        if self._plain:
-            if (line := self._line(event)) is not None:
-                self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._progress.take(event)
+        if isinstance(event, SweepEnded):
+            self.close()
+            self._print(self._progress.conclusion(self._stopping()))
+        elif self._plain:
+            self._tell(event)
         elif self._live is None and isinstance(event, SweepStarted):
             self._live = Live(
                 console=self._console, get_renderable=self.render, refresh_per_second=4, transient=True
             )
             self._live.start()
-        if isinstance(event, SweepEnded):
-            self.close()
 
     def close(self) -> None:
-        """Leave the terminal as it was, with the standing result as its last lines."""
+        """Take the live display away."""
         if self._live is not None:
             live, self._live = self._live, None
             live.stop()
-            self._console.print(self.render())
 
     def render(self) -> RenderableType:
-        """Return the display as it stands."""
+        """Return the live display as it stands."""
         with self._lock:
-            sweep = self._current()
-            left = self._seconds_left()
+            sweep, left, running = self._progress.history, self._progress.left, self._progress.running
         if sweep is None:
             return Text("starting")
         done = sum(trial.outcome.is_final for trial in sweep.trials)
         bar = Table.grid(padding=(0, 2))
         bar.add_row(
-            Text(sweep.name, style="bold"),
-            ProgressBar(total=max(1, sweep.budget_trials), completed=done, width=30),
-            Text(f"{done}/{sweep.budget_trials}"),
-            Text(_left(left), style="dim"),
+            Text(sweep.name, style="bold", no_wrap=True, overflow="ellipsis"),
+            ProgressBar(total=max(1, sweep.budget_trials), completed=done, width=self._console.width // 4),
+            Text(f"{done}/{sweep.budget_trials}", no_wrap=True),
+            Text(left, style="dim", no_wrap=True),
         )
-        parts: list[RenderableType] = [bar, tally(sweep), Text(standing(sweep).sentence())]
-        running = [trial for trial in sweep.trials if trial.outcome is OutcomeKind.RUNNING]
+        parts: list[RenderableType] = [bar, tally(sweep), Text(standing(sweep).headline())]
+        if note := self._stop_note():
+            parts.append(Text(note, style="bold yellow"))
         if running:
-            parts += [Text(), running_table(running[: self._most_running])]
-            if len(running) > self._most_running:
-                parts.append(Text(f"and {len(running) - self._most_running} more", style="dim"))
+            # A trial takes up to two lines, and a display taller than its terminal would be cut.
+            most = max(1, min(self._most_running, (self._console.height - 11) // 2))
+            parts += [Text(), running_table(running[:most])]
+            if len(running) > most:
+                parts.append(Text(f"and {len(running) - most} more", style="dim"))
+        elif done < sweep.budget_trials:
+            parts += [Text(), Text("waiting for workers", style="dim")]
         return Group(*parts)
 
-    def _take(self, event: Event) -> None:
-        match event:
-            case SweepStarted(sweep) | SweepEnded(sweep):
-                if isinstance(event, SweepStarted):
-                    self._began, self._epochs = self._clock(), 0
-                self._sweep = sweep
-                self._trials = {trial.number: trial for trial in sweep.trials}
-            case TrialStarted(trial) | TrialEnded(trial):
-                self._trials[trial.number] = trial
-            case TrialEvaluated(number, evaluation, _):
-                trial = self._trials[number]
-                before = trial.evaluations[-1].epoch if trial.evaluations else 0
-                if evaluation.epoch > before:
-                    self._epochs += evaluation.epoch - before
-                    self._trials[number] = replace(trial, evaluations=(*trial.evaluations, evaluation))
+    def _tell(self, event: Event) -> None:
+        if not self._told_stop and (note := self._stop_note()):
+            self._told_stop = True
+            self._print(note)
+        line = self._progress.line(event)
+        quiet = self._clock() - self._printed
+        if line is None and isinstance(event, TrialEvaluated) and quiet >= HEARTBEAT:
+            line = self._progress.heartbeat(self._most_running)
+        if line is not None:
+            self._print(line)
 
-    def _current(self) -> SweepHistory | None:
-        if self._sweep is None:
-            return None
-        return replace(self._sweep, trials=tuple(self._trials[number] for number in sorted(self._trials)))
+    def _print(self, line: str) -> None:
+        self._printed = self._clock()
+        self._console.print(line, highlight=False, markup=False, soft_wrap=self._plain)
 
-    def _seconds_left(self) -> float | None:
-        """Estimate from the epochs a second so far and the epochs a trial of this sweep takes on average."""
-        sweep, elapsed = self._sweep, self._clock() - self._began
-        if sweep is None or not self._epochs or elapsed <= 0.0:
-            return None
-        spent = [
-            trial.evaluations[-1].epoch if trial.evaluations else 0
-            for trial in self._trials.values()
-            if trial.outcome.is_final
-        ]
-        usual = sum(spent) / len(spent) if spent else float(sweep.budget_epochs)
-        begun = [t for t in self._trials.values() if not t.outcome.is_final]
-        rest = sum(max(0.0, usual - (t.evaluations[-1].epoch if t.evaluations else 0)) for t in begun)
-        rest += usual * max(0, sweep.budget_trials - len(self._trials))
-        return rest * elapsed / self._epochs
-
-    def _line(self, event: Event) -> str | None:
-        match event:
-            case SweepStarted(sweep):
-                done = sum(trial.outcome.is_final for trial in sweep.trials)
-                return f"sweep {sweep.name}: {done} of {sweep.budget_trials} trials done, {sweep.objective}"
-            case TrialStarted(trial):
-                again = f", goes on after epoch {trial.evaluations[-1].epoch}" if trial.evaluations else ""
-                return f"{trial_label(trial)} starts{again}: {trial.schedule}"
-            case TrialEvaluated(number, evaluation, decision):
-                figures = ", ".join(
-                    f"{label} {evaluation.metrics[name]:.3f}"
-                    for name, label in (("recall", "R"), ("precision", "P"), ("f1", "F1"), ("ap", "AP"))
-                    if name in evaluation.metrics
-                )
-                told = "" if decision.action == "continue" else f"; {decision.action}: {decision.reason}"
-                where = f"trial {number} epoch {evaluation.epoch}/{evaluation.epochs}"
-                return f"{where} {evaluation.loss_name}: {figures}{told}"
-            case TrialEnded(trial):
-                with self._lock:
-                    now, left = self._current(), self._seconds_left()
-                score = f" {trial.score:.3f}" if trial.score is not None else ""
-                reason = f" ({trial.reason})" if trial.reason else ""
-                done = sum(t.outcome.is_final for t in now.trials) if now else 0
-                budget = now.budget_trials if now else 0
-                end = f"{trial_label(trial)} {trial.outcome.value}{score}{reason}"
-                return f"{end}; {done}/{budget} done{_left(left, ', ')}"
-            case SweepEnded(sweep):
-                return f"sweep {sweep.name} {sweep.state}. {standing(sweep).sentence()}"
-
-
-def _left(seconds: float | None, before: str = "") -> str:
-    return "" if seconds is None else f"{before}about {timedelta(seconds=round(seconds))} left"
+    def _stop_note(self) -> str:
+        if not (reason := self._stopping()):
+            return ""
+        ends = "each running trial ends at its next evaluation and can be resumed"
+        return f"Stopping ({reason}): {ends}; Ctrl-C again stops at once."

@@ -64,6 +64,11 @@ class Standing:
 
     def sentence(self) -> str:
         """Say it in one or two sentences, with what is not known yet."""
+        held_against = self.difference is not None and not self.control_wins
+        return f"{self.headline()} {self.caveat()}" if held_against else self.headline()
+
+    def headline(self) -> str:
+        """Say who leads, without how sure that is."""
         winner, control = self.winner, self.control
         if winner is None or winner.score is None:
             return "No trial has completed yet: there is no winner."
@@ -78,15 +83,13 @@ class Standing:
                 f"{metric_words(self.metric)} {control.score:.3f}: "
                 "no proposed schedule has beaten it."
             )
-        better = self.difference if self.direction == "maximize" else -self.difference
         side = "above" if self.difference >= 0 else "below"
         held = (
             f"{lead}, {abs(self.difference):.3f} {side} the control "
             f"({control_label(control)}, {control.score:.3f})."
         )
-        if better <= 0:
-            held += " That is no better than the control."
-        return f"{held} {self.caveat()}"
+        better = self.difference if self.direction == "maximize" else -self.difference
+        return held if better > 0 else f"{held} That is no better than the control."
 
     def caveat(self) -> str:
         """Say how sure the difference is."""

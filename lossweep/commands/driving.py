@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 
 import typer
 
@@ -12,8 +13,14 @@ from search.home import Home
 from search.sweep_spec import SweepSpec
 
 
-def drive(spec: SweepSpec, home: Home, resume: bool) -> None:
+def drive(spec: SweepSpec, home: Home, resume: bool, system_metrics: bool = False) -> None:
     """Run a sweep to its end, or until it is stopped, and print its leaderboard.
+
+    Args:
+        spec: what to run.
+        home: where.
+        resume: go on with the sweep of this name.
+        system_metrics: also record this machine's CPU, GPU and memory use in MLflow.
 
     Raises:
         UserError: for what is wrong with the sweep file or its data.
@@ -23,40 +30,63 @@ def drive(spec: SweepSpec, home: Home, resume: bool) -> None:
     from rich.console import Console
 
     from dashboards.progress import ProgressDisplay
+    from dashboards.sweep_report import SweepReport
+    from dashboards.system_metrics import check_recorder
     from dashboards.tracking import MlflowListener
     from search.driver import run_sweep
+    from search.stopping import StopRequest
 
+    if system_metrics:
+        check_recorder(gpu=spec.resources.gpus_per_trial > 0)
     home.root.mkdir(parents=True, exist_ok=True)
     logs = home.logs(spec.name)
     logs.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
         filename=logs / "driver.log", level=logging.INFO, format="%(asctime)s %(name)s %(message)s"
     )
+    stop = StopRequest(signals=True)
     # A file of its own: while the sweep runs, standard error itself leads Ray's noise into a log.
     with os.fdopen(os.dup(2), "w") as terminal:
-        display = ProgressDisplay(Console(file=terminal))
-        listeners = (MlflowListener(home.mlflow_uri, artifacts=home.artifacts), display)
-        history = run_sweep(spec, home, listeners, resume=resume)
-    conclude(history)
+        display = ProgressDisplay(Console(file=terminal), stopping=lambda: stop.reason)
+        tracking = MlflowListener(
+            home.mlflow_uri,
+            artifacts=home.artifacts,
+            system_metrics=system_metrics,
+            report=SweepReport(home),
+        )
+        history = run_sweep(spec, home, (tracking, display), resume=resume, stop=stop)
+    conclude(history, home)
     if history.state == "interrupted":
         raise typer.Exit(130)
 
 
-def conclude(history: SweepHistory) -> None:
+def conclude(history: SweepHistory, home: Home) -> None:
     """Print the leaderboard and what to do next."""
     from rich.console import Console
 
+    from dashboards.fitted_table import Column, FittedTable
     from dashboards.tables import leaderboard
 
     console = Console()
+    console.print()
     console.print(leaderboard(history))
     name = history.name
-    if history.state == "finished":
-        steps = [
-            f"lossweep dashboard {name}",
-            f"lossweep export {name} -o best.yaml",
-            "lossweep train best.yaml",
-        ]
+    where = "" if home.root == Home.at().root else f" --home {shlex.quote(str(home.root))}"
+    if history.state != "finished":
+        steps = {
+            f"lossweep resume {name}{where}": "go on where it stopped",
+            f"lossweep status {name}{where}": "see how it stands",
+        }
+    elif history.winner() is None:
+        steps = {f"lossweep why {name} 0{where}": "see how its first trial ended"}
     else:
-        steps = [f"lossweep resume {name}", f"lossweep status {name}"]
-    console.print("Next: " + "   ".join(steps), style="bold", highlight=False, soft_wrap=True)
+        steps = {
+            f"lossweep dashboard {name}{where}": "see every trial in charts",
+            f"lossweep export {name} -o best.yaml{where}": "write the best schedule",
+            f"lossweep train best.yaml{where}": "train a model with it",
+        }
+    table = FittedTable(Column("Next", justify="left", style="bold"), least=24)
+    for command, purpose in steps.items():
+        table.add(command, long=purpose)
+    console.print()
+    console.print(table)
