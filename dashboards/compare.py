@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import yaml
 
 from dashboards.mlflow_content import flatten
-from dashboards.standing import Standing, scored_evaluation, standing
+from dashboards.standing import Standing, metric_words, scored_evaluation, standing
 from search.history import SweepHistory
 
 _FIGURES = (
@@ -43,12 +45,13 @@ class Comparison:
     warnings: tuple[str, ...]
     verdict: str
 
-    def to_text(self) -> str:
-        """Return it as aligned lines."""
-        lines = [self.verdict, *(f"Beware: {warning}" for warning in self.warnings), ""]
-        lines += _aligned([("", *self.names), *self.rows])
+    def to_text(self, width: int = 80) -> str:
+        """Return it as aligned lines of at most ``width`` characters; long cells are folded."""
+        said = [self.verdict, *(f"Beware: {warning}" for warning in self.warnings)]
+        lines = [line for words in said for line in _folded(words, width)]
+        lines += ["", *_aligned([("", *self.names), *self.rows], width)]
         if self.settings:
-            lines += ["", "Settings that differ:", *_aligned([("", *self.names), *self.settings])]
+            lines += ["", "Settings that differ", *_aligned([("", *self.names), *self.settings], width)]
         return "\n".join(lines)
 
     def to_html(self) -> str:
@@ -101,8 +104,7 @@ def build_comparison(first: SweepHistory, second: SweepHistory) -> Comparison:
     for name in _FIGURES:
         values = [_figure(sweep, result, name) for sweep, result in zip(sweeps, results, strict=True)]
         if any(value is not None for value in values):
-            label = f"winner's {name}" + ("" if name.startswith("tuned") or name == "ap" else " at 0.5")
-            rows.append(_row(label, (_number(value) for value in values)))
+            rows.append(_row(f"winner's {metric_words(name)}", (_number(value) for value in values)))
     rows.append(_row("winning schedule", (str(r.winner.schedule) if r.winner else _MISSING for r in results)))
     warnings = _warnings(first, second)
     return Comparison(
@@ -153,7 +155,7 @@ def _verdict(
         if doubtful
         else " One seed each: the difference has no spread and is unconfirmed."
     )
-    return f"{better}'s winner is ahead by {abs(lead):.3f} {sweeps[0].metric}.{caveat}"
+    return f"The winner of {better} is ahead by {abs(lead):.3f} {metric_words(sweeps[0].metric)}.{caveat}"
 
 
 def _settings(first: SweepHistory, second: SweepHistory) -> tuple[tuple[str, str, str], ...]:
@@ -180,9 +182,20 @@ def _number(value: float | None) -> str:
     return _MISSING if value is None else f"{value:.3f}"
 
 
-def _aligned(rows: list[tuple[str, str, str]]) -> list[str]:
-    widths = [min(60, max(len(row[i]) for row in rows)) for i in range(2)]
-    return [f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}".rstrip() for row in rows]
+def _aligned(rows: Sequence[tuple[str, str, str]], width: int) -> list[str]:
+    titles = min(max(len(row[0]) for row in rows), width // 3)
+    half = max(12, (width - titles - 4) // 2)
+    first = min(half, max(len(row[1]) for row in rows))
+    lines = []
+    for row in rows:
+        cells = zip(row, (titles, first, max(half, width - titles - first - 4)), strict=True)
+        for line in zip_longest(*(_folded(cell, room) for cell, room in cells), fillvalue=""):
+            lines.append(f"{line[0]:<{titles}}  {line[1]:<{first}}  {line[2]}".rstrip())
+    return lines
+
+
+def _folded(words: str, width: int) -> list[str]:
+    return textwrap.wrap(words, width, break_on_hyphens=False) or [""]
 
 
 _STYLE = """

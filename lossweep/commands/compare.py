@@ -16,6 +16,8 @@ def compare(
     home: HomeFolder = None,
 ) -> None:
     """Hold two sweeps against each other: who won, by how much, and whether they can be compared at all."""
+    import shutil
+
     from dashboards.compare import build_comparison
     from lossweep.commands.reading import history_of
     from search.home import Home
@@ -23,7 +25,7 @@ def compare(
     where = Home.at(home)
     comparison = build_comparison(history_of(first, where), history_of(second, where))
     if output is None:
-        typer.echo(comparison.to_text())
+        typer.echo(comparison.to_text(shutil.get_terminal_size().columns))
     else:
         output.write_text(comparison.to_html(), encoding="utf-8")
         typer.echo(f"wrote {output}")

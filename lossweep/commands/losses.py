@@ -6,19 +6,23 @@ from __future__ import annotations
 def losses() -> None:
     """List every loss term with its parameters, their ranges, the formula's source and when to use it."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
+    from dashboards.fitted_table import Column, FittedTable
     from spaces.loss_catalog import catalog
 
+    entries = catalog()
+    parameters = (f"  {parameter.name}" for entry in entries for parameter in entry.parameters)
+    width = max(map(len, [*parameters, *(entry.term for entry in entries)]))
     console = Console()
-    for entry in catalog():
-        console.print(Text(entry.term, "bold"), Text(entry.summary))
-        table = Table(box=None, padding=(0, 2, 0, 2), show_header=False)
+    for entry in entries:
+        table = FittedTable(Column("", justify="left"), least=20)
+        table.add(Text(entry.term.ljust(width), "bold"), long=entry.summary)
         for parameter in entry.parameters:
             default = parameter.default if parameter.default == "required" else f"default {parameter.default}"
-            table.add_row(parameter.name, parameter.range, default, parameter.meaning)
+            table.add(f"  {parameter.name}", long=f"{parameter.range}; {default}")
+            table.add("", long=Text(parameter.meaning, "dim"))
+        for title, words in (("formula", entry.formula), ("source", entry.source), ("when", entry.when)):
+            table.add(Text(f"  {title}", "dim"), long=words)
         console.print(table)
-        console.print(Text(f"  formula: {entry.formula}", "dim"))
-        console.print(Text(f"  source: {entry.source}", "dim"))
-        console.print(Text(f"  when: {entry.when}\n"))
+        console.print()

@@ -1,8 +1,9 @@
-"""What the terminal shows: tables, the progress display, comparisons."""
+"""What the terminal shows: tables and comparisons."""
 
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import histories
@@ -13,15 +14,12 @@ from rich.console import Console, RenderableType
 
 from dashboards import tables
 from dashboards.compare import build_comparison
-from dashboards.progress import ProgressDisplay
 from dashboards.sparkline import BARS, sparkline
-from search.events import SweepEnded, SweepStarted, TrialEnded, TrialEvaluated, TrialStarted
-from search.history import DecisionRecord
-from search.outcomes import OutcomeKind
+from dashboards.standing import standing
 
 
-def shown(what: RenderableType) -> str:
-    console = Console(file=io.StringIO(), width=220)
+def shown(what: RenderableType, width: int = 220) -> str:
+    console = Console(file=io.StringIO(), width=width)
     console.print(what)
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return] # a StringIO
 
@@ -34,6 +32,41 @@ def test_the_leaderboard_puts_the_control_beside_the_best_even_from_beyond_the_c
     assert "#0" in rows[1]
     assert "control cross_entropy" in rows[1]
     assert "unconfirmed" in " ".join(lines[:2])
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 150, 200])
+def test_every_table_fits_its_terminal_with_every_score_in_full(width: int) -> None:
+    sweep = histories.sweep("running")
+    views = [
+        tables.leaderboard(sweep),
+        tables.status(sweep),
+        tables.sweeps([sweep]),
+        *(tables.why(sweep, trial.number) for trial in sweep.trials),
+    ]
+    pages = [shown(view, width) for view in views]
+    assert max(len(line) for page in pages for line in page.splitlines()) <= width
+    assert not any("…" in page for page in pages)
+    result = standing(sweep)
+    assert result.winner is not None
+    for page in pages[:3]:
+        assert f"{result.winner.score:.3f}" in page
+        assert f"{result.difference:+.3f}" in page
+
+
+def test_the_leaderboard_at_80_columns_has_the_figures_at_half_and_the_schedule_below() -> None:
+    lines = shown(tables.leaderboard(histories.sweep()), 80).splitlines()
+    head = next(line for line in lines if "rank" in line)
+    assert head.split() == ["rank", "trial", "outcome", "tuned_f1", "vs", "control", "P", "R", "F1", "AP"]
+    row = next(i for i, line in enumerate(lines) if "#2" in line)
+    assert len(re.findall(r"\d\.\d{3}\b", lines[row])) == 6
+    assert lines[row + 1].strip() == str(histories.cycling())
+
+
+def test_the_evaluations_of_a_trial_stand_under_their_phases() -> None:
+    lines = shown(tables.why(histories.sweep(), 2), 80).splitlines()
+    phases = [line for line in lines if line.startswith("cycle ")]
+    assert phases[1] == "cycle 1, phase 2: jaccard"
+    assert len(phases) == 6
 
 
 def test_markup_in_user_text_is_text() -> None:
@@ -73,59 +106,6 @@ def test_a_sparkline_by_hand() -> None:
     assert sparkline([0.0, 0.5, 1.0, float("nan")]) == "▁▅█·"
 
 
-def play(display: ProgressDisplay) -> None:
-    sweep = histories.sweep(proposals=0)
-    display.handle(SweepStarted(replace(sweep, trials=(), state="running")))
-    for trial in sweep.trials:
-        display.handle(TrialStarted(replace(trial, evaluations=(), outcome=OutcomeKind.RUNNING, score=None)))
-        for evaluation in trial.evaluations:
-            last = evaluation is trial.evaluations[-1]
-            action = "prune" if last and trial.outcome is OutcomeKind.PRUNED else "continue"
-            display.handle(
-                TrialEvaluated(
-                    trial.number, evaluation, DecisionRecord(evaluation.step, action, trial.reason)
-                )
-            )
-        display.handle(TrialEnded(trial))
-    display.handle(SweepEnded(sweep))
-    display.close()
-
-
-def test_plain_lines_where_there_is_no_terminal() -> None:
-    out = io.StringIO()
-    clock = iter(range(10_000))
-    play(ProgressDisplay(Console(file=out, width=80), clock=lambda: float(next(clock))))
-    lines = out.getvalue().splitlines()
-    assert "\x1b" not in out.getvalue()
-    assert lines[0].startswith("sweep vehicles: 0 of 16 trials done")
-    assert any(line.startswith("trial 2 epoch 12/12 jaccard: R 0.") for line in lines)
-    assert any("; prune: AP 0.31 under" in line for line in lines)
-    assert any(line.startswith("Trial 4 diverged (all_foreground") and "left" in line for line in lines)
-    assert lines[-1].startswith("sweep vehicles finished. Trial 2 leads")
-
-
-def test_the_live_display_ends_with_the_standing_result() -> None:
-    out = io.StringIO()
-    play(ProgressDisplay(Console(file=out, width=160, force_terminal=True)))
-    assert "Trial 2 leads" in out.getvalue()
-    assert "6/16" in out.getvalue()
-
-
-def test_the_display_in_mid_sweep_shows_running_trials_and_the_time_left() -> None:
-    now = [0.0]
-    display = ProgressDisplay(Console(file=io.StringIO(), width=160), clock=lambda: now[0])
-    sweep = histories.sweep(proposals=0)
-    display.handle(SweepStarted(replace(sweep, trials=(), budget_trials=2)))
-    trial = sweep.trials[0]
-    display.handle(TrialStarted(replace(trial, evaluations=(), outcome=OutcomeKind.RUNNING)))
-    now[0] = 12.0
-    for evaluation in trial.evaluations[:6]:
-        display.handle(TrialEvaluated(0, evaluation, DecisionRecord(0, "continue", "")))
-    page = shown(display.render())
-    assert "6/12" in page
-    assert "about 0:00:36 left" in page  # 6 epochs took 12 s; 6 of this trial and 12 of another are left
-
-
 def test_a_comparison_says_who_leads_and_why_to_doubt_it() -> None:
     first = histories.sweep()
     second = replace(
@@ -133,11 +113,22 @@ def test_a_comparison_says_who_leads_and_why_to_doubt_it() -> None:
     )
     comparison = build_comparison(first, second)
     words = comparison.to_text()
-    assert "vehicles's winner is ahead by" in comparison.verdict
+    assert comparison.verdict.startswith("The winner of vehicles is ahead by")
     assert "the data differ" in words
     assert "12 and 6 epochs" in words
     assert build_comparison(first, replace(second, trials=())).verdict.startswith("At least one")
     assert "different metrics" in build_comparison(first, replace(second, metric="ap")).verdict
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_a_comparison_fits_its_terminal(width: int) -> None:
+    first = histories.sweep()
+    second = replace(
+        first, name="ships", spec_yaml=first.spec_yaml.replace("scenes", "folder, root: " + "x" * 90)
+    )
+    words = build_comparison(first, second).to_text(width)
+    assert max(map(len, words.splitlines())) <= width
+    assert "weighted_ce" in words
 
 
 def test_a_comparison_names_the_settings_that_differ_and_escapes_them() -> None:
