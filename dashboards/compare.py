@@ -94,18 +94,20 @@ def build_comparison(first: SweepHistory, second: SweepHistory) -> Comparison:
         _row("GPU-seconds", (f"{sum(t.gpu_seconds for t in s.trials):.0f}" for s in sweeps)),
         _row("metric", (s.metric for s in sweeps)),
         _row("winner", (f"#{r.winner.number}" if r.winner else _MISSING for r in results)),
-        _row("winner's score", (_number(r.winner.score if r.winner else None) for r in results)),
+        _row("its score", (_number(r.winner.score if r.winner else None) for r in results)),
+    ]
+    for name in _FIGURES:
+        values = [_figure(sweep, result, name) for sweep, result in zip(sweeps, results, strict=True)]
+        if any(value is not None for value in values):
+            rows.append(_row(f"its {metric_words(name)}", (_number(value) for value in values)))
+    rows += [
+        _row("its schedule", (str(r.winner.schedule) if r.winner else _MISSING for r in results)),
         _row("control's score", (_number(r.control.score if r.control else None) for r in results)),
         _row(
             "gain over control",
             (_MISSING if r.difference is None else f"{r.difference:+.3f}" for r in results),
         ),
     ]
-    for name in _FIGURES:
-        values = [_figure(sweep, result, name) for sweep, result in zip(sweeps, results, strict=True)]
-        if any(value is not None for value in values):
-            rows.append(_row(f"winner's {metric_words(name)}", (_number(value) for value in values)))
-    rows.append(_row("winning schedule", (str(r.winner.schedule) if r.winner else _MISSING for r in results)))
     warnings = _warnings(first, second)
     return Comparison(
         names=(first.name, second.name),
@@ -183,7 +185,7 @@ def _number(value: float | None) -> str:
 
 
 def _aligned(rows: Sequence[tuple[str, str, str]], width: int) -> list[str]:
-    titles = min(max(len(row[0]) for row in rows), width // 3)
+    titles = min(max(len(row[0]) for row in rows), 2 * width // 5)
     half = max(12, (width - titles - 4) // 2)
     first = min(half, max(len(row[1]) for row in rows))
     lines = []
