@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dashboards.mlflow_content import ROLE_TAG, TRIAL_TAG, trial_content
 from dashboards.mlflow_outage import reaching
-from dashboards.mlflow_store import EXPERIMENT, agrees, quiet_mlflow, runs_of
+from dashboards.mlflow_store import EXPERIMENT, PARENT_TAG, agrees, quiet_mlflow, runs_of
 from search.history import SweepHistory
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 def missing_runs(history: SweepHistory, tracking_uri: str, experiment: str = EXPERIMENT) -> tuple[int, ...]:
     """Return the numbers of the trials that have no run in MLflow, two, or one that says something else.
+
+    One that isn't nested in the sweep's own run counts, too.
 
     A run's state, tags, parameters, newest values and fingerprint are compared; `sync` reads every value.
 
@@ -35,6 +37,7 @@ def missing_runs(history: SweepHistory, tracking_uri: str, experiment: str = EXP
     import mlflow
 
     runs: dict[str, list[Run]] = {}
+    parents = set()
     with reaching(tracking_uri):
         client = mlflow.MlflowClient(tracking_uri=tracking_uri)
         found = client.get_experiment_by_name(experiment)
@@ -43,9 +46,16 @@ def missing_runs(history: SweepHistory, tracking_uri: str, experiment: str = EXP
         for run in runs_of(client, found.experiment_id, history):
             if run.data.tags.get(ROLE_TAG) == "trial":
                 runs.setdefault(run.data.tags.get(TRIAL_TAG, ""), []).append(run)
+            else:
+                parents.add(run.info.run_id)
     wrong = []
     for trial in history.trials:
         its = runs.get(str(trial.number), [])
-        if len(its) != 1 or not agrees(its[0], trial_content(trial, history)):
+        right = (
+            len(its) == 1
+            and its[0].data.tags.get(PARENT_TAG) in parents
+            and agrees(its[0], trial_content(trial, history))
+        )
+        if not right:
             wrong.append(trial.number)
     return tuple(wrong)

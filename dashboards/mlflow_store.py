@@ -140,7 +140,9 @@ class MlflowStore:
         for trial in sweep.trials:
             content = trial_content(trial, sweep)
             run = found.get(self.runs.get(trial.number, ""))
-            if run is not None and self._equal(run, content, verify):
+            if run is not None and run.data.tags.get(PARENT_TAG) != self.parent:
+                self.client.set_tag(run.info.run_id, PARENT_TAG, self.parent)  # the sweep's row was deleted
+            elif run is not None and self._equal(run, content, verify):
                 continue
             changed += 1
             if run is not None and self._holds_foreign(run, content):

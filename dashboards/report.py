@@ -26,6 +26,7 @@ from dashboards.figures.style import rounded, shortened, text
 from dashboards.figures.timeline import timeline
 from dashboards.overlays import OverlayTile
 from dashboards.report_parts import (
+    contender_words,
     headline,
     leaderboard,
     overlay_gallery,
@@ -60,7 +61,8 @@ def build_report(
 
     Args:
         history: the sweep as it stands.
-        overlays: validation tiles as winner and control see them, from `dashboards.overlays.tile`.
+        overlays: from `dashboards.overlays.tile`: validation images as `SweepHistory.contender` and the
+            control see them.
         confirmed: scores of winner and control over fresh seeds on the test split.
         export: the winner's schedule file as `lossweep export` writes it; by default its plain YAML.
     """
@@ -83,7 +85,7 @@ def build_report(
         choice=trial_choice(history, shown),
         leaderboard=leaderboard(history, result),
         stopped=stopped_table(history),
-        overlays=overlay_gallery(overlays or ()),
+        overlays=overlay_gallery(overlays or (), contender_words(history).lower()),
         schedule=schedule_file(export, history),
         provenance=provenance(history),
         style=_resource("report.css"),

@@ -21,15 +21,19 @@ FIRST_ROWS = 12
 def headline(history: SweepHistory, result: Standing) -> str:
     """Return the first thing a person reads: winner, control, difference, and how sure that is."""
     metric = html.escape(metric_words(history.metric))
+    contender = history.contender() if result.control_wins else result.winner
     cards = [
-        _card("winner", "Winner", result.winner, history),
-        _card("control", "Control", result.control, history),
+        _card("runner-up" if result.control_wins else "winner", contender_words(history), contender, history),
+        _card(
+            "control", "Control, and winner" if result.control_wins else "Control", result.control, history
+        ),
     ]
-    if result.difference is not None and not result.control_wins:
-        better = (result.difference > 0) == (history.direction == "maximize") and result.difference != 0
+    difference = _difference(contender, result.control)
+    if difference is not None:
+        better = (difference > 0) == (history.direction == "maximize") and difference != 0
         spread = "one seed, no spread yet"
-        figure = f"{result.difference:+.3f}"
-        if result.confirmed is not None:
+        figure = f"{difference:+.3f}"
+        if result.confirmed is not None and not result.control_wins:
             mean, deviation = result.confirmed.difference
             figure, spread = (
                 f"{mean:+.3f} ± {deviation:.3f}",
@@ -101,11 +105,11 @@ def stopped_table(history: SweepHistory) -> str:
         f"<td class=number>#{trial.number}</td><td>{_outcome(trial)}</td>"
         f"<td>{html.escape(stop_rule(trial))}</td>"
         f"<td class=number>{'–' if stop_step(trial) is None else stop_step(trial)}</td>"
-        f"<td>{html.escape(trial.reason)}</td><td class=wide>{_schedule(trial)}</td></tr>"
+        f"<td class=why>{html.escape(trial.reason)}</td><td class=wide>{_schedule(trial)}</td></tr>"
         for position, trial in enumerate(sorted(trials, key=lambda t: (order[t.outcome], t.number)))
     )
     head = (
-        "<thead><tr><th>trial</th><th>outcome</th><th>by</th><th>step</th><th>why</th>"
+        "<thead><tr><th>trial</th><th>outcome</th><th>by</th><th>step</th><th class=why>why</th>"
         "<th class=wide>schedule</th></tr></thead>"
     )
     return f'<p class="chips">{chips}</p>{_table("stopped-table", head, rows, len(trials))}'
@@ -127,10 +131,24 @@ def trial_choice(history: SweepHistory, shown: TrialHistory | None) -> str:
     return "".join(options)
 
 
-def overlay_gallery(tiles: Sequence[OverlayTile]) -> str:
-    """Return winner and control side by side on the same validation tiles, with the key to the colours."""
+def contender_words(history: SweepHistory) -> str:
+    """Return what the trial that is held against the control is: the winner, or the best behind it."""
+    contender, winner = history.contender(), history.winner()
+    if contender is winner:
+        return "Winner"
+    return "Best other control" if contender is not None and contender.control else "Best proposal"
+
+
+def overlay_gallery(tiles: Sequence[OverlayTile], ours: str = "winner") -> str:
+    """Return two trials side by side on the same validation tiles, with the key to the colours.
+
+    Args:
+        tiles: pairs of pictures.
+        ours: what the trial is that is held against the control.
+    """
     if not tiles:
-        return '<p class="empty">No overlays here: they need the checkpoints of winner and control.</p>'
+        why = "they need the checkpoints of two completed trials, one of them the control"
+        return f'<p class="empty">No overlays here: {why}.</p>'
     key = "".join(
         f'<span class="key"><i style="background:rgb{color}"></i>{name}</span>'
         for name, color in (
@@ -142,7 +160,7 @@ def overlay_gallery(tiles: Sequence[OverlayTile]) -> str:
     figures = "".join(
         f'<div class="pair"><h4>{html.escape(tile.name)}</h4><div class="both">'
         f"{_picture('control', tile.control, tile.control_counts)}"
-        f"{_picture('winner', tile.winner, tile.winner_counts)}</div></div>"
+        f"{_picture(ours, tile.winner, tile.winner_counts)}</div></div>"
         for tile in tiles
     )
     return f'<p class="chips">{key}</p><div class="gallery">{figures}</div>'
@@ -206,15 +224,20 @@ def _card(role: str, title: str, trial: TrialHistory | None, history: SweepHisto
     )
 
 
+def _difference(trial: TrialHistory | None, control: TrialHistory | None) -> float | None:
+    if trial is None or control is None or trial is control or trial.score is None or control.score is None:
+        return None
+    return trial.score - control.score
+
+
 def _leaderboard_row(
     history: SweepHistory, rank: int, trial: TrialHistory, control: TrialHistory | None, hidden: bool
 ) -> str:
     evaluation = scored_evaluation(history, trial)
     metrics = evaluation.metrics if evaluation else {}
     classes = ["pick"] + ["more"] * hidden + ["is-control"] * (trial.control is not None)
-    difference = "–"
-    if control is not None and control.score is not None and trial.score is not None and trial is not control:
-        difference = f"{trial.score - control.score:+.3f}"
+    above = _difference(trial, control)
+    difference = "–" if above is None else f"{above:+.3f}"
     infeasible = "" if trial.feasible else " <small>infeasible</small>"
     cells = [
         f"<td class=number>{rank}</td>",

@@ -26,8 +26,8 @@ class SweepReport:
     """Builds the reports of a home's sweeps; called with a history, as a listener and a server call it.
 
     What can't be made, because a checkpoint, the data or a plug-in is gone, is left out of the page and said
-    in the log: figures that are recorded are never lost to a picture. Overlays are kept until winner or
-    control change.
+    in the log: figures that are recorded are never lost to a picture. Overlays are kept until contender
+    or control change.
     """
 
     def __init__(self, home: Home, seconds: float = LOOK) -> None:
@@ -46,7 +46,7 @@ class SweepReport:
         return build_report(history, self._overlays(history), export=_export(history))
 
     def _overlays(self, history: SweepHistory) -> tuple[OverlayTile, ...]:
-        compared = (history.winner(), history.control())
+        compared = (history.contender(), history.control())
         seen = (history.name, history.created, *((t.number, t.scored_step) if t else None for t in compared))
         with self._one_at_a_time:
             if self._made[0] != seen:

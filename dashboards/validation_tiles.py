@@ -1,4 +1,4 @@
-"""Winner and control looking at the same validation images, from their checkpoints."""
+"""The contender (the winner, as a rule) and the control looking at the same validation images."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dashboards.overlays import OverlayTile, hits_and_misses, tile
 from search.history import SweepHistory, TrialHistory
 from search.home import Home
+from search.operating_points import operating_point
 from search.plans import plan_of
 from search.sweep_spec import SweepSpec
 
@@ -31,7 +32,7 @@ _BATCH: Final = 4
 def validation_tiles(
     history: SweepHistory, spec: SweepSpec, home: Home, most: int = 6, seconds: float = 4.0
 ) -> tuple[OverlayTile, ...]:
-    """Return the validation images on which winner and control differ most, each at its own tuned threshold.
+    """Return the validation images on which contender and control differ most, each at its own threshold.
 
     Args:
         history: the sweep.
@@ -42,10 +43,10 @@ def validation_tiles(
             models run on the CPU, for in mid-sweep the GPU's memory belongs to the trials.
 
     Returns:
-        Nothing when winner and control are one, or when a checkpoint of either is gone.
+        Nothing when there are no two such trials, or when a checkpoint of either is gone.
     """
-    winner, control = history.winner(), history.control()
-    if winner is None or control is None or winner is control:
+    winner, control = history.contender(), history.control()
+    if winner is None or control is None:
         return ()
     from trainers.trial import SegmentationTrainer
 
@@ -80,7 +81,7 @@ class _Seer:
             return None
         store = CheckpointStore(home.checkpoints(spec.name))
         model = trained_model(plan_of(spec, trial), data, store, taken.step)
-        return None if model is None else cls(model, taken.threshold)
+        return None if model is None else cls(model, operating_point(spec.objective, taken).threshold)
 
     def sees(self, images: Tensor) -> NDArray[np.uint8]:
         """Predicted classes (N, H, W) of images (N, bands, H, W)."""
@@ -88,7 +89,7 @@ class _Seer:
 
         with torch.inference_mode():
             logits = self.model(images)
-        # Two classes: the tuned threshold. More: the likeliest class, as the argmax figures count.
+        # Two classes: the objective's threshold. More: the likeliest class, as the argmax figures count.
         found = logits[:, 0] >= self.threshold if logits.shape[1] == 1 else logits.argmax(dim=1)
         return np.asarray(found.numpy().astype(np.uint8))
 

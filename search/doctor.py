@@ -91,9 +91,13 @@ def _sweep(home: Home, ledger: Ledger, name: str, mlflow: MlflowCare | None) -> 
         yield Finding(name, "orphan checkpoints", message, lambda: _delete(lost))
     if left := sorted(home.logs(name).glob("tune-*")):
         yield Finding(name, "left over", f"{len(left)} folders of Ray Tune", lambda: _delete(left))
-    if mlflow is not None and (missing := list(mlflow.missing(history))):
-        message = f"{_trials(missing)} without its run in MLflow"
-        yield Finding(name, "missing runs", message, lambda: f"{mlflow.sync(history)} runs written")
+    if mlflow is None:
+        return
+    # What was found above is written there likewise, once it is mended.
+    missing = sorted({*mlflow.missing(history), *zombies})
+    if missing or history.state == "running":
+        message = f"{_trials(missing)} without a run in MLflow that says the same"
+        yield Finding(name, "missing runs", message, lambda: f"{_shown(home, name, mlflow)} runs written")
 
 
 def _ownerless(home: Home, known: set[str]) -> Iterator[Finding]:
@@ -137,6 +141,15 @@ def _interrupted(home: Home, name: str) -> str:
         return f"marked interrupted; go on with: lossweep resume {name}"
     finally:
         ledger.close()
+
+
+def _shown(home: Home, name: str, mlflow: MlflowCare) -> int:
+    ledger = Ledger(home.database_url)
+    try:
+        history = ledger.history(name)  # anew: what was mended before this has changed it
+    finally:
+        ledger.close()
+    return mlflow.sync(history)
 
 
 def _delete(paths: Sequence[Path]) -> str:

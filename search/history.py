@@ -133,6 +133,15 @@ class SweepHistory:
         plain = [t for t in controls if t.control == "cross_entropy"]
         return next(iter(plain or controls), None)
 
+    def contender(self) -> TrialHistory | None:
+        """The trial to hold against the control: the winner, or the best completed other when it wins."""
+        winner, control = self.winner(), self.control()
+        if winner is None or winner is not control:
+            return winner
+        others = (t for t in self.ranked() if t.outcome is OutcomeKind.COMPLETED and t is not control)
+        proposed = sorted(others, key=lambda t: t.control is not None)  # stable: the best stays first
+        return next(iter(proposed), None)
+
     def counts(self) -> dict[str, int]:
         """How many trials ended in each way."""
         return {kind.value: sum(t.outcome is kind for t in self.trials) for kind in OutcomeKind}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any
 
+from dashboards.figures.cost import seconds_words
 from dashboards.figures.style import ACCENT, CONTROL, OUTCOME_COLORS, Figure, layout, rounded, shortened, text
 from dashboards.standing import metric_words
 from search.history import SweepHistory, TrialHistory
@@ -29,9 +30,10 @@ def best_so_far(history: SweepHistory) -> Figure | None:
             strict=True,
         )
     )
+    cost = seconds_words(history)
     axes = {
         "trial": [float(trial.number) for trial in scored],
-        "GPU-seconds": [spent_by_number[trial.number] for trial in scored],
+        cost: [spent_by_number[trial.number] for trial in scored],
     }
     traces: list[dict[str, Any]] = []
     for axis, xs in axes.items():

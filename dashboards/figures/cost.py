@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml
+
 from dashboards.families import family_color, kind_at, loss_kind, short_name
 from dashboards.figures.style import CONTROL, Figure, layout, rounded, shortened, text
 from dashboards.standing import metric_words
 from search.history import SweepHistory
+
+
+def seconds_words(history: SweepHistory) -> str:
+    """Return what a trial's cost is counted in: GPU-seconds, or seconds of a worker that held no GPU."""
+    try:
+        spec = yaml.safe_load(history.spec_yaml)
+        shares = spec["resources"]["gpus_per_trial"]
+    except (yaml.YAMLError, KeyError, TypeError):
+        return "GPU-seconds"
+    return "GPU-seconds" if shares else "worker-seconds (no GPU)"
 
 
 def epoch_seconds(history: SweepHistory) -> Figure | None:
@@ -65,7 +77,10 @@ def score_against_cost(history: SweepHistory) -> Figure | None:
     return {
         "data": [trace],
         "layout": layout(
-            "GPU-seconds of the trial", text(metric_words(history.metric)), showlegend=False, height=320
+            f"{seconds_words(history)} of the trial",
+            text(metric_words(history.metric)),
+            showlegend=False,
+            height=320,
         ),
     }
 

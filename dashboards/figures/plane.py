@@ -119,9 +119,10 @@ def _front(placed: list[tuple[TrialHistory, float, float]]) -> dict[str, Any]:
 def _controls(history: SweepHistory, placed: list[tuple[TrialHistory, float, float]]) -> list[dict[str, Any]]:
     winner, control = history.winner(), history.control()
     marks = []
-    for trial, name, color, symbol in (
-        (control, "control", CONTROL, "x-thin"),
-        (winner, "winner", INK, "star-open"),
+    wins = control is not None and control is winner
+    for trial, name, color, symbol, side in (
+        (control, "control, and winner" if wins else "control", CONTROL, "x-thin", "bottom center"),
+        (None if wins else winner, "winner", INK, "star-open", "top center"),
     ):
         spot = next(((r, p) for t, r, p in placed if trial is not None and t.number == trial.number), None)
         if spot is None or trial is None:
@@ -134,7 +135,7 @@ def _controls(history: SweepHistory, placed: list[tuple[TrialHistory, float, flo
                 "x": rounded([spot[0]]),
                 "y": rounded([spot[1]]),
                 "text": [name],
-                "textposition": "top center",
+                "textposition": side,
                 "textfont": {"size": 12, "color": color},
                 "marker": {
                     "symbol": symbol,

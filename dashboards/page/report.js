@@ -59,7 +59,7 @@
       text: phase.kind, font: { size: 11, color: INK }, hovertext: phase.loss + " at " + phase.rate,
     }));
     return draw("timeline", traces, base(
-      axis("optimizer step", { range: [0, last] }), axis("", { range: [-0.02, 1.02], dtick: 0.2 }),
+      axis("optimizer step", { range: [0, last * 1.01] }), axis("", { range: [-0.02, 1.02], dtick: 0.2 }),
       { shapes: shapes, annotations: labels }));
   }
 

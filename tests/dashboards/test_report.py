@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dashboards.figures.plane import pareto_front
 from dashboards.report import FIGURES, build_report, embedded
 from dashboards.standing import Confirmed, metric_words, standing
-from search.history import SweepHistory
+from search.history import SweepHistory, TrialHistory
 from search.outcomes import OutcomeKind
 
 
@@ -147,3 +147,72 @@ def test_500_trials_take_under_ten_seconds_and_eight_megabytes() -> None:
     assert time.process_time() - began < 10.0
     assert len(page.encode()) < 8_000_000
     assert page.count("<option ") == 500
+
+
+def with_trials(*trials: TrialHistory, **changes: object) -> SweepHistory:
+    return replace(histories.sweep(), trials=trials, **changes)  # type: ignore[arg-type] # passed on
+
+
+def small_sweeps() -> dict[str, SweepHistory]:
+    """What a sweep may look like early, or when it went wrong."""
+    every = histories.sweep("running").trials
+    by_outcome = {trial.outcome: trial for trial in every}
+    failed = [replace(by_outcome[OutcomeKind.FAILED], number=number) for number in range(3)]
+    bare = replace(every[-1], evaluations=(), score=None, gpu_seconds=0.0)
+    two = replace(every[2], values=(0.7, 0.4))
+    return {
+        "one control": with_trials(every[0]),
+        "controls alone": with_trials(*every[:2]),
+        "no control": with_trials(*every[6:8]),
+        "two proposals": with_trials(every[0], *every[6:8]),
+        "three proposals": with_trials(every[0], *every[6:9]),
+        "all failed": with_trials(*failed, state="failed"),
+        "all diverged": with_trials(histories.diverged(0), histories.diverged(1)),
+        "all infeasible": with_trials(*(replace(trial, feasible=False) for trial in every[:4])),
+        "just started": with_trials(bare, state="running"),
+        "mid-sweep": with_trials(every[0], every[-1], replace(bare, number=bare.number + 1), state="running"),
+        "interrupted": with_trials(replace(every[-1], outcome=OutcomeKind.INTERRUPTED), state="interrupted"),
+        "several objectives": with_trials(every[0], two, objective="max precision, max recall"),
+        "equal scores": with_trials(*(replace(trial, score=0.5) for trial in every[:12] if trial.score)),
+        "equal parameters": with_trials(
+            *(replace(trial, parameters={"cycles": 1}) for trial in every[6:]), *every[:1]
+        ),
+        "scores of nothing measured": with_trials(*(replace(t, evaluations=()) for t in every[:3])),
+    }
+
+
+@pytest.mark.parametrize("name", small_sweeps())
+def test_small_and_broken_sweeps_are_shown(name: str) -> None:
+    sweep = small_sweeps()[name]
+    page = build_report(sweep)
+    for figure in data_of(page)["figures"].values():  # type: ignore[attr-defined] # a dict by construction
+        if figure is not None:
+            assert len(go.Figure(figure).data) > 0
+    assert page.count("<option ") == len(sweep.trials)
+    assert "NaN" not in json.dumps(data_of(page))
+
+
+def test_when_the_control_leads_the_best_proposal_stands_beside_it() -> None:
+    sweep = histories.sweep()
+    leading = replace(sweep, trials=(replace(sweep.trials[0], score=0.9), *sweep.trials[1:]))
+    assert leading.winner() is leading.control()
+    contender = leading.contender()
+    assert contender is not None
+    assert contender.number == 2
+    head = build_report(leading).partition('<section id="schedule">')[0]
+    assert "Best proposal" in head
+    assert "Control, and winner" in head
+    assert f"{(contender.score or 0) - 0.9:+.3f}" in head
+    only_controls = replace(leading, trials=leading.trials[:2])
+    assert "Best other control" in build_report(only_controls)
+    alone = replace(leading, trials=leading.trials[:1])
+    assert alone.contender() is None
+    assert "none yet" in build_report(alone)
+
+
+def test_seconds_are_those_of_gpus_only_when_trials_hold_one() -> None:
+    sweep = histories.sweep()
+    assert "over GPU-seconds" in build_report(sweep)
+    for share, words in ((0, "worker-seconds (no GPU)"), (0.25, "GPU-seconds")):
+        written = f"{sweep.spec_yaml}resources: {{gpus_per_trial: {share}}}\n"
+        assert f"over {words}" in build_report(replace(sweep, spec_yaml=written))

@@ -21,6 +21,7 @@ from search.driver import run_sweep
 from search.export import export_best
 from search.history import SweepHistory, TrialHistory
 from search.home import Home
+from search.objectives import ObjectiveSpec
 from search.sweep_spec import SweepSpec
 from spaces.errors import UserError
 from spaces.schedule_file import ScheduleFile
@@ -107,6 +108,20 @@ def test_overlays_show_what_was_measured(home: Home, trained: SweepHistory) -> N
     )
     assert figures([tile.control_counts for tile in tiles]) == pytest.approx(
         recorded(sweep.control()), abs=0.02
+    )
+
+
+def test_overlays_are_drawn_where_the_objective_operates(home: Home, trained: SweepHistory) -> None:
+    sweep = won_by_a_proposal(trained)
+    spec = SPEC.model_copy(update={"objective": ObjectiveSpec(metric="recall")})
+    tiles = validation_tiles(sweep, spec, home, most=99, seconds=60.0)
+    winner = sweep.winner()
+    assert winner is not None
+    assert winner.scored is not None
+    at_half = winner.scored.metrics
+    assert (at_half["precision"], at_half["recall"]) != (at_half["tuned_precision"], at_half["tuned_recall"])
+    assert figures([tile.winner_counts for tile in tiles]) == pytest.approx(
+        (at_half["precision"], at_half["recall"]), abs=0.02
     )
 
 
@@ -211,7 +226,13 @@ def test_missing_runs_names_the_trials_that_mlflow_shows_wrongly(
     client.set_terminated(children[2].run_id, "FAILED")
     client.log_metric(children[3].run_id, "ap", 0.123, step=10_000)
     client.create_run("1", tags=children[4].tags)
-    assert missing_runs(trained, store) == (0, 1, 2, 3, 4)
+    client.set_tag(children[5].run_id, "mlflow.parentRunId", "gone")
+    assert missing_runs(trained, store) == (0, 1, 2, 3, 4, 5)
+    sync(trained, store, report=None)
+    assert missing_runs(trained, store) == ()
+    assert_equal(store, trained)
+    client.delete_run(read(store)[0][0].run_id)
+    assert missing_runs(trained, store) == every, "they hang in the air"
     sync(trained, store, report=None)
     assert missing_runs(trained, store) == ()
     assert_equal(store, trained)

@@ -245,3 +245,18 @@ def test_missing_runs_are_the_business_of_the_floor_above(kept: Home) -> None:
     assert found[0].mend() == "2 runs written"
     assert asked == ["small"]
     assert examine(kept, "small", MlflowCare(lambda history: [], sync)) == ()
+
+
+def test_mlflow_is_told_what_was_mended(wreck: Home) -> None:
+    told: list[SweepHistory] = []
+
+    def sync(history: SweepHistory) -> int:
+        told.append(history)
+        return 1
+
+    found = examine(wreck, "small", MlflowCare(missing=lambda history: (), sync=sync))
+    assert found[-1].kind == "missing runs", "its run says running, and nobody runs it"
+    for one in found:
+        one.mend()
+    assert [history.state for history in told] == ["interrupted"]
+    assert told[0].trials[0].outcome is OutcomeKind.INTERRUPTED
