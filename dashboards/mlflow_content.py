@@ -113,6 +113,7 @@ def evaluation_points(evaluation: Evaluation, at: int) -> tuple[Point, ...]:
         "schedule/epoch": float(evaluation.epoch),
         "threshold": evaluation.threshold,
     }
+    figures |= {f"threshold/{name}": value for name, value in evaluation.floor_thresholds.items()}
     return tuple(
         Point(safe_key(key), float(value), at, evaluation.step)
         for key, value in figures.items()

@@ -79,6 +79,7 @@ def evaluations(
                 losses={"total": 1.0 / epoch, trained.loss.term: 1.0 / epoch},
                 gradient_norm=0.5,
                 threshold=0.1 * epoch,
+                floor_thresholds={"recall_at_precision_0.2": -0.3 * epoch},
                 images_per_second=120.0,
                 seconds=1.5 + chance.uniform(0.0, 0.3),
                 phase_ended=left == lengths[phase],

@@ -69,6 +69,7 @@ def assert_equal(uri: str, sweep: SweepHistory) -> None:
             figures["schedule/cycle"] = evaluation.cycle
             figures["schedule/epoch"] = evaluation.epoch
             figures["threshold"] = evaluation.threshold
+            figures |= {f"threshold/{k}": v for k, v in evaluation.floor_thresholds.items()}
             for name, value in figures.items():
                 expected.setdefault(safe_key(name), []).append((evaluation.step, float(value)))
         held = {key: sorted(values) for key, values in run.values.items() if not key.startswith("best/")}
