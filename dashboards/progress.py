@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,14 +17,14 @@ from rich.text import Text
 from dashboards.standing import standing
 from dashboards.sweep_progress import SweepProgress
 from dashboards.tables import running_table, tally
-from search.events import Event, SweepEnded, SweepStarted, TrialEvaluated
+from search.events import Event, SweepEnded, TrialEvaluated
 
 HEARTBEAT = 30.0
 """Seconds without a line after which the next evaluation makes one, where there is no terminal."""
 
 
 class ProgressDisplay:
-    """A `search.events.Listener` for a person at a terminal or a log file."""
+    """A `search.events.Listener` for a person at a terminal or a log file; a context manager, too."""
 
     def __init__(
         self,
@@ -52,6 +53,19 @@ class ProgressDisplay:
         self._told_stop = False
         self._live: Live | None = None
 
+    def __enter__(self) -> Self:
+        """Show at once that something is under way: reading data takes a while before the first event."""
+        if not self._plain:
+            self._live = Live(
+                console=self._console, get_renderable=self.render, refresh_per_second=4, transient=True
+            )
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the live display away, whatever happened."""
+        self.close()
+
     def handle(self, event: Event) -> None:
         """Take one event."""
         with self._lock:
@@ -61,11 +75,6 @@ class ProgressDisplay:
             self._print(self._progress.conclusion(self._stopping()))
         elif self._plain:
             self._tell(event)
-        elif self._live is None and isinstance(event, SweepStarted):
-            self._live = Live(
-                console=self._console, get_renderable=self.render, refresh_per_second=4, transient=True
-            )
-            self._live.start()
 
     def close(self) -> None:
         """Take the live display away."""
@@ -78,7 +87,7 @@ class ProgressDisplay:
         with self._lock:
             sweep, left, running = self._progress.history, self._progress.left, self._progress.running
         if sweep is None:
-            return Text("starting")
+            return Text(self._stop_note() or "opening the records and reading the data", style="dim")
         done = sum(trial.outcome.is_final for trial in sweep.trials)
         bar = Table.grid(padding=(0, 2))
         bar.add_row(

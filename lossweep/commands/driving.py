@@ -46,8 +46,10 @@ def drive(spec: SweepSpec, home: Home, resume: bool, system_metrics: bool = Fals
     )
     stop = StopRequest(signals=True)
     # A file of its own: while the sweep runs, standard error itself leads Ray's noise into a log.
-    with os.fdopen(os.dup(2), "w") as terminal:
-        display = ProgressDisplay(Console(file=terminal), stopping=lambda: stop.reason)
+    with (
+        os.fdopen(os.dup(2), "w") as terminal,
+        ProgressDisplay(Console(file=terminal), stopping=lambda: stop.reason) as display,
+    ):
         tracking = MlflowListener(
             home.mlflow_uri,
             artifacts=home.artifacts,

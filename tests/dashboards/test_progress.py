@@ -119,14 +119,26 @@ def test_a_resumed_sweep_and_trial_say_so() -> None:
 def test_the_live_display_is_taken_away_at_the_end() -> None:
     out = io.StringIO()
     sweep = histories.sweep(proposals=0)
-    display = ProgressDisplay(Console(file=out, width=160, force_terminal=True))
-    for event in events(sweep):
-        display.handle(event)
-    display.close()
+    with ProgressDisplay(Console(file=out, width=160, force_terminal=True)) as display:
+        for event in events(sweep):
+            display.handle(event)
     assert "\x1b[?25h" in out.getvalue(), "the cursor is shown again"
     last = out.getvalue().splitlines()[-1]
     assert "[ 6/16] Sweep vehicles finished" in last
     assert "leads" not in last
+
+
+def test_the_live_display_is_taken_away_when_the_sweep_does_not_start() -> None:
+    out = io.StringIO()
+
+    def fail() -> None:
+        with ProgressDisplay(Console(file=out, width=80, force_terminal=True)) as display:
+            display.handle(SweepStarted(histories.sweep()))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert out.getvalue().endswith("\x1b[2K"), "its lines are erased"
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (160, 40), (60, 14)])
