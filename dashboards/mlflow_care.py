@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dashboards.mlflow_content import ROLE_TAG, TRIAL_TAG, trial_content
+from dashboards.mlflow_content import ROLE_TAG, TRIAL_TAG, sweep_content, trial_content
 from dashboards.mlflow_outage import reaching
 from dashboards.mlflow_store import EXPERIMENT, PARENT_TAG, agrees, quiet_mlflow, runs_of
 from search.history import SweepHistory
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def missing_runs(history: SweepHistory, tracking_uri: str, experiment: str = EXPERIMENT) -> tuple[int, ...]:
     """Return the numbers of the trials that have no run in MLflow, two, or one that says something else.
 
-    One that isn't nested in the sweep's own run counts, too.
+    All of them, when the sweep's own run is missing or says something else; else one that isn't nested in it
+    counts, too.
 
     A run's state, tags, parameters, newest values and fingerprint are compared; `sync` reads every value.
 
@@ -37,7 +38,7 @@ def missing_runs(history: SweepHistory, tracking_uri: str, experiment: str = EXP
     import mlflow
 
     runs: dict[str, list[Run]] = {}
-    parents = set()
+    parents: list[Run] = []
     with reaching(tracking_uri):
         client = mlflow.MlflowClient(tracking_uri=tracking_uri)
         found = client.get_experiment_by_name(experiment)
@@ -47,15 +48,23 @@ def missing_runs(history: SweepHistory, tracking_uri: str, experiment: str = EXP
             if run.data.tags.get(ROLE_TAG) == "trial":
                 runs.setdefault(run.data.tags.get(TRIAL_TAG, ""), []).append(run)
             else:
-                parents.add(run.info.run_id)
+                parents.append(run)
+    if len(parents) != 1 or not _stands(parents[0], history):
+        return numbers
     wrong = []
     for trial in history.trials:
         its = runs.get(str(trial.number), [])
         right = (
             len(its) == 1
-            and its[0].data.tags.get(PARENT_TAG) in parents
+            and its[0].data.tags.get(PARENT_TAG) == parents[0].info.run_id
             and agrees(its[0], trial_content(trial, history))
         )
         if not right:
             wrong.append(trial.number)
     return tuple(wrong)
+
+
+def _stands(run: Run, history: SweepHistory) -> bool:
+    """Whether the sweep's own run has its state, its settings and its standing result."""
+    content = sweep_content(history)
+    return run.info.status == content.status and content.tags.items() <= run.data.tags.items()

@@ -20,6 +20,7 @@ import yaml
 
 from dashboards.families import loss_family
 from dashboards.standing import scored_evaluation, standing, trial_label
+from search.driver import CHANGEABLE
 from search.history import SweepHistory, TrialHistory
 from search.outcomes import OutcomeKind
 from trainers.evaluation import Evaluation
@@ -197,9 +198,13 @@ def trial_content(trial: TrialHistory, sweep: SweepHistory) -> RunContent:
 
 def sweep_content(sweep: SweepHistory) -> RunContent:
     """Return the parent run of a sweep as it stands."""
-    params = dict(flatten(_spec(sweep)))
+    spec = _spec(sweep)
+    # What a resumed sweep may change goes into tags: MLflow never changes a parameter.
+    settled = {key: value for key, value in spec.items() if key not in CHANGEABLE}
+    params = dict(flatten(settled))
     params |= {"objective": sweep.objective, "metric": sweep.metric, "direction": sweep.direction}
-    tags = {
+    tags: dict[str, object] = dict(flatten({key: spec[key] for key in CHANGEABLE if key in spec}))
+    tags |= {
         SWEEP_TAG: sweep.name,
         SWEEP_ID_TAG: sweep_id(sweep),
         ROLE_TAG: "sweep",
@@ -243,9 +248,7 @@ def description(sweep: SweepHistory) -> str:
     """Return the parent run's Markdown: the standing result first, then how many trials ended how."""
     result = standing(sweep)
     lines = [f"**{_plain(result.sentence())}**", ""]
-    rows = [trial for trial in (result.winner, result.control) if trial is not None]
-    if result.control_wins:
-        rows = rows[:1]
+    rows = [trial for trial in (result.control, sweep.contender()) if trial is not None]
     if rows:
         lines += [
             f"| | {_plain(sweep.metric)} | P / R / F1 at 0.5 | P / R / F1 tuned | AP | schedule |",

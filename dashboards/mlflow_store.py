@@ -89,7 +89,7 @@ class MlflowStore:
         self._find(sweep)
         if not self.parent:
             self.parent = self._create(sweep_content(sweep))
-            self.client.log_text(self.parent, sweep.spec_yaml, "sweep.yaml")
+        self.client.log_text(self.parent, sweep.spec_yaml, "sweep.yaml")  # a resumed one may have changed
         for key, value in saved_views(sweep).items():
             self.client.set_experiment_tag(self.experiment_id, key, value)
 

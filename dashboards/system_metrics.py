@@ -30,13 +30,13 @@ def check_recorder(gpu: bool) -> None:
         raise UserError(Problem("not installed", key="--system-metrics", found=", ".join(missing), hint=hint))
 
 
-def start_recorder(run: str, uri: str, interval: float = INTERVAL) -> Any:
+def start_recorder(run: str, uri: str) -> Any:
     """Start recording on a run and return the recorder, whose ``finish`` ends it; None, said, without one."""
     try:
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
         start: Any = SystemMetricsMonitor  # untyped
-        recorder = start(run, sampling_interval=interval, resume_logging=True, tracking_uri=uri)
+        recorder = start(run, sampling_interval=INTERVAL, resume_logging=True, tracking_uri=uri)
         recorder.start()
     except Exception as error:
         log.warning("no system metrics: %s", error)

@@ -13,11 +13,13 @@ import histories
 import pytest
 from mlflow_reading import assert_equal, read
 
+from dashboards import system_metrics
 from dashboards.mlflow_store import MlflowStore
 from dashboards.tracking import MlflowListener, sync
 from search.events import Event, SweepEnded, SweepStarted, TrialEnded, TrialEvaluated, TrialStarted
 from search.history import DecisionRecord, SweepHistory
 from search.outcomes import OutcomeKind
+from spaces.errors import UserError
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +88,8 @@ def test_runs_carry_names_tags_parameters_data_and_the_schedule(listened: str, t
     assert winner.tags["use_case"] == "counting"
     assert (winner.tags["is_control"], control.tags["is_control"]) == ("false", "true")
     assert winner.datasets == [("vehicles data", "ab" * 16)]
-    assert parents[0].params["budget.trials"] == "16"
+    assert parents[0].tags["budget.trials"] == "16"
+    assert parents[0].params["data.source"] == "scenes"
     assert "Trial 2 leads with F1 (tuned threshold)" in parents[0].tags["mlflow.note.content"]
     newest = {key: max(values)[1] for key, values in parents[0].values.items()}
     assert (newest["best/score"], newest["control/score"]) == (SWEEP.trials[2].score, SWEEP.trials[0].score)
@@ -184,6 +187,67 @@ def test_sync_rebuilds_an_empty_store_and_then_changes_nothing(store: str, sweep
     before = read(store)
     assert sync(sweep, store, report=None) == 0
     assert read(store) == before
+
+
+def test_a_resumed_sweep_may_have_a_larger_budget(store: str, sweep: SweepHistory, tmp_path: Path) -> None:
+    import mlflow
+
+    play(listener(store), events(replace(sweep, trials=sweep.trials[:3])))
+    before, _ = read(store)
+    larger = replace(sweep, spec_yaml=sweep.spec_yaml.replace("trials: 16", "trials: 32"), budget_trials=32)
+    resumed = listener(store)
+    resumed.handle(SweepStarted(replace(larger, trials=sweep.trials[:3], state="running")))
+    play(resumed, [TrialEnded(trial) for trial in sweep.trials[3:]] + [SweepEnded(larger)])
+    assert resumed.dropped == 0
+    assert_equal(store, larger)
+    after, _ = read(store)
+    assert [run.run_id for run in after] == [run.run_id for run in before]
+    assert after[0].tags["budget.trials"] == "32"
+    assert "of 32" in after[0].tags["mlflow.note.content"]
+    client = mlflow.MlflowClient(tracking_uri=store)
+    kept = Path(client.download_artifacts(after[0].run_id, "sweep.yaml", str(tmp_path)))
+    assert kept.read_text() == larger.spec_yaml
+
+
+def test_the_description_says_how_the_sweep_stands_in_the_middle(store: str, sweep: SweepHistory) -> None:
+    told = events(sweep)
+    end = next(i for i, e in enumerate(told) if isinstance(e, TrialEnded) and e.trial.number == 2)
+    play(listener(store), told[: end + 2])  # and trial 3 has started
+    parents, children = read(store)
+    assert parents[0].status == "RUNNING"
+    assert "Trial 2 leads" in parents[0].tags["mlflow.note.content"]
+    assert "3 completed of 16" in parents[0].tags["mlflow.note.content"]
+    assert {number: run.status for number, run in children.items()} == {
+        0: "FINISHED",
+        1: "FINISHED",
+        2: "FINISHED",
+        3: "RUNNING",
+    }
+
+
+def test_system_metrics_are_recorded_with_the_sweeps_run(
+    store: str, sweep: SweepHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system_metrics, "INTERVAL", 0.2)
+    recording = listener(store, system_metrics=True)
+    recording.handle(events(sweep)[0])
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        parents, _ = read(store) if recording.pending == 0 else ([], {})
+        if parents and any(key.startswith("system/") for key in parents[0].values):
+            break
+        time.sleep(0.1)
+    play(recording, events(sweep)[1:])
+    parents, _ = read(store)
+    assert "system/cpu_utilization_percentage" in parents[0].values
+    assert_equal(store, sweep)
+
+
+def test_what_system_metrics_need_is_named_before_the_sweep_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system_metrics.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="psutil, nvidia-ml-py") as said:
+        system_metrics.check_recorder(gpu=True)
+    assert "lossweep[system]" in str(said.value)
 
 
 def test_sync_equals_listening(listened: str, store: str, sweep: SweepHistory) -> None:
