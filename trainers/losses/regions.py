@@ -22,14 +22,12 @@ class RegionTerm(Term):
     TP, is 2 s). TP, FP and FN are sums of probability: TP + FN is the number of the class's pixels. Written
     with the errors in the numerator, the distance lies in [0, 1] and loses no digits near 0.
 
-    Classes: two classes have the foreground's distance; more have the mean over all, background included. A
-        class
-    absent from the masks counts too: its distance is a FP / (a FP + s), 0 when nothing is predicted, and
-    false positives have a gradient. That holds for empty tiles alike.
+    Classes: two classes have the foreground's distance, more have the mean over all, background included. A
+    class absent from the masks counts too: its distance is a FP / (a FP + s), 0 when nothing is predicted,
+    and false positives have a gradient. That holds for empty tiles alike.
 
-    Reduction: ``batch`` takes one ratio of sums over all images; ``image`` the mean of one ratio an image,
-        over the
-    images with at least one labelled pixel.
+    Reduction: ``batch`` takes one ratio of sums over all images, ``image`` the mean of one ratio an image
+    over the images with at least one labelled pixel.
     """
 
     needs = Needs(regions=True)
