@@ -36,22 +36,21 @@ Output = Annotated[
 
 
 def parse_overrides(texts: list[str] | None) -> dict[str, object]:
-    """Turn ``KEY=VALUE`` texts into values, each read as YAML.
+    """Turn ``KEY=VALUE`` texts into values, each read as a sweep file would be; nothing is null.
 
     Raises:
         UserError: when a text has no ``=``, or its value is not YAML.
     """
-    import yaml
-
     from spaces.errors import Problem, UserError
+    from spaces.yaml_source import parse_yaml
 
     overrides: dict[str, object] = {}
     problems: list[Problem] = []
     for text in texts or []:
         key, equals, value = text.partition("=")
         try:
-            overrides[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            overrides[key.strip()] = parse_yaml(value).data if value.strip() else None
+        except UserError:
             equals = ""
         if not equals or not key.strip():
             problems.append(Problem("not a setting", key="--set", found=repr(text), allowed="KEY=VALUE"))
