@@ -24,7 +24,7 @@ from spaces.distributions import (
     suggest,
 )
 from spaces.errors import Problem, refused
-from spaces.loss_terms import Frozen, Loss
+from spaces.loss_terms import Frozen, ImportedLoss, Loss
 from spaces.schedule import loss_misfits
 from spaces.validation import Location, dotted, problems_of
 
@@ -127,10 +127,18 @@ class LossSpace(Frozen):
         """Yield what doesn't fit the classes: weights of another length. ``key`` is where the loss stands."""
         seen: set[str | None] = set()
         for corner in _corners(self.template):
-            for problem in loss_misfits(_LOSS.validate_python(corner), classes, key):
+            for problem in loss_misfits(corner, classes, key):
                 if problem.key not in seen:
                     yield problem
                 seen.add(problem.key)
+
+    def imported(self, key: str) -> Iterator[tuple[str, ImportedLoss]]:
+        """Yield the user's own losses in it, with both ends of every parameter's range, and their keys."""
+        for corner in _corners(self.template):
+            parts = [(f"{key}.sum[{at}].loss", part["loss"]) for at, part in enumerate(corner.get("sum", ()))]
+            for place, loss in parts or [(key, corner)]:
+                if ":" in loss["term"]:
+                    yield place, ImportedLoss.model_validate(loss)
 
     def suggest(self, trial: TrialLike, name: str, prior: ClassPrior) -> Loss:
         """Ask for a loss; its parameters' names begin with ``name``."""

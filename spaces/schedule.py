@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -11,8 +11,9 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from spaces import one_line
 from spaces.canonical import key_of
 from spaces.errors import Problem, nearest, refused
-from spaces.loss_terms import Compound, Focal, Frozen, Loss, WeightedCrossEntropy, family
+from spaces.loss_terms import Frozen, Loss, family
 from spaces.metric_names import FIXED_NAMES, MetricName, higher_is_better
+from spaces.validation import rendered
 from spaces.yaml_source import parse_json, parse_yaml, plain_source, validate, write_yaml
 
 FORMAT: Final = "lossweep-schedule/1"
@@ -226,7 +227,7 @@ class LossSchedule(Frozen):
         Args:
             classes: the class names, background first.
         """
-        return tuple(_misfits(self.phases, tuple(classes)))
+        return tuple(misfits([phase.model_dump(mode="json") for phase in self.phases], classes))
 
     def plain(self) -> dict[str, Any]:
         """The schedule as it is written to files: plain data without what is at its default."""
@@ -271,26 +272,29 @@ class LossSchedule(Frozen):
         return one_line.schedule_text(self)
 
 
-def _misfits(phases: Sequence[Phase], classes: tuple[str, ...]) -> Iterator[Problem]:
+def misfits(phases: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> Iterator[Problem]:
+    """Yield what doesn't fit the classes in phases as plain data, valid but for that.
+
+    As data, because a `Compound` has its terms in the canonical order, and keys are to lead to where they
+    were written.
+    """
     for index, phase in enumerate(phases):
         at = f"phases[{index}]"
-        yield from loss_misfits(phase.loss, classes, f"{at}.loss")
-        if phase.until is not None:
-            yield from metric_misfits(phase.until.metric, classes, f"{at}.until.metric")
+        yield from loss_misfits(phase["loss"], classes, f"{at}.loss")
+        if phase.get("until") is not None:
+            yield from metric_misfits(phase["until"]["metric"], classes, f"{at}.until.metric")
 
 
-def loss_misfits(loss: Loss, classes: Sequence[str], key: str) -> Iterator[Problem]:
+def loss_misfits(loss: Mapping[str, Any], classes: Sequence[str], key: str) -> Iterator[Problem]:
     """Yield what doesn't fit the classes: weights of another length. ``key`` is where the loss stands."""
-    if isinstance(loss, Compound):
-        for index, part in enumerate(loss.sum):
-            yield from loss_misfits(part.loss, classes, f"{key}.sum[{index}].loss")
-        return
-    weights = loss.weights if isinstance(loss, WeightedCrossEntropy | Focal) else None
-    if isinstance(weights, tuple) and len(weights) != len(classes):
+    for index, part in enumerate(loss.get("sum", ())):
+        yield from loss_misfits(part["loss"], classes, f"{key}.sum[{index}].loss")
+    weights = loss.get("weights")
+    if isinstance(weights, list | tuple) and len(weights) != len(classes):
         yield Problem(
             f"{len(weights)} class weights for {len(classes)} classes",
             key=f"{key}.weights",
-            found=str(list(weights)),
+            found=rendered(list(weights)),
             allowed=f"one weight each for {', '.join(classes)}",
         )
 

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from spaces.class_prior import ClassPrior
 from spaces.errors import UserError
 from spaces.loss_terms import Frozen
-from spaces.schedule import LossSchedule, Phase
+from spaces.schedule import LossSchedule, misfits
 from spaces.yaml_source import load_yaml, validate
 
 
@@ -75,23 +75,6 @@ class ScheduleFile(LossSchedule):
         """The schedule alone."""
         return LossSchedule(phases=self.phases, cycles=self.cycles, epochs=self.epochs)
 
-    def replayed(self) -> LossSchedule:
-        """The schedule with every phase as long as it really was: no metric is needed to train it again.
-
-        Phases that training went back to stand there again. Without a record of how it went, phases that wait
-        for a metric take the most epochs they may.
-        """
-        phases = self.unrolled()
-        stays = [(phases[stay.phase], stay.epochs) for stay in self.realised if stay.phase < len(phases)]
-        if not stays:
-            stays = [(phase, phase.most_epochs) for phase in phases]
-        fixed = tuple(_lasting(phase, epochs) for phase, epochs in stays)
-        return LossSchedule(phases=fixed, epochs=self.epochs)
-
-
-def _lasting(phase: Phase, epochs: int) -> Phase:
-    return phase.model_copy(update={"until": None, "epochs": epochs})
-
 
 def load_schedule(path: str | Path) -> ScheduleFile:
     """Read a schedule file.
@@ -102,6 +85,6 @@ def load_schedule(path: str | Path) -> ScheduleFile:
     """
     source = load_yaml(path)
     file = validate(ScheduleFile, source)
-    if file.classes is not None and (problems := file.check(file.classes)):
+    if file.classes is not None and (problems := list(misfits(source.data["phases"], file.classes))):
         raise UserError([source.located(problem) for problem in problems])
     return file

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from spaces.distributions import Choice, Counts, Flags, Numbers, Range, Words, ends
 from spaces.errors import Problem, nearest, refused
 from spaces.loss_space import LossSpace, check_numbers
-from spaces.loss_terms import Frozen
+from spaces.loss_terms import Frozen, ImportedLoss
 from spaces.metric_names import canonical_metric
 from spaces.schedule import metric_misfits
 from spaces.validation import problems_of
@@ -250,6 +250,12 @@ class SpaceSpec(Frozen):
         for key, until in (*untils, ("until", self.until)):
             for metric in ends(until.metric) if isinstance(until, UntilSpace) else ():
                 yield from metric_misfits(str(metric), classes, f"{key}.metric")
+
+    def imported_losses(self) -> Iterator[tuple[str, ImportedLoss]]:
+        """Yield the user's own losses that schedules of the space may hold, with the keys they stand at."""
+        for index, phase in enumerate(self.phases or ()):
+            for each, loss in enumerate(phase.losses):
+                yield from loss.imported(f"phases[{index}].losses[{each}]")
 
     @property
     def metrics(self) -> frozenset[str]:

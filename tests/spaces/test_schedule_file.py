@@ -1,4 +1,4 @@
-"""Exported schedules: what is known of them, replaying them, and the JSON Schema editors check them with."""
+"""Exported schedules: what is known of them, and the JSON Schema editors check them with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 
 from spaces.errors import UserError
 from spaces.schedule import LossSchedule
-from spaces.schedule_file import RealisedPhase, ScheduleFile, load_schedule
+from spaces.schedule_file import ScheduleFile, load_schedule
 
 EXPORTED = """\
 format: lossweep-schedule/1
@@ -47,25 +47,6 @@ def test_an_exported_file_is_read_and_written(tmp_path: Path) -> None:
     plain = tmp_path / "plain.yaml"
     plain.write_text(file.schedule.to_yaml())
     assert load_schedule(plain).schedule == file.schedule
-
-
-def test_replaying_needs_no_metric() -> None:
-    file = ScheduleFile.from_yaml(EXPORTED)
-    assert str(file.replayed()) == (
-        "weighted_ce(weights=[1, 42.7]) @0.0011 x3 -> jaccard @9e-5 x4"
-        " -> weighted_ce(weights=[1, 42.7]) @0.0011 x2"
-    )
-    unrecorded = file.model_copy(update={"realised": ()})
-    assert (
-        str(unrecorded.replayed())
-        == "weighted_ce(weights=[1, 42.7]) @0.0011 x6 -> jaccard @9e-5 x4 | 3 cycles"
-    )
-    back = file.model_copy(
-        update={
-            "realised": tuple(RealisedPhase(phase=p, from_epoch=e, epochs=1) for e, p in enumerate((0, 1, 0)))
-        }
-    )
-    assert [phase.loss_name[:7] for phase in back.replayed().unrolled()] == ["weighte", "jaccard", "weighte"]
 
 
 @pytest.mark.parametrize(

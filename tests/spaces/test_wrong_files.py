@@ -252,6 +252,21 @@ def test_weights_are_counted_against_the_files_classes(tmp_path: Path) -> None:
         load_schedule(path)
 
 
+def test_in_a_sum_the_term_that_was_written_is_named(tmp_path: Path) -> None:
+    """Though a sum holds its terms in another order than the file."""
+    path = tmp_path / "best.yaml"
+    text = GOOD.replace(
+        "{term: focal, gamma: 2}",
+        """
+      sum:
+        - {loss: {term: jaccard}}
+        - {loss: {term: focal, weights: [1, 2]}}""",
+    )
+    path.write_text(text + "classes: [background, vehicle, ship]\n")
+    with pytest.raises(UserError, match=r"best\.yaml:6: phases\[0\]\.loss\.sum\[1\]\.loss\.weights: 2 class"):
+        load_schedule(path)
+
+
 def test_json_is_read_with_its_lines() -> None:
     with pytest.raises(UserError, match=r"best\.json:2: phases\[0\]\.loss\.term: unknown term 'dise'"):
         LossSchedule.from_json(
