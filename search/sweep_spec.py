@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from search.objectives import ObjectiveSpec
+from search.preflight import import_problems
 from search.pruning import PruningSpec
 from search.sampling import SamplerSpec
 from spaces.errors import Problem, UserError
@@ -109,7 +110,7 @@ class SweepSpec(Frozen):
     def read(cls, source: YamlSource, base: Path) -> SweepSpec:
         """Check what a sweep file says; see `load`."""
         spec = validate(cls, source)
-        problems = spec.space.check(spec.data.classes)
+        problems = [*spec.space.check(spec.data.classes), *import_problems(spec.space)]
         if problems:
             raise UserError([source.located(problem, at=("space",)) for problem in problems])
         return spec.model_copy(update={"data": spec.data.resolve(base)})

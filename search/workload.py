@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from search.home import Home
+from search.preflight import check_before_loading, check_before_training
 from search.sweep_spec import SweepSpec
 from spaces.class_prior import ClassPrior
 
@@ -29,9 +30,16 @@ class Workload:
 
 
 def segmentation(spec: SweepSpec, home: Home) -> Workload:
-    """The workload of real sweeps. Decodes the data into the home's cache, unless they are there already."""
+    """The workload of real sweeps. Decodes the data into the home's cache, unless they are there already.
+
+    Raises:
+        UserError: with everything that is wrong with the user's own losses and the files, or else with the
+            pixels, or else with the model.
+    """
     from trainers.trial import SegmentationTrainer
 
+    check_before_loading(spec)
     trainer = SegmentationTrainer(spec.data, home.cache, home.checkpoints(spec.name))
     data = trainer.data()
+    check_before_training(spec, data.prior, data.channels)
     return Workload(trainer, data.prior, data.fingerprint)

@@ -36,7 +36,7 @@ def load_object(path: str, key: str) -> Any:
         raise UserError(
             Problem(missing, key=key, found=repr(path), hint="is its folder on PYTHONPATH?")
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script of the user's may end itself while it is imported
         raised = f"importing {module_name} raised {type(error).__name__}: {error}"
         raise UserError(Problem(raised, key=key, found=repr(path))) from error
     try:

@@ -38,9 +38,9 @@ def check(sweep_file: SweepFile, overrides: Overrides = None, home: HomeFolder =
     if report.problems:
         raise typer.Exit(2)
 
+    from search.preflight import check_before_training
     from spaces.class_prior import ClassPrior
-    from trainers.models import check_model
 
     prior = ClassPrior(names=report.classes, frequencies=report.splits[0].fractions)
-    check_model(spec.model, prior, report.bands)
+    check_before_training(spec, prior, report.bands)
     typer.echo(f"{sweep_file}: ready to submit")

@@ -21,12 +21,12 @@ def space(
 
     from search.home import Home
     from search.sweep_spec import SweepSpec
-    from search.workload import segmentation
     from spaces.controls import controls
     from spaces.schedule_space import ScheduleSpace
+    from trainers.data.loading import load_data
 
     spec = SweepSpec.load(sweep_file, parse_overrides(overrides))
-    prior = segmentation(spec, Home.at(home)).prior
+    prior = load_data(spec.data, Home.at(home).cache).prior
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     schedules = ScheduleSpace(spec.space, spec.budget.epochs, prior)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
-from spaces.errors import Problem, UserError, nearest
+from spaces.errors import Problem, UserError
 from spaces.loss_terms import ImportedLoss
+from trainers.imports import load_object
 from trainers.losses.segmentation_loss import Term
 from trainers.losses.statistics import Statistics
 
@@ -26,18 +25,17 @@ class ImportedTerm(Term):
 
     def forward(self, found: Statistics) -> Tensor:
         """Return the loss as a scalar."""
-        value: Tensor = self.criterion(found.logits, found.target.long())
-        if value.ndim != 0:
-            raise UserError(
-                f"an imported loss must return a scalar, but got {tuple(value.shape)} from {self.criterion}"
-            )
+        value = self.criterion(found.logits, found.target.long())
+        if not isinstance(value, Tensor) or value.ndim != 0:
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise UserError(f"an imported loss must return a scalar tensor, but got {got}")
         return value
 
 
 def check_importable(loss: ImportedLoss) -> list[Problem]:
     """Say what is wrong with an imported loss without building it; an empty list when nothing is.
 
-    Imports its module, so the sweep file's folder must be importable, as it must be for the workers.
+    Imports its module: from the working directory, PYTHONPATH or what is installed, as the workers will.
     """
     found = _resolve(loss)
     if isinstance(found, Problem):
@@ -82,25 +80,10 @@ def build_imported(loss: ImportedLoss) -> ImportedTerm:
 
 
 def _resolve(loss: ImportedLoss) -> Callable[..., Any] | Problem:
-    module_name, _, name = loss.term.partition(":")
     try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # a user's module may raise anything while it is imported
-        line = traceback.format_exception_only(error)[-1].strip()
-        return Problem(
-            f"module {module_name} can't be imported ({line})",
-            key="term",
-            found=loss.term,
-            hint="is its folder on PYTHONPATH?" if isinstance(error, ModuleNotFoundError) else None,
-        )
-    found = getattr(module, name, None)
-    if found is None:
-        return Problem(
-            f"module {module_name} has no {name}",
-            key="term",
-            found=loss.term,
-            hint=nearest(name, dir(module)),
-        )
+        found = load_object(loss.term, "term")
+    except UserError as error:
+        return error.problems[0]
     if not callable(found):
         return Problem(
             f"{loss.term} can't be called",

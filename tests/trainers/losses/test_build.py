@@ -19,7 +19,7 @@ from spaces.loss_terms import (
     WeightedCrossEntropy,
     WeightedTerm,
 )
-from trainers.losses import build_loss, check_importable, class_weights
+from trainers.losses import build_loss, check_importable, class_weights, rehearse
 
 FIVE = ClassPrior(names=("a", "b", "c", "d", "e"), frequencies=(0.5, 0.25, 0.2, 0.05, 0.0))
 
@@ -120,6 +120,25 @@ def factory(power):
 def not_scalar():
     return lambda logits, target: logits
 
+def a_number():
+    return lambda logits, target: 0.5
+
+def detached():
+    return lambda logits, target: logits.detach().mean()
+
+def blind():
+    constant = torch.ones((), requires_grad=True)
+    return lambda logits, target: constant * 2
+
+def takes_255_for_a_class():
+    return lambda logits, target: torch.nn.functional.one_hot(target, 2).float().mean() * logits.mean()
+
+def infinite():
+    return lambda logits, target: logits.log().mean()
+
+def raises():
+    raise RuntimeError("built on a Sunday")
+
 def nothing():
     return None
 
@@ -162,9 +181,9 @@ def test_a_factory_may_return_any_callable(two, users):
 @pytest.mark.parametrize(
     ("term", "parameters", "message"),
     [
-        ("no_such_module:Loss", {}, r"module no_such_module can't be imported.*PYTHONPATH"),
-        ("broken_losses:Loss", {}, r"can't be imported \(RuntimeError: no such device\)"),
-        ("losses_of_a_user:Brie", {}, r"has no Brie.*did you mean 'Brier'\?"),
+        ("no_such_module:Loss", {}, r"there is no module 'no_such_module'.*PYTHONPATH"),
+        ("broken_losses:Loss", {}, r"importing broken_losses raised RuntimeError: no such device"),
+        ("losses_of_a_user:Brie", {}, r"has no 'Brie'.*did you mean 'Brier'\?"),
         ("losses_of_a_user:NUMBER", {}, r"can't be called.*found int"),
         (
             "losses_of_a_user:Brier",
@@ -189,6 +208,32 @@ def test_a_sound_imported_loss_has_no_problems(users):
 def test_an_imported_loss_must_be_callable_and_give_a_scalar(two, users):
     with pytest.raises(UserError, match="did not return a loss; found NoneType"):
         build_loss(ImportedLoss(term=f"{users}:nothing"), two)
-    loss = build_loss(ImportedLoss(term=f"{users}:not_scalar"), two)
-    with pytest.raises(UserError, match="must return a scalar"):
-        loss(torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 2))
+    for name, got in (("not_scalar", r"\(1, 1, 2, 2\)"), ("a_number", "float")):
+        loss = build_loss(ImportedLoss(term=f"{users}:{name}"), two)
+        with pytest.raises(UserError, match=f"must return a scalar tensor, but got {got}"):
+            loss(torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Brie", "has no 'Brie'"),
+        ("nothing", "did not return a loss"),
+        ("not_scalar", "must return a scalar"),
+        ("a_number", "but got float"),
+        ("detached", "its value has no gradient"),
+        ("blind", "does not depend on the logits"),
+        ("takes_255_for_a_class", "raised RuntimeError: Class values must be smaller than num_classes"),
+        ("infinite", "not finite"),
+        ("raises", "raised RuntimeError: built on a Sunday"),
+    ],
+)
+def test_a_rehearsal_tells_what_computing_would(two, users, name, message):
+    (problem,) = rehearse(ImportedLoss(term=f"{users}:{name}"), two)
+    assert message in problem.message
+    assert problem.key == "term"
+
+
+def test_a_sound_loss_passes_its_rehearsal(two, four, users):
+    assert rehearse(ImportedLoss(term=f"{users}:Brier"), two) == []
+    assert rehearse(ImportedLoss(term=f"{users}:factory", parameters={"power": 2}), four) == []

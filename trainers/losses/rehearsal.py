@@ -1,0 +1,56 @@
+"""A user's own loss computed once on a made-up batch, so that what is wrong with it shows before training."""
+
+from __future__ import annotations
+
+import torch
+
+from spaces.class_prior import IGNORE_INDEX, ClassPrior
+from spaces.errors import Problem, UserError
+from spaces.loss_terms import ImportedLoss
+from trainers.losses.build import build_loss
+from trainers.losses.imported import check_importable
+
+
+def rehearse(loss: ImportedLoss, prior: ClassPrior, tile: int = 64) -> list[Problem]:
+    """Say what is wrong with an imported loss: import it, build it, and compute value and gradient.
+
+    The batch is two crops on the CPU with every class and some ignored pixels.
+
+    Args:
+        loss: a user's own.
+        prior: the classes.
+        tile: side of a training crop, in pixels.
+
+    Returns:
+        What is wrong, with keys counted from the loss; an empty list when nothing is.
+    """
+    if problems := check_importable(loss):
+        return problems
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, prior.channels, tile, tile, generator=random, requires_grad=True)
+    target = torch.randint(len(prior.names), (2, tile, tile), generator=random)
+    target[0, 0] = IGNORE_INDEX
+    try:
+        value = build_loss(loss, prior)(logits, target)
+        if not value.requires_grad:
+            return [_wrong(loss, "its value has no gradient: compute it from the logits, in torch")]
+        value.backward()
+    except UserError as error:
+        return [_wrong(loss, error.problems[0].message)]
+    except Exception as error:  # a user's code may raise anything
+        return [_wrong(loss, f"computing it raised {type(error).__name__}: {error}")]
+    if logits.grad is None:
+        return [_wrong(loss, "its value does not depend on the logits")]
+    if not value.isfinite() or not logits.grad.isfinite().all():
+        return [_wrong(loss, "its value or gradient is not finite on random logits with ignored pixels")]
+    return []
+
+
+def _wrong(loss: ImportedLoss, message: str) -> Problem:
+    first, *_ = message.strip().splitlines() or [""]
+    return Problem(
+        first[:300],
+        key="term",
+        found=loss.term,
+        allowed="called with (logits, target) it returns a scalar tensor; 255 in target is ignored",
+    )
