@@ -26,8 +26,3 @@ def test_all_that_is_no_setting_is_told() -> None:
         parse_overrides(["a", "=3", "b=[1", "c={x: 1, x: 2}"])
     found = [problem.found for problem in raised.value.problems]
     assert found == ["'a'", "'=3'", "'b=[1'", "'c={x: 1, x: 2}'"]
-        "'a'",
-        "'=3'",
-        "'b=[1'",
-        "'c={x: 1, x: 2}'",
-    ]
