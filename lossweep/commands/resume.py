@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder, Overrides, SweepName, parse_overrides
+from lossweep.commands.arguments import HomeFolder, Overrides, SweepName, SystemMetrics, parse_overrides
 
 
-def resume(name: SweepName, overrides: Overrides = None, home: HomeFolder = None) -> None:
+def resume(
+    name: SweepName,
+    overrides: Overrides = None,
+    home: HomeFolder = None,
+    system_metrics: SystemMetrics = False,
+) -> None:
     """Go on with a sweep: finished trials are kept, unfinished ones go on from their newest checkpoint.
 
     The budget may be raised: --set budget.trials=32.
@@ -35,4 +40,4 @@ def resume(name: SweepName, overrides: Overrides = None, home: HomeFolder = None
 
     from lossweep.commands.driving import drive
 
-    drive(spec, where, resume=True)
+    drive(spec, where, resume=True, system_metrics=system_metrics)

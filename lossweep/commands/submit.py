@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder, Overrides, SweepFile, parse_overrides
+from lossweep.commands.arguments import HomeFolder, Overrides, SweepFile, SystemMetrics, parse_overrides
 
 
 def submit(
@@ -17,6 +17,7 @@ def submit(
     overrides: Overrides = None,
     home: HomeFolder = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Go on with an unfinished sweep unasked.")] = False,
+    system_metrics: SystemMetrics = False,
 ) -> None:
     """Run the sweep of a file, here and now: check it, train its trials, record everything.
 
@@ -37,7 +38,7 @@ def submit(
 
     from lossweep.commands.driving import drive
 
-    drive(spec, where, resume=state is not None)
+    drive(spec, where, resume=state is not None, system_metrics=system_metrics)
 
 
 def _agree(name: str, standing: str, finished: bool, yes: bool) -> None:
