@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -145,9 +146,11 @@ class Split:
         """The split's pixels (pixels, bands) and masks, on the device when they fit, else on the host."""
         if device not in self._resident:
             images = self._store.images[self._extent]
-            # torch indexes int16 everywhere but uint16 not: the same bits, read back by `as_float`.
-            pixels = torch.from_numpy(images.view(np.int16) if images.dtype == np.uint16 else images)
-            masks = torch.from_numpy(self._store.masks[self._extent])
+            with warnings.catch_warnings():  # that mapped pixels can't be written to is as it should be
+                warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+                # torch indexes int16 everywhere but uint16 not: the same bits, read back by `as_float`.
+                pixels = torch.from_numpy(images.view(np.int16) if images.dtype == np.uint16 else images)
+                masks = torch.from_numpy(self._store.masks[self._extent])
             if device.type == "cuda":
                 free, _ = torch.cuda.mem_get_info(device)
                 if pixels.nbytes + masks.nbytes <= _RESIDENT_SHARE * free:

@@ -20,6 +20,9 @@ from trainers.data.store import Meta, even_anchors
 
 Range = tuple[float, float]
 
+_PIECE = 1 << 22
+"""Pixels of an image that are summed at once: the largest images would take gigabytes as float64."""
+
 
 def decode_all(source: Source, items: Sequence[Item]) -> Iterator[tuple[Item, Decoded | UserError]]:
     """Decode items in order, several at a time, holding only a few decoded ones."""
@@ -151,10 +154,12 @@ class _Writer:
         self._rows.append((item, mask.shape[0], mask.shape[1], counts, int.from_bytes(digest)))
         self._anchors.append(list(even_anchors(mask, len(self._classes))))
         if item.split == "train":
-            labelled = image[mask != IGNORE_INDEX].astype(np.float64)
+            labelled = image[mask != IGNORE_INDEX]
             self._pixels += len(labelled)
-            self._sums = self._sums + labelled.sum(axis=0)
-            self._squares = self._squares + (labelled**2).sum(axis=0)
+            for first in range(0, len(labelled), _PIECE):
+                piece = labelled[first : first + _PIECE].astype(np.float64)
+                self._sums = self._sums + piece.sum(axis=0)
+                self._squares = self._squares + (piece**2).sum(axis=0)
 
     def close(self, ranges: tuple[Range, ...]) -> None:
         if self._kind is None:

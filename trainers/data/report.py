@@ -91,7 +91,9 @@ class DataReport:
     def _split_lines(self) -> Iterator[str]:
         if not self.splits:
             return
-        yield f"{self.bands} bands of {self.dtype}" + (f", {self.fingerprint}" if self.fingerprint else "")
+        yield f"{self.bands} band{'s' if self.bands > 1 else ''} of {self.dtype}" + (
+            f", {self.fingerprint}" if self.fingerprint else ""
+        )
         levels = (f"{mean:.4g} +- {std:.4g}" for mean, std in zip(self.mean, self.std, strict=True))
         yield f"training mean and standard deviation of the bands: {', '.join(levels)}"
         rows = [("split", "images", "sizes (width x height)", "no foreground", "ignored")]

@@ -135,10 +135,9 @@ class Store:
             with np.load(folder / "items.npz", allow_pickle=False) as arrays:
                 items = Items(**{name: arrays[name] for name in Items.__slots__})
             pixels = int(items.areas.sum())
-            # Mode "c" (copy on write) rather than "r": torch warns about, and may not alias, read-only
-            # memory.
-            images = np.memmap(folder / "images.bin", np.dtype(meta.dtype), "c", shape=(pixels, meta.bands))
-            masks = np.memmap(folder / "masks.bin", np.uint8, "c", shape=(pixels,))
+            # Mode "r", not "c" (copy on write): Linux refuses writable private mappings larger than memory.
+            images = np.memmap(folder / "images.bin", np.dtype(meta.dtype), "r", shape=(pixels, meta.bands))
+            masks = np.memmap(folder / "masks.bin", np.uint8, "r", shape=(pixels,))
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error):
             return None
         return cls(meta, items, images, masks) if meta.format == FORMAT else None

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from spaces.errors import UserError
 from trainers.data import content, folder
 from trainers.data.check import check_data
 from trainers.data.loading import SegmentationData, load_data
-from trainers.data.spec import FolderSource, ScenesSource
+from trainers.data.spec import SPLITS, FolderSource, ScenesSource
 from trainers.data.store import Store
 
 SCENES = ScenesSource(source="scenes", train=6, val=3, test=2)
@@ -156,6 +157,39 @@ def test_concurrent_processes_decode_once(tmp_path: Path) -> None:
     assert len(stores(tmp_path)) == 1
 
 
+def test_a_store_larger_than_memory_opens_and_is_read(tmp_path: Path) -> None:
+    """Its file has a hole larger than memory and swap together, where one giant image would lie."""
+    expected = [b.images for b in load_data(SCENES, tmp_path).val.evaluation_batches(4, "cpu")]
+    (store,) = stores(tmp_path)
+    memory = sum(
+        int(line.split()[1]) * 1024
+        for line in Path("/proc/meminfo").read_text().splitlines()
+        if line.startswith(("MemTotal", "SwapTotal"))
+    )
+    rows, columns = memory // 2**20 + 1, 2**20
+    with np.load(store / "items.npz") as arrays:
+        items = dict(arrays)
+    last = int((items["heights"] * items["widths"]).sum())
+    for name in ("names", "counts", "digests", "anchor_starts", "anchor_counts"):
+        items[name] = np.concatenate([items[name], items[name][-1:]])
+    items["splits"] = np.append(items["splits"], np.uint8(SPLITS.index("test")))
+    items["heights"] = np.append(items["heights"], rows)
+    items["widths"] = np.append(items["widths"], columns)
+    np.savez(store / "items.npz", **items)
+    try:
+        os.truncate(store / "images.bin", 3 * (last + rows * columns))
+        os.truncate(store / "masks.bin", last + rows * columns)
+    except OSError:
+        pytest.skip("the file system has no sparse files of that size")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = load_data(SCENES, tmp_path)
+        found = [batch.images for batch in data.val.evaluation_batches(4, "cpu")]
+    assert data.test.sizes[-1] == (rows, columns)
+    assert len(found) == len(expected)
+    assert all(map(torch.equal, found, expected))
+
+
 def test_a_cache_that_cannot_be_written_is_the_users_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="can't make the cache folder"):
@@ -168,5 +202,6 @@ def test_mapped_pixels_cannot_be_changed_on_disk(tmp_path: Path) -> None:
     before = (folder_ / "images.bin").read_bytes()
     store = Store.open(folder_)
     assert store is not None
-    store.images[:] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        store.images[:] = 0
     assert (folder_ / "images.bin").read_bytes() == before

@@ -130,7 +130,7 @@ def test_the_quick_check_decodes_nothing(folder_spec: FolderSource, monkeypatch:
 
 
 def test_scenes_check_clean(tmp_path: Path) -> None:
-    report = check_data(ScenesSource(source="scenes"), tmp_path)
+    report = check_data(ScenesSource(source="scenes", train=48, val=16, test=8), tmp_path)
     assert report.ok
     assert not report.notes
-    assert report.splits[0].objects[1].count > 150
+    assert report.splits[0].objects[1].count > 56
