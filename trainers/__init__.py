@@ -1,5 +1,5 @@
 """How one schedule is trained and measured: data, losses, metrics, guards and the training loop.
 
-Importable without Ray, Optuna and MLflow. Modules that need torch import it themselves; importing this package
-does not.
+Importable without Ray, Optuna and MLflow. Modules that need torch import it themselves; importing this
+package does not.
 """
