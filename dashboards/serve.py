@@ -110,6 +110,8 @@ def start_dashboard(
         UserError: the port is taken, a server did not start, or optuna-dashboard is not installed.
     """
     sweep = load()
+    served = not mlflow_uri.startswith(("http://", "https://"))
+    chosen = _port(host, port, MLFLOW_PORT) if served else None  # a taken port is said before any work
     quiet_mlflow()
     if sweep.state != "running":  # the driver of a running sweep is the one that writes to MLflow
         sync(sweep, mlflow_uri, experiment, verify=False, report=report)
@@ -121,8 +123,7 @@ def start_dashboard(
             log.parent.mkdir(parents=True, exist_ok=True)
             output = started.enter_context(log.open("ab"))
         base = mlflow_uri
-        if not mlflow_uri.startswith(("http://", "https://")):
-            chosen = _port(host, port, MLFLOW_PORT)
+        if chosen is not None:
             base = f"http://{_named(host)}:{chosen}"
             command = [
                 sys.executable,
@@ -149,12 +150,12 @@ def start_dashboard(
         if optuna:
             if database_url is None:
                 raise UserError("optuna-dashboard needs the study's database")
-            chosen = _port(host, None, 8080)
-            command = [sys.executable, "-c", _OPTUNA_PROGRAM, host, str(chosen)]
+            beside = _port(host, None, 8080)
+            command = [sys.executable, "-c", _OPTUNA_PROGRAM, host, str(beside)]
             child = _start(started, command, {STUDY_VARIABLE: database_url}, output)
             dashboard._children.append(child)
-            _await(child, host, chosen, "/", patience, "optuna-dashboard (is it installed?)", log)
-            dashboard.optuna = f"http://{_named(host)}:{chosen}/dashboard/"
+            _await(child, host, beside, "/", patience, "optuna-dashboard (is it installed?)", log)
+            dashboard.optuna = f"http://{_named(host)}:{beside}/dashboard/"
         server = _report_server(host, lambda: report(load()))
         started.callback(server.server_close)
         started.callback(server.shutdown)

@@ -29,6 +29,7 @@ from dashboards.report import build_report
 from dashboards.serve import start_dashboard
 from search.history import SweepHistory
 
+Report = Callable[[SweepHistory], str]
 OUT = Path(__file__).parent
 OPTIONS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -43,7 +44,7 @@ CLOSE_ASSISTANT = (
 )
 
 
-def simulated() -> tuple[SweepHistory, list[OverlayTile]]:
+def simulated() -> tuple[SweepHistory, Report]:
     """A simulated sweep of the preset ``cycling``, with overlays of drawn vehicles."""
     from search.simulation import simulate_sweep
     from spaces.schedule_space import SpaceSpec
@@ -51,7 +52,8 @@ def simulated() -> tuple[SweepHistory, list[OverlayTile]]:
     sweep = simulate_sweep(
         trials=64, seed=3, epochs=16, name="vehicles", space=SpaceSpec.model_validate({"preset": "cycling"})
     )
-    return sweep, [drawn(number) for number in range(4)]
+    tiles = [drawn(number) for number in range(4)]
+    return sweep, lambda history: build_report(history, tiles)
 
 
 def drawn(number: int) -> OverlayTile:
@@ -74,12 +76,18 @@ def drawn(number: int) -> OverlayTile:
     return tile(f"scene {number}", image.clip(0, 255).astype(np.uint8), mask, winner, control)
 
 
-def from_home(home: Path, name: str) -> tuple[SweepHistory, list[OverlayTile]]:
-    """A sweep as its database has it."""
+def from_home(home: Path, name: str) -> tuple[SweepHistory, Report]:
+    """A sweep as its database has it, and what builds its report with overlays from its checkpoints."""
+    from dashboards.sweep_report import SweepReport
     from search.home import Home
     from search.ledger import Ledger
 
-    return Ledger(Home.at(home).database_url).history(name), []
+    where = Home.at(home)
+    ledger = Ledger(where.database_url)
+    try:
+        return ledger.history(name), SweepReport(where)
+    finally:
+        ledger.close()
 
 
 def save(png: bytes, path: Path) -> None:
@@ -112,7 +120,7 @@ def main() -> None:
     parser.add_argument("--sweep", help="name of a sweep there; a simulated one without it")
     parser.add_argument("--out", type=Path, default=OUT)
     chosen = parser.parse_args()
-    sweep, overlays = from_home(chosen.home, chosen.sweep) if chosen.sweep else simulated()
+    sweep, build = from_home(chosen.home, chosen.sweep) if chosen.sweep else simulated()
     with tempfile.TemporaryDirectory(prefix="lossweep-screenshots-", ignore_cleanup_errors=True) as folder:
         work = Path(folder)
         options = Options()
@@ -121,18 +129,16 @@ def main() -> None:
             options.add_argument(option)
         driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver") or ""))
         try:
-            report(driver, work, sweep, overlays, chosen.out)
-            mlflow_pages(driver, work, sweep, overlays, chosen.out)
+            report(driver, work, sweep, build, chosen.out)
+            mlflow_pages(driver, work, sweep, build, chosen.out)
         finally:
             driver.quit()
 
 
-def report(
-    driver: webdriver.Chrome, work: Path, sweep: SweepHistory, overlays: list[OverlayTile], out: Path
-) -> None:
+def report(driver: webdriver.Chrome, work: Path, sweep: SweepHistory, build: Report, out: Path) -> None:
     """The report's head and its figures."""
     page = work / "report.html"
-    page.write_text(build_report(sweep, overlays), encoding="utf-8")
+    page.write_text(build(sweep), encoding="utf-8")
     driver.get(page.as_uri())
     wait(lambda: driver.execute_script("return document.documentElement.dataset.drawn") == "yes")
     height = driver.execute_script("return document.documentElement.scrollHeight")
@@ -143,15 +149,13 @@ def report(
         save(driver.find_element("id", name).screenshot_as_png, out / f"report-{name}.png")
 
 
-def mlflow_pages(
-    driver: webdriver.Chrome, work: Path, sweep: SweepHistory, overlays: list[OverlayTile], out: Path
-) -> None:
+def mlflow_pages(driver: webdriver.Chrome, work: Path, sweep: SweepHistory, build: Report, out: Path) -> None:
     """MLflow's leaderboard, curves, and the report inside it."""
     import mlflow
 
     uri = f"sqlite:///{work / 'mlflow.db'}"
     driver.set_window_size(1600, 900)
-    with start_dashboard(lambda: sweep, uri, port=0, report=lambda h: build_report(h, overlays)) as dashboard:
+    with start_dashboard(lambda: sweep, uri, port=0, report=build) as dashboard:
         base = dashboard.mlflow.partition("/#")[0]
         driver.get(dashboard.mlflow)
         wait(lambda: "matching run" in driver.execute_script("return document.body.innerText"))
