@@ -199,7 +199,12 @@ class _Reader:
             phase["until"] = self._until()
         else:
             self._fail("a length: xN, or until METRIC>=LEVEL in LEAST..MOST")
+        words: set[str] = set()
         while word := self._take(r"(?:constant|cosine|warmup|fresh)\b"):
+            kind = "constant or cosine" if word in ("constant", "cosine") else word
+            if kind in words:
+                self._fail(f"{kind} only once")
+            words.add(kind)
             if word == "warmup":
                 phase["warmup_steps"] = self._whole("a number of steps")
             elif word == "fresh":
@@ -260,6 +265,8 @@ class _Reader:
             return {"term": name, "parameters": arguments}
         for key, flat in _FLAT.items():
             inner = {each: arguments.pop(each) for each in flat if each in arguments and name in _WEIGHTED}
+            if inner and key in arguments:
+                self._fail(f"{key}, or {' and '.join(inner)}, not both")
             if inner:
                 arguments[key] = inner
         return {"term": name, **arguments}
@@ -269,6 +276,9 @@ class _Reader:
         word = self._take(rf"(?!(?:true|false|null)\b){_WORD}")
         if word is not None:
             return word
+        # JSON has no .7, but learning rates and levels may be written so.
+        if (fraction := self._take(r"[-+]?\.\d+(?:[eE][-+]?\d+)?(?![\w.])")) is not None:
+            return float(fraction)
         self._blanks()
         try:
             value, end = _DECODER.raw_decode(self._line, self._at)

@@ -167,7 +167,7 @@ class LossSchedule(Frozen):
     @classmethod
     def _known_version(cls, value: Any) -> Any:
         if value != FORMAT:
-            raise refused("this version of the format can't be read", found=str(value), allowed=FORMAT)
+            raise refused("this version of the format can't be read", found=rendered(value), allowed=FORMAT)
         return value
 
     @model_validator(mode="after")

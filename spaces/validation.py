@@ -127,7 +127,10 @@ def _joined(problems: list[Problem]) -> Problem:
 
 def _problem(details: ErrorDetails, model: Any) -> Problem:
     kind, context, found = details["type"], details.get("ctx", {}), details["input"]
-    place, members = _descend(details["loc"], model, kind)
+    at = details["loc"]
+    if kind == "finite_number" and at[-1:] == ("float",):  # pydantic's name for a number within JSON
+        at = at[:-1]
+    place, members = _descend(at, model, kind)
     match kind:
         case "refused":
             key = str(context.get("key") or "")
@@ -349,6 +352,8 @@ def _described(member: _Member) -> str:
         inner = {name: _bounds(tuple(info.metadata)) for name, info in annotation.model_fields.items()}
         return "{" + ", ".join(f"{name}: {bounds or '...'}" for name, bounds in inner.items()) + "}"
     name = _NAMES.get(annotation, "a list" if origin in (tuple, list) else "")
+    if origin is tuple and get_args(annotation)[-1] is not Ellipsis:
+        name = f"a list of {len(get_args(annotation))}"
     return " ".join(part for part in (name, _bounds(metadata)) if part)
 
 

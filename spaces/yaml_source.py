@@ -153,13 +153,16 @@ def parse_yaml(text: str, file: str | None = None) -> YamlSource:
             lines: dict[Location, int] = {}
             problems: list[Problem] = []
             data = _construct(loader, node, (), lines, problems, frozenset())
+            problems.sort(key=lambda problem: problem.line or 0)
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        reason = getattr(error, "problem", None) or str(error)
+        reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
         line = mark.line + 1 if mark else None
         raise UserError(Problem(f"is not YAML: {reason}", file=file, line=line)) from error
+    except RecursionError as error:
+        raise UserError(Problem("is nested too deeply", file=file)) from error
     if problems:
         raise UserError([dataclasses.replace(problem, file=file) for problem in problems])
     return YamlSource(data=data, file=file, lines=lines, text=text)
@@ -175,6 +178,8 @@ def parse_json(text: str, file: str | None = None) -> YamlSource:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(Problem(f"is not JSON: {error.msg}", file=file, line=error.lineno)) from error
+    except (RecursionError, ValueError) as error:  # nested too deeply, or a number of over 4,300 digits
+        raise UserError(Problem(f"is not JSON that can be read: {error}", file=file)) from error
     try:
         lines = parse_yaml(text, file)
     except UserError as error:
@@ -217,7 +222,11 @@ def _construct(
             _construct(loader, each, (*at, index), lines, problems, around)
             for index, each in enumerate(node.value)
         ]
-    return loader.construct_object(node)
+    try:
+        return loader.construct_object(node)
+    except ValueError:  # Python reads no whole numbers of more than 4,300 digits
+        problems.append(Problem("is not a number that can be read", line=line, key=dotted(at) or None))
+        return None
 
 
 def _twice(node: yaml.MappingNode, at: Location) -> Iterator[Problem]:

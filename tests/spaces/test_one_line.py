@@ -65,6 +65,7 @@ def test_lines_are_written_as_they_are_read(line: str) -> None:
         ("jaccard @1 until recall >= .5 in 1 .. 2", "jaccard @1 until recall>=0.5 in 1..2"),
         ("dice @1 x1 | 4 epochs | 2 cycles", "dice @1 x1 | 2 cycles | 4 epochs"),
         ("dice @1 x1->dice @1 x1", "dice @1 x1 | 2 cycles"),
+        ("weighted_ce(power=.7)@.001x1", "weighted_ce(power=0.7) @1e-3 x1"),
     ],
 )
 def test_blanks_and_order_are_free(loose: str, line: str) -> None:
@@ -90,6 +91,9 @@ def test_blanks_and_order_are_free(loose: str, line: str) -> None:
         ("dice(smooth=) @1 x2", ") @1 x2", "a value: a number, a word, true, false, null, or JSON"),
         ("dice(smooth=1 @1 x2", "@1 x2", ", or )"),
         ("dice(smooth=1, smooth=2) @1 x2", "=2) @1 x2", "smooth only once"),
+        ("weighted_ce(power=1, weights=[1, 2]) @1 x2", "@1 x2", "weights, or power, not both"),
+        ("dice @1 x2 cosine constant", "the end of the line", "constant or cosine only once"),
+        ("dice @1 x2 warmup 3 warmup 4", "4", "warmup only once"),
         ("2*dice @1 x2", "@1 x2", "+ and another term: a weight stands in a sum only"),
     ],
 )

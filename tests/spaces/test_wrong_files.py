@@ -99,6 +99,11 @@ CASES = {
         'term: "mine:a.b"',
         (9, "phases[1].loss.term", "string should match pattern", "mine:a.b", "text matching", None),
     ),
+    "an infinite parameter": (
+        "{term: jaccard}",
+        '{term: "mine:Edge", parameters: {width: .inf}}',
+        (9, "phases[1].loss.parameters.width", "is not finite", "Infinity", None, None),
+    ),
     "a sum of one": (
         "{term: jaccard}",
         "{sum: [{loss: {term: jaccard}}]}",
@@ -157,6 +162,11 @@ CASES = {
             "[least, most]",
             None,
         ),
+    ),
+    "three ends": (
+        "epochs: [2, 6]",
+        "epochs: [2, 4, 6]",
+        (8, "phases[0].until.epochs", "is too long", "[2, 4, 6]", "a list of 2", None),
     ),
     "back above": (
         "      epochs: [2, 6]",

@@ -73,17 +73,30 @@ def test_all_keys_given_twice_are_named() -> None:
     with pytest.raises(UserError) as raised:
         parse_yaml("a: 1\nb: {c: 1,\n c: 2}\na: 3\n", "x.yaml")
     assert [str(problem) for problem in raised.value.problems] == [
-        "x.yaml:4: a: the key is given twice, first on line 1",
         "x.yaml:3: b.c: the key is given twice, first on line 2",
+        "x.yaml:4: a: the key is given twice, first on line 1",
     ]
 
 
 @pytest.mark.parametrize(
-    "text", ["", "# nothing\n", "a: [1", "a: 1\n b: 2", "\tx: 1", "!!python/object:os.system {}"]
+    "text",
+    [
+        "",
+        "# nothing\n",
+        "a: [1",
+        "a: 1\n b: 2",
+        "\tx: 1",
+        "!!python/object:os.system {}",
+        "a: !mine 1",
+        "a: \0",
+        "[" * 5000,
+        "a: " + "9" * 5000,
+    ],
 )
 def test_what_is_not_plain_yaml_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match="file"):
+    with pytest.raises(UserError, match="file") as raised:
         parse_yaml(text, "file")
+    assert len(str(raised.value).splitlines()) == 1
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
