@@ -6,6 +6,7 @@ children through their environment and never through a command line, a link or a
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -14,8 +15,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -176,7 +177,7 @@ def serve_dashboard(
     browser: bool = False,
     **settings: object,
 ) -> None:
-    """Start the pages, print their links and serve until interrupted.
+    """Start the pages, print their links and serve until Ctrl-C, SIGTERM or the terminal's end.
 
     Args:
         load: reads the sweep from its database.
@@ -186,7 +187,11 @@ def serve_dashboard(
         settings: as `start_dashboard` takes them.
     """
     echo("Starting MLflow; the first start of a new store takes some ten seconds.")
-    with start_dashboard(load, mlflow_uri, **settings) as dashboard:  # type: ignore[arg-type] # passed on as they are
+    with (
+        _interrupted_by_signals(),
+        contextlib.suppress(KeyboardInterrupt),
+        start_dashboard(load, mlflow_uri, **settings) as dashboard,  # type: ignore[arg-type] # passed on
+    ):
         echo(f"Report:       {dashboard.report}")
         for name, link in dashboard.views.items():
             echo(f"MLflow:       {link}  ({name})")
@@ -201,6 +206,25 @@ def serve_dashboard(
             dashboard.wait()
         except KeyboardInterrupt:
             echo("Ending the servers.")
+
+
+@contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """Let every signal that asks for an end do as Ctrl-C does, so that no server is left behind.
+
+    The servers are in process groups of their own: a closing terminal tells this process alone.
+    """
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [(number, signal.signal(number, interrupt)) for number in asked]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def free_port(host: str = LOOPBACK) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import os
 import shutil
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest
 from browser import Browser
 from mlflow_reading import read
 
+from dashboards import serve
 from dashboards.mlflow_views import run_link
 from dashboards.serve import Dashboard, _port, _start, start_dashboard
 from search.history import SweepHistory
@@ -197,6 +201,28 @@ def test_a_port_that_is_taken_is_named(served: Served, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"port {taken} on 127.0.0.1"):
         _port("127.0.0.1", taken, 5000)
     assert _port("127.0.0.1", None, taken) != taken
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_every_signal_that_asks_for_an_end_ends_the_servers(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = []
+
+    class Pages(Dashboard):
+        def wait(self) -> None:
+            os.kill(os.getpid(), number)
+            time.sleep(30)
+
+        def close(self) -> None:
+            ended.append(self.report)
+
+    monkeypatch.setattr(serve, "start_dashboard", lambda *given, **more: Pages("mlflow", {}, "report"))
+    before, said = signal.getsignal(number), []
+    serve.serve_dashboard(histories.sweep, "sqlite://", echo=said.append)
+    assert ended == ["report"]
+    assert said[-1] == "Ending the servers."
+    assert signal.getsignal(number) is before
 
 
 def test_closing_leaves_no_process_behind(tmp_path: Path) -> None:
