@@ -52,11 +52,12 @@ def test_a_bad_focal_phase_is_stopped_within_one_evaluation_of_its_collapse(
 def test_the_recall_biased_control_goes_on(
     power: float, plan_of: Callable[..., TrialPlan], more_scenes: SegmentationData
 ) -> None:
-    evaluations = run(f"weighted_ce(power={power}) @5e-3 x9", plan_of, more_scenes)
+    plan = plan_of(f"weighted_ce(power={power}) @5e-3 x7", 7, data=SCENES, guards=GUARDS)
+    evaluations = list(train(plan, more_scenes))
     assert evaluations[-1].finished
     assert all(e.verdict is None for e in evaluations)
     biased = [e.metrics["recall"] > 0.7 and e.metrics["precision"] < 0.15 for e in evaluations]
-    assert sum(biased) >= 4, "it is as recall-biased as it should be"
+    assert sum(biased) >= 3, "it is as recall-biased as it should be"
 
 
 def test_a_rate_far_too_high_ends_by_a_guard(

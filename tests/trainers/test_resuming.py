@@ -25,6 +25,11 @@ UNTIL = (
     "weighted_ce(power=0.5) @5e-3 until recall>=0.3 in 1..3 back <0.05 -> jaccard @1e-3 x1 cosine warmup 2"
     " | 3 cycles"
 )
+BACK = (
+    "weighted_ce(power=1.5) @2e-2 until recall>=0.7 in 1..3 back <0.69"
+    " -> cross_entropy @1e-2 x1 cosine warmup 5"
+    " | 3 cycles"
+)
 DROPOUT = """
 from torch import nn
 
@@ -54,21 +59,8 @@ def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("line", "training"),
-    [
-        (CYCLES, TrainingSpec(batch=4, precision="float32")),
-        (
-            UNTIL,
-            TrainingSpec(batch=4, precision="bfloat16", optimizer="sgd", clip_norm=None, evaluate_every=2),
-        ),
-    ],
-    ids=["cycles-float32-adamw", "until-bfloat16-sgd"],
-)
-def test_resumed_at_every_evaluation(
-    line: str, training: TrainingSpec, scenes: SegmentationData, plan_of: Plans, tmp_path: Path
-) -> None:
-    plan = plan_of(line, 6, training=training)
+def test_resumed_at_every_evaluation(scenes: SegmentationData, plan_of: Plans, tmp_path: Path) -> None:
+    plan = plan_of(CYCLES, 5, training=TrainingSpec(batch=4, precision="float32"))
     whole = CheckpointStore(tmp_path / "whole")
     expected = list(train(plan, scenes, whole))
     assert expected[-1].finished
@@ -81,6 +73,45 @@ def test_resumed_at_every_evaluation(
         assert resumed[:count] == before  # what was recorded comes first, clocks and all
         assert figures(resumed) == figures(expected)
         assert_same(weights(plan, scenes, store), weights(plan, scenes, whole))
+
+
+@pytest.mark.parametrize(
+    ("line", "training", "path"),
+    [
+        # By metric: on at recall, back when the second phase lost it, warmed up over more than an epoch.
+        (BACK, TrainingSpec(batch=4, precision="float32"), [0, 1, 2, 3, 2, 3]),
+        (
+            "weighted_ce(power=0.5) @5e-2 x2 warmup 5 -> jaccard @1e-2 x2 fresh cosine | 2 cycles",
+            TrainingSpec(batch=2, accumulate=3, precision="float32", optimizer="sgd"),
+            [0, 0, 1, 1, 2, 2],
+        ),
+        (
+            UNTIL,
+            TrainingSpec(batch=4, precision="bfloat16", optimizer="sgd", clip_norm=None, evaluate_every=2),
+            [0, 0, 0, 1, 0, 0],
+        ),
+    ],
+    ids=["back-by-metric", "accumulated-sgd-fresh", "until-bfloat16-sgd"],
+)
+def test_resumed_after_each_evaluation_in_turn(
+    line: str,
+    training: TrainingSpec,
+    path: list[int],
+    scenes: SegmentationData,
+    plan_of: Plans,
+    tmp_path: Path,
+) -> None:
+    """One trial in as many processes as it has evaluations, each knowing only the checkpoints."""
+    plan = plan_of(line, len(path), training=training)
+    whole, parts = CheckpointStore(tmp_path / "whole"), CheckpointStore(tmp_path / "parts")
+    expected = list(train(plan, scenes, whole))
+    assert [evaluation.phase for evaluation in expected] == path, "it switches where this test means it to"
+    for count in range(1, len(expected) + 1):
+        part = train(plan, scenes, parts)
+        told = [next(part) for _ in range(count)]
+        part.close()
+    assert figures(told) == figures(expected)
+    assert_same(weights(plan, scenes, parts), weights(plan, scenes, whole))
 
 
 def test_stopped_within_an_epoch_and_resumed(
