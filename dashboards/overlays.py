@@ -81,6 +81,8 @@ def overlay(
         RGB (H, W, 3).
     """
     ground = _as_rgb(image, mask.shape).astype(np.float32) * 0.8
+    # Pale, so that a blue car is not taken for a hit, nor a red roof for an alarm.
+    ground = 0.35 * ground + 0.65 * ground.mean(axis=-1, keepdims=True)
     hit, alarm, miss = hits_and_misses(mask, prediction)
     painted = ground.copy()
     for where, color in (

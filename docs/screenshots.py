@@ -95,7 +95,9 @@ def save(png: bytes, path: Path) -> None:
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     for colors in (256, 128, 64, 32):
         buffer = io.BytesIO()
-        picture.quantize(colors, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
+        # Maximum coverage keeps the few pixels of the overlays' colours; a median cut would mix them away.
+        paletted = picture.quantize(colors, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        paletted.save(buffer, format="PNG", optimize=True)
         if buffer.tell() <= LARGEST:
             break
     path.write_bytes(buffer.getvalue())
