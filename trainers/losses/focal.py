@@ -53,7 +53,8 @@ class FocalTerm(Term):
 def _pixel_weights(found: Statistics, weights: Tensor) -> Tensor:
     """Each pixel's class weight (N, H, W), 0 at ignored pixels, for class weights (classes,)."""
     if found.is_binary:
-        return torch.addcmul(found.labelled * weights[0], found.labels, weights[1] - weights[0])
+        # w[0] + (w[1] - w[0]) would lose the digits of a weight much smaller than the other.
+        return torch.addcmul(found.labels * weights[1], found.labelled - found.labels, weights[0])
     return weights.index_select(0, found.labels.reshape(-1)).view_as(found.labels) * found.labelled
 
 

@@ -65,6 +65,15 @@ def test_a_class_of_weight_0_counts_nowhere(four):
     assert (logits.grad == 0).all()
 
 
+@pytest.mark.parametrize("weights", [(1e4, 1e-3), (1e-3, 1e4)])
+def test_very_different_weights_keep_their_digits(two, weights):
+    logits = torch.linspace(-2, 2, 8).view(1, 1, 2, 4)
+    for label in (0, 1):
+        target = torch.full((1, 2, 4), label)
+        weighted = build_loss(Focal(gamma=0.5, weights=weights), two)(logits, target)
+        torch.testing.assert_close(weighted, build_loss(Focal(gamma=0.5), two)(logits, target))
+
+
 def test_parts_are_named_weighted_and_sum_to_the_loss(two):
     parts = (
         WeightedTerm(weight=2.0, loss=Focal(gamma=1.0)),
