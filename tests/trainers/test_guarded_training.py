@@ -35,7 +35,7 @@ def test_a_bad_focal_phase_is_stopped_within_one_evaluation_of_its_collapse(
     # alpha = 0.01 gives the one percent of foreground a hundredth of the weight, at a rate that forgets the
     # rest.
     line = "weighted_ce(power=0.5) @5e-3 x3 -> focal(alpha=0.01) @3e-1 x6"
-    evaluations = run(line, plan_of, more_scenes)
+    evaluations = list(train(plan_of(line, 9, data=SCENES, guards=GuardSpec()), more_scenes))  # as they come
     base = more_scenes.prior.foreground
     collapsed = [e.metrics["recall"] < 0.001 and e.metrics["ap"] < 2 * base for e in evaluations]
     assert not any(collapsed[:3]), "it had learned before"
