@@ -80,7 +80,7 @@ def overlay(
     Returns:
         RGB (H, W, 3).
     """
-    ground = _as_rgb(image, mask.shape).astype(np.float32) * 0.8
+    ground: NDArray[np.float32] = _as_rgb(image, mask.shape).astype(np.float32) * 0.8
     # Pale, so that a blue car is not taken for a hit, nor a red roof for an alarm.
     ground = 0.35 * ground + 0.65 * ground.mean(axis=-1, keepdims=True)
     hit, alarm, miss = hits_and_misses(mask, prediction)
@@ -92,7 +92,7 @@ def overlay(
         (mask == IGNORE_INDEX, IGNORED),
     ):
         painted[where] = (1.0 - opacity) * ground[where] + opacity * np.array(color, dtype=np.float32)
-    return np.clip(painted, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(painted, 0, 255), dtype=np.uint8)
 
 
 def to_png(picture: NDArray[np.uint8]) -> bytes:
