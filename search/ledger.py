@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from search.database import open_engine, open_storage, patient, shown
 from search.faults import Fault, FaultKind
 from search.history import DecisionRecord, SweepHistory
+from search.ledger_journal import LedgerAttempts, SweepJournal, decision_of
 from search.ledger_tables import AttemptRow, DecisionRow, EvaluationRow, SweepRow
 from search.migrations import upgrade
 from search.objectives import ObjectiveSpec
@@ -288,7 +289,7 @@ class Ledger:
         query = select(DecisionRow).where(DecisionRow.sweep_id == sweep_id).order_by(DecisionRow.id)
         found: dict[int, list[DecisionRecord]] = {}
         for row in self.do(lambda session: list(session.scalars(query))):
-            found.setdefault(row.trial, []).append(_decision(row))
+            found.setdefault(row.trial, []).append(decision_of(row))
         return found
 
     def history(self, name: str) -> SweepHistory:
@@ -350,130 +351,9 @@ class Ledger:
         return bool(self.do(lambda session: session.execute(statement).rowcount))  # type: ignore[attr-defined]
 
 
-class SweepJournal:
-    """What the conductor of one sweep writes; implements `search.journal.Journal`.
-
-    Only one driver writes to a sweep (its lease), so what was read of an open trial is kept in memory.
-    """
-
-    def __init__(self, ledger: Ledger, sweep_id: int) -> None:
-        self._ledger = ledger
-        self._sweep_id = sweep_id
-        self._evaluations: dict[int, dict[int, Evaluation]] = {}
-        self._decisions: dict[int, list[DecisionRecord]] = {}
-
-    def record_evaluation(self, number: int, evaluation: Evaluation) -> bool:
-        """Write an evaluation; see `search.journal.Journal`."""
-        known = self._known_evaluations(number)
-        if evaluation.step in known:
-            return False
-
-        def insert(session: Session) -> None:
-            # Asked again inside the transaction: a commit whose answer was lost is not made twice.
-            table = EvaluationRow
-            here = select(table.id).where(
-                table.sweep_id == self._sweep_id, table.trial == number, table.step == evaluation.step
-            )
-            if session.scalar(here) is None:
-                session.add(
-                    table(
-                        sweep_id=self._sweep_id,
-                        trial=number,
-                        step=evaluation.step,
-                        data=evaluation.to_dict(),
-                        recorded=datetime.now(UTC),
-                    )
-                )
-
-        self._ledger.do(insert)
-        known[evaluation.step] = evaluation
-        return True
-
-    def record_decision(self, number: int, decision: DecisionRecord) -> None:
-        """Write a decision; see `search.journal.Journal`."""
-        known = self._known_decisions(number)
-        if any((d.step, d.action) == (decision.step, decision.action) for d in known):
-            return
-
-        def insert(session: Session) -> None:
-            session.add(
-                DecisionRow(
-                    sweep_id=self._sweep_id,
-                    trial=number,
-                    step=decision.step,
-                    action=decision.action,
-                    reason=decision.reason,
-                    figures=dict(decision.figures),
-                    recorded=datetime.now(UTC),
-                )
-            )
-
-        self._ledger.do(insert)
-        known.append(decision)
-
-    def evaluations(self, number: int) -> tuple[Evaluation, ...]:
-        """The trial's evaluations; see `search.journal.Journal`."""
-        return tuple(e for _, e in sorted(self._known_evaluations(number).items()))
-
-    def decisions(self, number: int) -> tuple[DecisionRecord, ...]:
-        """The trial's decisions; see `search.journal.Journal`."""
-        return tuple(self._known_decisions(number))
-
-    def _known_evaluations(self, number: int) -> dict[int, Evaluation]:
-        if number not in self._evaluations:
-            query = select(EvaluationRow.data).where(
-                EvaluationRow.sweep_id == self._sweep_id, EvaluationRow.trial == number
-            )
-            rows = self._ledger.do(lambda session: list(session.scalars(query)))
-            found = [Evaluation.from_dict(data) for data in rows]
-            self._evaluations[number] = {evaluation.step: evaluation for evaluation in found}
-        return self._evaluations[number]
-
-    def _known_decisions(self, number: int) -> list[DecisionRecord]:
-        if number not in self._decisions:
-            query = (
-                select(DecisionRow)
-                .where(DecisionRow.sweep_id == self._sweep_id, DecisionRow.trial == number)
-                .order_by(DecisionRow.id)
-            )
-            rows = self._ledger.do(lambda session: list(session.scalars(query)))
-            self._decisions[number] = [_decision(row) for row in rows]
-        return self._decisions[number]
-
-
-class LedgerAttempts:
-    """The attempts of one sweep; implements `search.runners.desk.AttemptBook`."""
-
-    def __init__(self, ledger: Ledger, sweep_id: int) -> None:
-        self._ledger = ledger
-        self._sweep_id = sweep_id
-
-    def start(self, trial: int, micro_batch: int | None) -> str:
-        """Write that an attempt starts; return its fencing id."""
-        return self._ledger.start_attempt(self._sweep_id, trial, micro_batch=micro_batch)
-
-    def end(self, attempt: str, fault: Fault | None, message: str) -> None:
-        """Write how it ended."""
-        self._ledger.end_attempt(attempt, fault, message)
-
-    def faults(self, trial: int) -> tuple[FaultKind, ...]:
-        """The kinds of the trial's faults so far."""
-        attempts = self._ledger.attempts(self._sweep_id, trial)
-        return tuple(one.fault for one in attempts if one.fault is not None)
-
-    def micro_batch(self, trial: int) -> int | None:
-        """The micro-batch of its newest attempt."""
-        attempts = self._ledger.attempts(self._sweep_id, trial)
-        return attempts[-1].micro_batch if attempts else None
-
-
 def _record(row: SweepRow) -> SweepRecord:
     values = {name: getattr(row, name) for name in SweepRecord.__dataclass_fields__}
     return SweepRecord(**{**values, "prior": ClassPrior.model_validate(row.prior)})
-
-
-def _decision(row: DecisionRow) -> DecisionRecord:
-    return DecisionRecord(row.step, row.action, row.reason, row.figures)
 
 
 def _attempt(row: AttemptRow) -> Attempt:

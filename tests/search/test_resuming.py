@@ -19,7 +19,8 @@ from search.driver import run_sweep, sweep_state
 from search.history import SweepHistory
 from search.home import Home
 from search.lease import Lease
-from search.ledger import Ledger, LedgerAttempts, SweepJournal
+from search.ledger import Ledger
+from search.ledger_journal import LedgerAttempts, SweepJournal
 from search.outcomes import OutcomeKind
 from search.planted_trainer import PlantedTrainer, trained
 
