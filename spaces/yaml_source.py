@@ -280,6 +280,10 @@ for _tag, _pattern, _first in _SCALARS:
     _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
 
 
+_LONG = 100
+"""Characters from which a mapping is written a line a key."""
+
+
 def write_yaml(data: Mapping[str, Any], first: Sequence[str] = ()) -> str:
     """Write plain data as YAML that a person can read and that reads back exactly.
 
@@ -292,6 +296,9 @@ def write_yaml(data: Mapping[str, Any], first: Sequence[str] = ()) -> str:
     for key, value in ordered.items():
         if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
             items = "".join(f"  - {_flow(each)}\n" for each in value)
+            parts.append(f"{_flow(key)}:\n{items}")
+        elif isinstance(value, dict) and len(_flow(value)) > _LONG:
+            items = "".join(f"  {_flow(inner)}: {_flow(each)}\n" for inner, each in value.items())
             parts.append(f"{_flow(key)}:\n{items}")
         else:
             parts.append(f"{_flow(key)}: {_flow(value)}\n")
