@@ -68,3 +68,22 @@ def _stands(run: Run, history: SweepHistory) -> bool:
     """Whether the sweep's own run has its state, its settings and its standing result."""
     content = sweep_content(history)
     return run.info.status == content.status and content.tags.items() <= run.data.tags.items()
+
+
+def run_of(history: SweepHistory, number: int, tracking_uri: str, experiment: str = EXPERIMENT) -> str | None:
+    """Return the id of a trial's run in MLflow, or None when there is none.
+
+    Raises:
+        UserError: when the store can't be reached.
+    """
+    database = tracking_uri.removeprefix("sqlite:///")
+    if database != tracking_uri and not Path(database).exists():
+        return None
+    quiet_mlflow()
+    import mlflow
+
+    with reaching(tracking_uri):
+        client = mlflow.MlflowClient(tracking_uri=tracking_uri)
+        found = client.get_experiment_by_name(experiment)
+        runs = runs_of(client, found.experiment_id, history) if found is not None else ()
+        return next((str(r.info.run_id) for r in runs if r.data.tags.get(TRIAL_TAG) == str(number)), None)

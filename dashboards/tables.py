@@ -22,7 +22,7 @@ STYLES: Mapping[OutcomeKind, str] = {
     OutcomeKind.INTERRUPTED: "dim",
 }
 
-_FIGURES = {
+FIGURES = {
     "precision": Column("P", extra=2),
     "recall": Column("R", extra=2),
     "f1": Column("F1", extra=2),
@@ -31,6 +31,7 @@ _FIGURES = {
     "tuned_f1": Column("F1 tuned", extra=4),
     "ap": Column("AP", extra=3),
 }
+"""The columns that show a trial's pixel figures, by metric."""
 
 _CURVES = {"recall": "blue", "precision": "dark_orange", "f1": ""}
 _CURVE = 12
@@ -51,7 +52,7 @@ def leaderboard(history: SweepHistory, most: int = 10) -> RenderableType:
         Column("outcome", justify="left", extra=1),
         Column(history.metric, style="bold"),
         Column("vs control"),
-        *_FIGURES.values(),
+        *FIGURES.values(),
         long="schedule",
     )
     for rank, trial in rows:
@@ -63,7 +64,7 @@ def leaderboard(history: SweepHistory, most: int = 10) -> RenderableType:
             outcome(trial),
             number(trial.score),
             _difference(trial, control),
-            *_figures(evaluation.metrics if evaluation else {}),
+            *figures(evaluation.metrics if evaluation else {}),
             long=name + Text(str(trial.schedule)),
         )
     note = Text(standing(history).sentence())
@@ -106,40 +107,6 @@ def running_table(trials: Sequence[TrialHistory]) -> RenderableType:
             else f"starting with {trial.schedule.phases[0].loss_name}",
         )
     return table
-
-
-def why(history: SweepHistory, number_: int) -> RenderableType:
-    """Return all that is known of one trial: proposal, evaluations, each decision with its figures, its end.
-
-    Raises:
-        KeyError: the sweep has no trial of that number.
-    """
-    trial = next((trial for trial in history.trials if trial.number == number_), None)
-    if trial is None:
-        raise KeyError(number_)
-    facts = {
-        "schedule": str(trial.schedule),
-        "proposed as": f"control {trial.control}" if trial.control else "a proposal of the sampler",
-        "seed": str(trial.seed),
-        history.metric: number(trial.score) + ("" if trial.feasible else " (misses a constraint)"),
-        "reason": trial.reason or "–",
-        "GPU-seconds": f"{trial.gpu_seconds:.1f}",
-    }
-    parameters = {
-        name: f"{value:.4g}" if isinstance(value, float) else str(value)
-        for name, value in trial.parameters.items()
-    }
-    parts: list[RenderableType] = [Text.assemble((f"Trial {trial.number}", "bold"), "  ", outcome(trial))]
-    parts.append(described(facts))
-    if parameters:
-        parts += [Text(), Text("Parameters", style="bold"), described(parameters)]
-    if trial.evaluations:
-        parts += [Text(), Text("Evaluations", style="bold"), _evaluations(trial)]
-    if trial.decisions:
-        parts += [Text(), Text("Decisions", style="bold"), _decisions(trial)]
-    if trial.traceback:
-        parts += [Text(), Text(trial.traceback, style="red")]
-    return Group(*parts)
 
 
 def sweeps(histories: Iterable[SweepHistory]) -> RenderableType:
@@ -196,8 +163,9 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _figures(metrics: Mapping[str, float]) -> Iterable[str]:
-    return (number(metrics.get(name)) for name in _FIGURES)
+def figures(metrics: Mapping[str, float]) -> Iterable[str]:
+    """Return the figures of `FIGURES`, with a dash for what was not measured."""
+    return (number(metrics.get(name)) for name in FIGURES)
 
 
 def _curve(values: Sequence[float]) -> str:
@@ -209,29 +177,3 @@ def _difference(trial: TrialHistory, control: TrialHistory | None) -> str:
     if control is None or trial is control or control.score is None or trial.score is None:
         return "–"
     return f"{trial.score - control.score:+.3f}"
-
-
-def _evaluations(trial: TrialHistory) -> FittedTable:
-    table = FittedTable(Column("step"), Column("epoch"), Column("rate", extra=1), *_FIGURES.values())
-    before: tuple[int, int] | None = None
-    for evaluation in trial.evaluations:
-        place = (evaluation.cycle, evaluation.phase)
-        phase = Text(f"cycle {evaluation.cycle + 1}, phase {evaluation.phase + 1}: {evaluation.loss_name}")
-        table.add(
-            str(evaluation.step),
-            str(evaluation.epoch),
-            f"{evaluation.learning_rate:.2g}",
-            *_figures(evaluation.metrics),
-            above=None if place == before else phase,
-        )
-        before = place
-    return table
-
-
-def _decisions(trial: TrialHistory) -> FittedTable:
-    table = FittedTable(Column("step"), Column("action", justify="left"), long="reason, and its figures")
-    for decision in trial.decisions:
-        figures = ", ".join(f"{name}={value:.4g}" for name, value in decision.figures.items())
-        told = Text(decision.reason) + Text(f"  {figures}" if figures else "", style="dim")
-        table.add(str(decision.step), decision.action, long=told)
-    return table

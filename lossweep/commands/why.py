@@ -17,13 +17,19 @@ def why(
     """Tell what a trial was, each decision about it with its figures, and how it ended."""
     from rich.console import Console
 
-    from dashboards.tables import why as why_table
-    from lossweep.commands.reading import history_of
+    from dashboards.mlflow_care import run_of
+    from dashboards.trial_story import why as story
+    from search.checkpoint_care import checkpoints_of
     from search.home import Home
-    from spaces.errors import Problem, UserError
+    from search.ledger import Ledger
 
-    history = history_of(name, Home.at(home))
-    if trial not in {known.number for known in history.trials}:
-        allowed = f"0 to {len(history.trials) - 1}" if history.trials else "none yet: no trial has started"
-        raise UserError(Problem(f"sweep {name} has no such trial", found=str(trial), allowed=allowed))
-    Console().print(why_table(history, trial))
+    where = Home.at(home)
+    ledger = Ledger(where.database_url)
+    try:
+        history = ledger.history(name)
+        attempts = ledger.attempts(ledger.sweep(name).id, trial)
+    finally:
+        ledger.close()
+    run = run_of(history, trial, where.mlflow_uri)
+    files = checkpoints_of(where, name, trial)
+    Console().print(story(history, trial, attempts=attempts, checkpoints=files, run=run))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import histories
 import pytest
@@ -16,6 +18,10 @@ from dashboards import tables
 from dashboards.compare import build_comparison
 from dashboards.sparkline import BARS, sparkline
 from dashboards.standing import standing
+from dashboards.trial_story import why
+from search.faults import FaultKind
+from search.ledger import Attempt
+from spaces.errors import UserError
 
 
 def shown(what: RenderableType, width: int = 220) -> str:
@@ -41,7 +47,7 @@ def test_every_table_fits_its_terminal_with_every_score_in_full(width: int) -> N
         tables.leaderboard(sweep),
         tables.status(sweep),
         tables.sweeps([sweep]),
-        *(tables.why(sweep, trial.number) for trial in sweep.trials),
+        *(why(sweep, trial.number) for trial in sweep.trials),
     ]
     pages = [shown(view, width) for view in views]
     assert max(len(line) for page in pages for line in page.splitlines()) <= width
@@ -63,7 +69,7 @@ def test_the_leaderboard_at_80_columns_has_the_figures_at_half_and_the_schedule_
 
 
 def test_the_evaluations_of_a_trial_stand_under_their_phases() -> None:
-    lines = shown(tables.why(histories.sweep(), 2), 80).splitlines()
+    lines = shown(why(histories.sweep(), 2), 80).splitlines()
     phases = [line for line in lines if line.startswith("cycle ")]
     assert phases[1] == "cycle 1, phase 2: jaccard"
     assert len(phases) == 6
@@ -73,18 +79,23 @@ def test_markup_in_user_text_is_text() -> None:
     sweep = histories.sweep()
     reason = "[red]not markup[/red] [/oops]"
     sweep = replace(sweep, name="a[b]c", trials=(replace(sweep.trials[3], reason=reason),))
-    assert reason in shown(tables.why(sweep, 3))
+    assert reason in shown(why(sweep, 3))
     assert "a[b]c" in shown(tables.sweeps([sweep]))
     assert "a[b]c" in shown(tables.status(sweep))
 
 
 def test_why_tells_the_whole_story() -> None:
-    page = shown(tables.why(histories.sweep(), 4))
+    page = shown(why(histories.sweep(), 4))
     for words in ("diverged", "all_foreground", "focal", "first rung", "ap=0.1", "phase0.loss"):
         assert words in page
-    assert "Traceback" in shown(tables.why(histories.sweep(), 5))
-    with pytest.raises(KeyError):
-        tables.why(histories.sweep(), 999)
+    assert "Traceback" in shown(why(histories.sweep(), 5))
+    began = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    lost = Attempt(4, "a", 2, began, began + timedelta(seconds=7), FaultKind.WORKER_LOST, "its worker died")
+    page = shown(why(histories.sweep(), 4, attempts=[lost], checkpoints=[Path("x.ckpt")], run="abc"))
+    for words in ("x.ckpt (1 in all)", "abc", "2026-01-02 03:04:05", "its worker died; micro-batch 2"):
+        assert words in page
+    with pytest.raises(UserError, match="no such trial"):
+        why(histories.sweep(), 999)
 
 
 def test_status_shows_running_trials_with_their_curves() -> None:

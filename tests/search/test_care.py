@@ -21,7 +21,6 @@ from search.lease import Holder, Lease, LeaseHeld, holder_of
 from search.ledger import Ledger
 from search.outcomes import OutcomeKind
 from search.study_record import Proposal, StudyRecord
-from search.why import why
 from spaces.errors import UserError
 from spaces.loss_terms import CrossEntropy
 from spaces.schedule import LossSchedule, Phase
@@ -99,25 +98,6 @@ def test_what_cannot_be_exported_is_said(swept: SweepHistory) -> None:
     scoreless = replace(swept.trials[1], evaluations=())
     with pytest.raises(UserError, match="no score"):
         export_best(replace(swept, trials=(scoreless,)), 1)
-
-
-def test_a_trial_is_explained(swept: SweepHistory) -> None:
-    diverged = "\n".join(why(swept, 3, checkpoints=[Path("a"), Path("b")], run="abc"))
-    for part in (
-        "control ce_dice",
-        "seed ",
-        "diverge: all_foreground",
-        "end: diverged",
-        "b (2 in all)",
-        "abc",
-    ):
-        assert part in diverged
-    failed = "\n".join(why(swept, 1))
-    assert "SimulatedFault" in failed
-    assert "Traceback" in failed
-    assert any(line.startswith("  phase0.loss = ") for line in why(swept, 6))
-    with pytest.raises(UserError):
-        why(swept, 99)
 
 
 # --- checkpoints --------------------------------------------------------------------------------------------
