@@ -19,6 +19,8 @@ from trainers.data.spec import DataSpec
 from trainers.guards.spec import GuardSpec
 from trainers.plan import MeasureSpec, ModelSpec, TrainingSpec
 
+_FOLDERS = ("data.root", "data.path")
+
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
 
@@ -97,13 +99,14 @@ class SweepSpec(Frozen):
         Args:
             path: the YAML file.
             overrides: dotted keys and their values, such as ``{"budget.trials": 4}``, put over the file's.
+                Folders among them are taken from the working directory.
 
         Raises:
             UserError: naming every mistake with its line.
         """
         source = load_yaml(Path(path))
         if overrides:
-            source = source.overridden(overrides)
+            source = source.overridden({key: _from_here(key, value) for key, value in overrides.items()})
         return cls.read(source, base=Path(path).absolute().parent)
 
     @classmethod
@@ -114,6 +117,11 @@ class SweepSpec(Frozen):
         if problems:
             raise UserError([source.located(problem, at=("space",)) for problem in problems])
         return spec.model_copy(update={"data": spec.data.resolve(base)})
+
+
+def _from_here(key: str, value: Any) -> Any:
+    """A folder given on the command line is meant as the shell would take it."""
+    return str(Path(value).absolute()) if key in _FOLDERS and isinstance(value, str) else value
 
 
 __all__ = ["BudgetSpec", "ConfirmSpec", "Problem", "ResourceSpec", "SweepSpec"]

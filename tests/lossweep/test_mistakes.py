@@ -143,3 +143,14 @@ def test_missing_file_and_bad_setting(tmp_path: Path, lossweep: Callable[..., tu
     code, error = lossweep("submit", sweep_file(tmp_path), "--set", "budget")
     assert code == 2
     assert "KEY=VALUE" in error
+
+
+def test_a_folder_on_the_command_line_is_taken_from_the_working_directory(
+    tmp_path: Path, lossweep: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    code, error = lossweep("submit", sweep_file(tmp_path), "--set", "data.root=none")
+    assert code == 2
+    assert str(elsewhere / "none") in error
