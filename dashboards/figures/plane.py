@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from dashboards.families import family_color, loss_kind, short_name
@@ -9,9 +10,28 @@ from dashboards.figures.style import CONTROL, INK, Figure, iso_f1_lines, layout,
 from dashboards.standing import scored_evaluation
 from search.history import SweepHistory, TrialHistory
 from search.outcomes import OutcomeKind
+from spaces.metric_names import PARAMETRIC
 
-POINTS = {"tuned": ("tuned_recall", "tuned_precision"), "fixed": ("recall", "precision")}
-"""Operating points: at the threshold tuned on validation, and at 0.5."""
+
+def operating_points(metric: str) -> dict[str, tuple[str | float, str | float]]:
+    """Return the operating points to choose from: what stands on the recall axis and on the precision axis.
+
+    A sweep for a floor metric operates at that floor, which is shown first: its value on one axis, and on the
+    other the floor itself, the least that the trial has there.
+
+    Args:
+        metric: what the sweep is scored by.
+    """
+    points: dict[str, tuple[str | float, str | float]] = {
+        "at the tuned threshold": ("tuned_recall", "tuned_precision"),
+        "at 0.5": ("recall", "precision"),
+    }
+    floor = PARAMETRIC.fullmatch(metric)
+    if floor and floor["name"] == "recall_at_precision":
+        return {f"at precision {floor['value']}": (metric, float(floor["value"])), **points}
+    if floor and floor["name"] == "precision_at_recall":
+        return {f"at recall {floor['value']}": (float(floor["value"]), metric), **points}
+    return points
 
 
 def pareto_front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -24,7 +44,7 @@ def pareto_front(points: list[tuple[float, float]]) -> list[tuple[float, float]]
 
 
 def precision_recall_plane(history: SweepHistory) -> Figure | None:
-    """Return the figure; both operating points are drawn, one is shown at a time."""
+    """Return the figure; all operating points are drawn, one is shown at a time."""
     trials = [
         (trial, evaluation.metrics)
         for trial in history.trials
@@ -32,21 +52,22 @@ def precision_recall_plane(history: SweepHistory) -> Figure | None:
     ]
     traces: list[dict[str, Any]] = iso_f1_lines()
     fixed_part = len(traces)
-    masks = {"tuned": [True] * fixed_part, "fixed": [True] * fixed_part}
-    for point, (recall, precision) in POINTS.items():
-        placed = [(t, m[recall], m[precision]) for t, m in trials if recall in m and precision in m]
+    points = operating_points(history.metric)
+    first = next(iter(points))
+    masks = {label: [True] * fixed_part for label in points}
+    for label, axes in points.items():
+        placed = [(trial, *spot) for trial, metrics in trials if (spot := _spot(metrics, *axes)) is not None]
         if not placed:
             continue
         new = [*_by_loss(history, placed), _front(placed), *_controls(history, placed)]
-        traces += [{**trace, "visible": point == "tuned"} for trace in new]
+        traces += [{**trace, "visible": label == first} for trace in new]
         for other, mask in masks.items():
-            mask += [other == point] * len(new)
+            mask += [other == label] * len(new)
     if len(traces) == fixed_part:
         return None
     square = {"range": [-0.02, 1.02], "constrain": "domain", "dtick": 0.2}
     buttons = [
-        {"label": label, "method": "restyle", "args": [{"visible": masks[point]}]}
-        for point, label in (("tuned", "at the tuned threshold"), ("fixed", "at 0.5"))
+        {"label": label, "method": "restyle", "args": [{"visible": mask}]} for label, mask in masks.items()
     ]
     menu = {
         "type": "buttons",
@@ -73,6 +94,14 @@ def precision_recall_plane(history: SweepHistory) -> Figure | None:
             margin={"l": 56, "r": 16, "t": 44, "b": 48},
         ),
     }
+
+
+def _spot(
+    metrics: Mapping[str, float], recall: str | float, precision: str | float
+) -> tuple[float, float] | None:
+    """Where a trial stands, or None when one of the two was not measured."""
+    spot = [metrics.get(axis) if isinstance(axis, str) else axis for axis in (recall, precision)]
+    return None if spot[0] is None or spot[1] is None else (spot[0], spot[1])
 
 
 def _by_loss(history: SweepHistory, placed: list[tuple[TrialHistory, float, float]]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboards.figures.plane import pareto_front
+from dashboards.figures.plane import pareto_front, precision_recall_plane
 from dashboards.report import FIGURES, build_report, embedded
 from dashboards.standing import Confirmed, metric_words, standing
 from search.history import SweepHistory, TrialHistory
@@ -216,3 +216,25 @@ def test_seconds_are_those_of_gpus_only_when_trials_hold_one() -> None:
     for share, words in ((0, "worker-seconds (no GPU)"), (0.25, "GPU-seconds")):
         written = f"{sweep.spec_yaml}resources: {{gpus_per_trial: {share}}}\n"
         assert f"over {words}" in build_report(replace(sweep, spec_yaml=written))
+
+
+def test_a_sweep_for_a_floor_is_drawn_where_it_operates() -> None:
+    sweep = histories.sweep()
+    metric = "recall_at_precision_0.2"
+    trials = tuple(
+        replace(
+            trial,
+            evaluations=tuple(
+                replace(e, metrics={**e.metrics, metric: e.metrics["recall"] / 2}) for e in trial.evaluations
+            ),
+        )
+        for trial in sweep.trials
+    )
+    figure = precision_recall_plane(replace(sweep, metric=metric, trials=trials))
+    assert figure is not None
+    buttons = figure["layout"]["updatemenus"][0]["buttons"]
+    assert [button["label"] for button in buttons] == ["at precision 0.2", "at the tuned threshold", "at 0.5"]
+    shown = [trace for trace in figure["data"] if trace.get("visible") is True and "customdata" in trace]
+    assert shown
+    assert all(y == 0.2 for trace in shown for y in trace["y"])
+    assert all(len(button["args"][0]["visible"]) == len(figure["data"]) for button in buttons)
