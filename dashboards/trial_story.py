@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from dashboards.figures.cost import seconds_words
 from dashboards.fitted_table import Column, FittedTable
 from dashboards.tables import FIGURES, described, figures, number, outcome
 from search.history import SweepHistory, TrialHistory
@@ -47,7 +48,7 @@ def why(
         "seed": str(trial.seed),
         history.metric: number(trial.score) + ("" if trial.feasible else " (misses a constraint)"),
         "reason": trial.reason or "–",
-        "GPU-seconds": f"{trial.gpu_seconds:.1f}",
+        seconds_words(history): f"{trial.gpu_seconds:.1f}",
         "checkpoint": f"{checkpoints[-1]} ({len(checkpoints)} in all)" if checkpoints else "none left",
         "MLflow run": run or "none",
     }
