@@ -6,7 +6,17 @@ from itertools import accumulate
 from typing import Any
 
 from dashboards.figures.cost import seconds_words
-from dashboards.figures.style import ACCENT, CONTROL, OUTCOME_COLORS, Figure, layout, rounded, shortened, text
+from dashboards.figures.style import (
+    ACCENT,
+    CONTROL,
+    OUTCOME_COLORS,
+    Figure,
+    button_row,
+    layout,
+    rounded,
+    shortened,
+    text,
+)
 from dashboards.standing import metric_words
 from search.history import SweepHistory, TrialHistory
 
@@ -110,18 +120,6 @@ def best_so_far(history: SweepHistory) -> Figure | None:
         }
         for axis in axes
     ]
-    menu = {
-        "type": "buttons",
-        "direction": "right",
-        "buttons": buttons,
-        "x": 0,
-        "xanchor": "left",
-        "y": 1.02,
-        "yanchor": "bottom",
-        "font": {"size": 11},
-        "bgcolor": "#f4f6f8",
-        "bordercolor": "#c5ccd3",
-    }
     return {
         "data": traces,
         "layout": layout(
@@ -129,7 +127,7 @@ def best_so_far(history: SweepHistory) -> Figure | None:
             text(metric_words(history.metric)),
             shapes=shapes,
             annotations=notes,
-            updatemenus=[menu],
+            updatemenus=[button_row(buttons)],
             margin={"l": 56, "r": 16, "t": 44, "b": 48},
         ),
     }

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from dashboards.families import family_color, loss_kind, short_name
-from dashboards.figures.style import CONTROL, INK, Figure, iso_f1_lines, layout, rounded, shortened, text
+from dashboards.figures.style import (
+    CONTROL,
+    INK,
+    Figure,
+    button_row,
+    iso_f1_lines,
+    layout,
+    rounded,
+    shortened,
+    text,
+)
 from dashboards.standing import scored_evaluation
 from search.history import SweepHistory, TrialHistory
 from search.outcomes import OutcomeKind
@@ -69,19 +79,6 @@ def precision_recall_plane(history: SweepHistory) -> Figure | None:
     buttons = [
         {"label": label, "method": "restyle", "args": [{"visible": mask}]} for label, mask in masks.items()
     ]
-    menu = {
-        "type": "buttons",
-        "direction": "right",
-        "buttons": buttons,
-        "x": 0,
-        "xanchor": "left",
-        "y": 1.02,
-        "yanchor": "bottom",
-        "pad": {"t": 0, "b": 4},
-        "font": {"size": 11},
-        "bgcolor": "#f4f6f8",
-        "bordercolor": "#c5ccd3",
-    }
     return {
         "data": traces,
         "layout": layout(
@@ -90,7 +87,7 @@ def precision_recall_plane(history: SweepHistory) -> Figure | None:
             xaxis=square,
             yaxis=square,
             height=520,
-            updatemenus=[menu],
+            updatemenus=[button_row(buttons, pad={"t": 0, "b": 4})],
             margin={"l": 56, "r": 16, "t": 44, "b": 48},
         ),
     }

@@ -60,6 +60,23 @@ def rounded(values: Sequence[float | None]) -> list[float | None]:
     return [None if value is None else float(f"{value:.4g}") for value in values]
 
 
+def button_row(buttons: Sequence[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    """Return a row of buttons above a figure, for ``updatemenus``."""
+    return {
+        "type": "buttons",
+        "direction": "right",
+        "buttons": list(buttons),
+        "x": 0,
+        "xanchor": "left",
+        "y": 1.02,
+        "yanchor": "bottom",
+        "font": {"size": 11},
+        "bgcolor": "#f4f6f8",
+        "bordercolor": "#c5ccd3",
+        **more,
+    }
+
+
 def layout(x: str, y: str, **more: Any) -> dict[str, Any]:
     """Return a layout with titled axes in the report's look; ``xaxis`` and ``yaxis`` are merged in."""
     axis = {
