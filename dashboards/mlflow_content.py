@@ -23,6 +23,7 @@ from dashboards.standing import scored_evaluation, standing, trial_label
 from search.driver import CHANGEABLE
 from search.history import SweepHistory, TrialHistory
 from search.outcomes import OutcomeKind
+from search.pruning import audit
 from trainers.evaluation import Evaluation
 
 SWEEP_TAG: Final = "lossweep.sweep"
@@ -266,6 +267,9 @@ def description(sweep: SweepHistory) -> str:
         )
     counts = ", ".join(f"{count} {kind}" for kind, count in sweep.counts().items() if count)
     lines += ["", f"Trials: {counts or 'none yet'} of {sweep.budget_trials}.", ""]
+    pruner = audit(sweep)
+    if pruner.pruned or pruner.spared:
+        lines += [str(pruner), ""]
     lines.append(
         f"Objective: {_plain(sweep.objective)}. The artifact `report.html` shows the sweep in figures."
     )

@@ -13,6 +13,7 @@ from dashboards.overlays import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, O
 from dashboards.standing import Standing, control_label, metric_words, scored_evaluation, stopped, trial_label
 from search.history import SweepHistory, TrialHistory
 from search.outcomes import OutcomeKind
+from search.pruning import audit, spared
 
 FIRST_ROWS = 12
 """Rows of a long table that are shown before one asks for the rest."""
@@ -113,6 +114,24 @@ def stopped_table(history: SweepHistory) -> str:
         "<th class=wide>schedule</th></tr></thead>"
     )
     return f'<p class="chips">{chips}</p>{_table("stopped-table", head, rows, len(trials))}'
+
+
+def pruner_audit(history: SweepHistory) -> str:
+    """Return how often the pruner would have been wrong, and on which trials it was tested."""
+    found = audit(history)
+    if not found.pruned and not found.spared:
+        return ""
+    tested = [trial for trial in history.trials if spared(trial)]
+    tags = "".join(
+        f'<span class="chip {trial.outcome.value}">'
+        f'<button type="button" class="link pick" data-trial="{trial.number}">#{trial.number}</button> '
+        f"{trial.outcome.value} {_number(trial.score)}</span>"
+        for trial in tested
+    )
+    chips = f'<p class="chips">Let go on as a test: {tags}</p>' if tested else ""
+    return (
+        f'<h3>How often was the pruner wrong?</h3><p id="pruner-audit">{html.escape(str(found))}</p>{chips}'
+    )
 
 
 def trial_choice(history: SweepHistory, shown: TrialHistory | None) -> str:

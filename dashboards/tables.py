@@ -12,6 +12,7 @@ from dashboards.sparkline import sparkline
 from dashboards.standing import scored_evaluation, standing
 from search.history import SweepHistory, TrialHistory
 from search.outcomes import OutcomeKind
+from search.pruning import audit
 
 STYLES: Mapping[OutcomeKind, str] = {
     OutcomeKind.COMPLETED: "green",
@@ -82,7 +83,13 @@ def status(history: SweepHistory, most: int = 5) -> RenderableType:
     if running:
         parts += [running_table(running), Text()]
     parts.append(leaderboard(history, most))
-    return Group(*parts)
+    return Group(*parts, *pruner_audit(history))
+
+
+def pruner_audit(history: SweepHistory) -> tuple[RenderableType, ...]:
+    """Return how often the pruner would have been wrong, under an empty line; nothing if it ended nothing."""
+    found = audit(history)
+    return (Text(), Text(str(found), style="dim")) if found.pruned or found.spared else ()
 
 
 def running_table(trials: Sequence[TrialHistory]) -> RenderableType:

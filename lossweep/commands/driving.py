@@ -67,11 +67,12 @@ def conclude(history: SweepHistory, home: Home) -> None:
     from rich.console import Console
 
     from dashboards.fitted_table import Column, FittedTable
-    from dashboards.tables import leaderboard
+    from dashboards.tables import leaderboard, pruner_audit
 
     console = Console()
     console.print()
-    console.print(leaderboard(history))
+    for part in (leaderboard(history), *pruner_audit(history)):
+        console.print(part)
     name = history.name
     where = "" if home.root == Home.at().root else f" --home {shlex.quote(str(home.root))}"
     if history.state != "finished":

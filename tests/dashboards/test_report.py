@@ -18,6 +18,7 @@ from dashboards.report import FIGURES, build_report, embedded
 from dashboards.standing import Confirmed, metric_words, standing
 from search.history import SweepHistory, TrialHistory
 from search.outcomes import OutcomeKind
+from search.pruning import audit
 
 
 def data_of(page: str) -> dict[str, object]:
@@ -238,3 +239,19 @@ def test_a_sweep_for_a_floor_is_drawn_where_it_operates() -> None:
     assert shown
     assert all(y == 0.2 for trace in shown for y in trace["y"])
     assert all(len(button["args"][0]["visible"]) == len(figure["data"]) for button in buttons)
+
+
+def test_the_report_says_how_often_the_pruner_would_have_been_wrong() -> None:
+    sweep = histories.audited(histories.sweep())
+    page = build_report(sweep)
+    stops = page[page.index('<section id="stops">') : page.index('<section id="plane">')]
+    found = audit(sweep)
+    assert (found.pruned, found.spared, found.finished) == (1, 2, 2)
+    assert str(found) in stops
+    assert f"2 completed, and it was wrong about {found.wrong or 'none'} of them" in stops
+    for trial in sweep.trials[-2:]:
+        assert f'data-trial="{trial.number}">#{trial.number}</button> completed {trial.score:.3f}' in stops
+    untested = build_report(histories.sweep())
+    assert "how often it is wrong is not known" in untested
+    unpruned = replace(sweep, trials=sweep.trials[:3])
+    assert "pruner-audit" not in build_report(unpruned).partition("<script")[0]

@@ -19,7 +19,9 @@ from dashboards.compare import build_comparison
 from dashboards.sparkline import BARS, sparkline
 from dashboards.standing import standing
 from dashboards.trial_story import why
+from lossweep.commands.driving import conclude
 from search.faults import FaultKind
+from search.home import Home
 from search.ledger import Attempt
 from spaces.errors import UserError
 
@@ -102,6 +104,17 @@ def test_status_shows_running_trials_with_their_curves() -> None:
     page = shown(tables.status(histories.sweep("running")))
     assert "5/12" in page
     assert any(bar in page for bar in BARS)
+
+
+def test_status_and_the_end_of_a_sweep_say_how_often_the_pruner_would_have_been_wrong(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    sweep = histories.audited(histories.sweep())
+    assert "it was wrong about " in shown(tables.status(sweep), 1000)
+    conclude(sweep, Home.at(tmp_path))
+    assert "it was wrong about " in capsys.readouterr().out
+    assert "pruner" not in shown(tables.status(replace(sweep, trials=sweep.trials[:3])), 1000)
 
 
 def test_an_empty_project_says_so() -> None:

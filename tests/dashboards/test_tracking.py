@@ -19,6 +19,7 @@ from dashboards.tracking import MlflowListener, sync
 from search.events import Event, SweepEnded, SweepStarted, TrialEnded, TrialEvaluated, TrialStarted
 from search.history import DecisionRecord, SweepHistory
 from search.outcomes import OutcomeKind
+from search.pruning import audit
 from spaces.errors import UserError
 
 pytestmark = pytest.mark.slow
@@ -91,6 +92,7 @@ def test_runs_carry_names_tags_parameters_data_and_the_schedule(listened: str, t
     assert parents[0].tags["budget.trials"] == "16"
     assert parents[0].params["data.source"] == "scenes"
     assert "Trial 2 leads with F1 (tuned threshold)" in parents[0].tags["mlflow.note.content"]
+    assert str(audit(SWEEP)) in parents[0].tags["mlflow.note.content"]
     newest = {key: max(values)[1] for key, values in parents[0].values.items()}
     assert (newest["best/score"], newest["control/score"]) == (SWEEP.trials[2].score, SWEEP.trials[0].score)
     client = mlflow.MlflowClient(tracking_uri=listened)

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
-from search.pruning import Pruner, PruningSpec, audit
+from search.history import DecisionRecord, TrialHistory
+from search.outcomes import OutcomeKind
+from search.pruning import Pruner, PrunerAudit, PruningSpec, audit
 from search.pruning.pruner import build_rule
 from search.simulated_trainer import SimulatedTrainer
 from search.simulation import simulate_sweep
@@ -104,17 +109,79 @@ def test_a_wrong_spec_is_refused(wrong: dict) -> None:
 def test_the_audit_counts_what_spared_trials_came_to() -> None:
     history = simulate_sweep(60, 3, pruning=PruningSpec(audit=0.4), trainer=SimulatedTrainer())
     found = audit(history)
-    spared = [t for t in history.trials if any(d.action == "spare" for d in t.decisions)]
-    assert found.spared == len(spared) > 3
+    trials = [t for t in history.trials if any(d.action == "spare" for d in t.decisions)]
+    assert found.spared == len(trials) > 3
     assert found.pruned == history.counts()["pruned"] > 5
     assert 0 <= found.winners <= found.wrong <= found.finished <= found.spared
     assert found.error_rate is not None
     assert found.error_rate < 0.5
-    assert "spared" in str(found)
+    assert f"Of {found.spared} more that it wanted ended" in str(found)
 
 
-def test_an_audit_without_spared_trials_says_so() -> None:
-    history = simulate_sweep(8, 0, pruning=PruningSpec(pruner="none"), trainer=SimulatedTrainer())
-    found = audit(history)
-    assert found.error_rate is None
-    assert "nothing can be said" in str(found)
+def one(number: int, score: float, **more: Any) -> TrialHistory:
+    spare = (DecisionRecord(8, "spare", "ap: below; let go on as an audit"),)
+    fields = {"control": None, "outcome": OutcomeKind.COMPLETED, "feasible": True, "decisions": ()} | more
+    fields["decisions"] = spare if fields.pop("spared", False) else ()
+    return TrialHistory(
+        number=number,
+        schedule=schedule("jaccard"),
+        seed=0,
+        parameters={},
+        reason="",
+        score=score,
+        evaluations=(),
+        **fields,
+    )
+
+
+def judged(*trials: TrialHistory, direction: str = "maximize") -> PrunerAudit:
+    sweep = simulate_sweep(1, 0, trainer=SimulatedTrainer())
+    return audit(replace(sweep, trials=trials, direction=direction))
+
+
+PEERS = [one(number, score) for number, score in enumerate((0.2, 0.4, 0.6))]
+
+
+def test_wrong_is_as_good_as_the_median_of_what_was_let_through() -> None:
+    tested = [one(3, 0.39, spared=True), one(4, 0.4, spared=True), one(5, 0.7, spared=True)]
+    ended = [
+        one(6, 0.9, outcome=OutcomeKind.PRUNED),
+        one(7, 0.9, control="ce"),
+    ]  # no standard, and not judged
+    assert judged(*PEERS, *tested, *ended) == PrunerAudit(
+        pruned=1, spared=3, finished=3, wrong=2, winners=1, peers=3
+    )
+    lower = judged(*PEERS, *tested, *ended, direction="minimize")
+    assert (lower.wrong, lower.winners) == (2, 0)
+
+
+def test_where_constraints_can_be_met_a_trial_that_misses_them_is_never_wrongly_ended() -> None:
+    cheat = one(3, 0.9, spared=True, feasible=False)
+    assert judged(*PEERS, cheat).wrong == 0
+    nobody = [replace(peer, feasible=False) for peer in PEERS]
+    assert judged(*nobody, cheat).wrong == 1
+
+
+def test_the_audit_says_what_it_does_not_know() -> None:
+    pruned, going = one(8, 0.1, outcome=OutcomeKind.PRUNED), one(9, 0.1, spared=True)
+    nothing = judged(*PEERS)
+    assert (nothing.error_rate, nothing.interval) == (None, None)
+    assert "wanted no trial ended" in str(nothing)
+    assert "None that it wanted ended was let go on" in str(judged(*PEERS, pruned))
+    running = replace(going, outcome=OutcomeKind.RUNNING)
+    assert "none has completed, so how often it is wrong is not known" in str(judged(*PEERS, running))
+    alone = judged(going)
+    assert alone.error_rate is None
+    assert "no proposal that it let through has" in str(alone)
+
+
+def test_few_trials_are_said_to_be_few_and_the_interval_is_wilsons() -> None:
+    few = judged(*PEERS, *(one(3 + i, 0.1 + 0.4 * (i == 0), spared=True) for i in range(4)))
+    assert few.interval == pytest.approx((0.0456, 0.6994), abs=1e-3)  # Wilson's for 1 of 4
+    assert "4 trials can tell little" in str(few)
+    assert "4 completed, and it was wrong about 1 of them (25%)" in str(few)
+    assert "from 5% to 70%" in str(few)
+    many = judged(*PEERS, *(one(3 + i, 0.1, spared=True) for i in range(40)))
+    assert "little" not in str(many)
+    assert "wrong about none of them (0%)" in str(many)
+    assert "none would have won" in str(many)
