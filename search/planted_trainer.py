@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from search.simulated_trainer import SimulatedTrainer
+from search.training_log import TrainingLog
 from trainers.evaluation import Evaluation
 from trainers.plan import TrialPlan
 
@@ -20,8 +21,9 @@ from trainers.plan import TrialPlan
 class PlantedTrainer:
     """A `trainers.trial.TrialTrainer` that keeps a history on disk as the real one does, and dies as told.
 
-    Every epoch that is really trained leaves a line in ``trained.log``, so that a test can tell whether any
-    was trained twice. As with the real trainer, the history is on disk before the evaluation is reported.
+    What is really done leaves its lines in a `search.training_log.TrainingLog`, so that a test can tell
+    whether anything was trained twice. As with the real trainer, the history is on disk before the evaluation
+    is reported.
 
     Attributes:
         folder: for histories and the log; shared by all workers.
@@ -30,12 +32,14 @@ class PlantedTrainer:
             ``diverge`` as in `SimulatedTrainer`; ``kill`` (the process kills itself, once) and ``disk`` (the
             disk is full, until the file ``roomy`` stands in the folder) half-way through the trial.
         simulated: where the figures come from.
+        writing: seconds a checkpoint takes to write.
     """
 
     folder: Path
     delay: float = 0.0
     planted: Mapping[int, str] = field(default_factory=dict)
     simulated: SimulatedTrainer = field(default_factory=SimulatedTrainer)
+    writing: float = 0.0
 
     def prepare(self) -> None:
         """Nothing is to be loaded."""
@@ -43,6 +47,8 @@ class PlantedTrainer:
     def trial(self, plan: TrialPlan, should_stop: Callable[[], bool]) -> Iterator[Evaluation]:
         """Train one trial, going on where its history ends; the recorded evaluations come first."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        log = TrainingLog(self.folder)
+        attempt = log.begin(plan.number)
         history = self._history(plan.number)
         yield from history
         inner = replace(self.simulated, planted=self.planted)
@@ -50,11 +56,12 @@ class PlantedTrainer:
             if index < len(history):
                 continue
             time.sleep(self.delay)
-            self._note(plan.number, evaluation.epoch)
+            log.note("trained", plan.number, evaluation.epoch, attempt)
             if evaluation.epoch == 1 + plan.epochs // 2:
                 self._fault(plan.number)
             history.append(evaluation)
             self._save(plan.number, history)
+            log.note("saved", plan.number, evaluation.epoch, attempt)
             yield evaluation
 
     def _fault(self, number: int) -> None:
@@ -76,22 +83,11 @@ class PlantedTrainer:
 
     def _save(self, number: int, history: list[Evaluation]) -> None:
         beside = self.folder / f"{number}.{os.getpid()}.writing"
-        beside.write_text(json.dumps([one.to_dict() for one in history]), encoding="utf-8")
+        text = json.dumps([one.to_dict() for one in history])
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text[: len(text) // 2])
+            if self.writing:
+                file.flush()
+                time.sleep(self.writing)
+            file.write(text[len(text) // 2 :])
         beside.replace(self.folder / f"{number}.json")
-
-    def _note(self, number: int, epoch: int) -> None:
-        line = f"{number} {epoch} {os.getpid()}\n".encode()
-        descriptor = os.open(self.folder / "trained.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
-
-
-def trained(folder: Path) -> list[tuple[int, int]]:
-    """The epochs that were really trained, as (trial, epoch), in order."""
-    try:
-        lines = (folder / "trained.log").read_text(encoding="ascii").splitlines()
-    except FileNotFoundError:
-        return []
-    return [(int(number), int(epoch)) for number, epoch, _ in map(str.split, lines)]

@@ -18,7 +18,7 @@ from search.history import SweepHistory
 from search.lease import LeaseHeld
 from search.ledger import Ledger
 from search.outcomes import OutcomeKind
-from search.planted_trainer import trained
+from search.training_log import trained
 from spaces.errors import UserError
 
 

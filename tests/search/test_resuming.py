@@ -22,7 +22,8 @@ from search.lease import Lease
 from search.ledger import Ledger
 from search.ledger_journal import LedgerAttempts, SweepJournal
 from search.outcomes import OutcomeKind
-from search.planted_trainer import PlantedTrainer, trained
+from search.planted_trainer import PlantedTrainer
+from search.training_log import TrainingLog, trained
 
 TRIALS, EPOCHS = 7, 4
 
@@ -101,6 +102,7 @@ def assert_nothing_was_lost(where: Home, history: SweepHistory, unkilled: SweepH
     assert all(one.ended is not None for one in ledger.attempts(ledger.sweep("small").id))
     ledger.close()
     # Only what no checkpoint held was trained again: at most the epoch in hand when it died.
+    assert TrainingLog(folder).trained_needlessly() == []
     again = Counter(trained(folder))
     assert set(again) == {(n, e) for n in range(TRIALS) for e in range(1, EPOCHS + 1)}
     assert sum(again.values()) <= TRIALS * EPOCHS + 1
@@ -131,4 +133,5 @@ def test_a_driver_killed_again_and_again_loses_nothing(database_url: str, tmp_pa
     assert [t.schedule for t in history.trials] == [t.schedule for t in reference.trials]
     assert [t.evaluations for t in history.trials] == [t.evaluations for t in reference.trials]
     assert history.counts()["completed"] == TRIALS
-    assert sum(Counter(trained(folder)).values()) <= TRIALS * EPOCHS + 3
+    assert TrainingLog(folder).trained_needlessly() == []
+    assert len(trained(folder)) <= TRIALS * EPOCHS + 3

@@ -20,10 +20,10 @@ from search.driver import run_sweep, sweep_state
 from search.events import Event, TrialEvaluated
 from search.faults import FaultKind, SweepFailed
 from search.ledger import Ledger
-from search.planted_trainer import trained
 from search.runners.choice import Runner
 from search.runners.tune import TuneRunner
 from search.runners.tune_cluster import TrialResources, ray_session
+from search.training_log import TrainingLog, trained
 from spaces.errors import UserError
 from tests.search.runners.contract import RunnerContract
 
@@ -103,8 +103,7 @@ def test_every_fault_ends_its_trial_rightly_and_the_sweep_goes_on(
     epochs = Counter(trained(tmp_path / "work"))
     assert [epochs[4, epoch] for epoch in range(1, 9)] == [1, 1, 1, 1, 2, 1, 1, 1]
     # Warm workers: far fewer processes than trials, one of them lost.
-    lines = (tmp_path / "work" / "trained.log").read_text(encoding="ascii").splitlines()
-    assert len({line.split()[2] for line in lines}) <= 4
+    assert len({entry.pid for entry in TrainingLog(tmp_path / "work").entries()}) <= 4
     assert capfd.readouterr().err == ""
     assert not list((tmp_path / "logs" / "small").glob("tune-*"))
 
@@ -209,5 +208,5 @@ def test_a_killed_driver_is_gone_on_from(tmp_path: Path) -> None:
     assert [trial.number for trial in history.trials] == list(range(6))
     assert history.counts()["completed"] == 6
     assert agree(tmp_path) == [TrialState.COMPLETE] * 6
-    # At most what two workers had in hand, and what they went on with as orphans, was trained twice.
-    assert len(trained(folder)) <= 6 * 4 + 2 + 2 * 4
+    # What was trained twice, its workers had in hand, or went on with as orphans.
+    assert TrainingLog(folder).trained_needlessly() == []
