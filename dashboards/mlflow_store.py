@@ -20,6 +20,7 @@ from dashboards.mlflow_content import (
     sweep_id,
     trial_content,
 )
+from dashboards.mlflow_database import make_database
 from dashboards.mlflow_views import saved_views
 from search.history import SweepHistory, TrialHistory
 
@@ -79,8 +80,8 @@ class MlflowStore:
 
         if tracking_uri.startswith("sqlite:///"):
             database = Path(tracking_uri.removeprefix("sqlite:///"))
-            database.parent.mkdir(parents=True, exist_ok=True)
             artifacts = artifacts or database.parent / "mlflow-artifacts"
+            make_database(database, artifacts)
         self.client: MlflowClient = mlflow.MlflowClient(tracking_uri=tracking_uri)
         self.experiment_id = self._experiment(experiment, artifacts)
         self._data = _dataset(sweep)
