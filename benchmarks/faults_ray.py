@@ -1,0 +1,86 @@
+"""Ray workers killed in mid-epoch, and a node of a cluster lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import tempfile
+import threading
+from pathlib import Path
+
+from faults_sweep import AtEvaluation, Row, again, home, judged, spec, workload
+
+from search.driver import run_sweep
+from search.training_log import TrainingLog
+
+
+def killed_workers(kills: int = 4) -> Row:
+    """SIGKILL the worker that trained last, every few seconds."""
+    trials, epochs, dice, done = 16, 6, random.Random(2), 0
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        where, over = home(root), threading.Event()
+
+        def kill() -> None:
+            nonlocal done
+            while not over.wait(dice.uniform(2.0, 4.0)) and done < kills:
+                trained = [e for e in TrainingLog(root / "work").entries() if e.deed == "trained"]
+                if trained:
+                    try:
+                        os.kill(trained[-1].pid, signal.SIGKILL)
+                        done += 1
+                    except ProcessLookupError:
+                        pass
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        try:
+            sweep = spec(trials, epochs, "tune", max_failures=kills)
+            run_sweep(sweep, where, workload=workload(root / "work", 0.5, 0.03))
+        finally:
+            over.set()
+            thread.join()
+        history, wrong = judged(where, trials, epochs)
+        retries = sum(d.action == "retry" for t in history.trials for d in t.decisions)
+        if done < kills or not retries:
+            wrong.append("too few were killed")
+        result = (
+            f"{done} kills, {retries} retries: {history.counts()['completed']} of {trials} trials,"
+            f" {again(where)} epochs trained again, none that was saved"
+        )
+        return Row("`kill -9` of Ray workers", result, tuple(wrong))
+
+
+def lost_node() -> Row:
+    """Take one of two nodes away in mid-sweep."""
+    from ray.cluster_utils import Cluster
+
+    trials, epochs = 8, 6
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        where = home(root)
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        node = cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+
+        def lose() -> None:
+            threading.Thread(target=lambda: cluster.remove_node(node, allow_graceful=False)).start()
+
+        try:
+            sweep = spec(trials, epochs, "tune")
+            work = workload(root / "work", 0.5, 0.03)
+            run_sweep(sweep, where, [AtEvaluation(6, lose)], workload=work, cluster=cluster.address)
+        finally:
+            cluster.shutdown()
+            os.environ.pop("RAY_AUTH_MODE")
+        history, wrong = judged(where, trials, epochs)
+        retries = sum(d.action == "retry" for t in history.trials for d in t.decisions)
+        if not retries:
+            wrong.append("no trial was resumed")
+        result = (
+            f"{retries} trials resumed: {history.counts()['completed']} of {trials} trials,"
+            f" {again(where)} epochs trained again, none that was saved"
+        )
+        return Row("a node of two lost, Ray cluster on this machine", result, tuple(wrong))

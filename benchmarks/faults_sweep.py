@@ -1,0 +1,154 @@
+"""The sweep that meets the faults, and what must be true of it afterwards."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import TrialState
+
+from dashboards.mlflow_content import safe_key
+from dashboards.tracking import sync
+from search.driver import run_sweep
+from search.events import Event, TrialEvaluated
+from search.history import SweepHistory
+from search.home import Home
+from search.ledger import Ledger
+from search.planted_trainer import PlantedTrainer
+from search.sweep_spec import SweepSpec
+from search.training_log import TrainingLog, trained
+from search.workload import Workload
+from spaces.class_prior import ClassPrior
+
+NAME = "faults"
+PRIOR = ClassPrior(names=("background", "vehicle"), frequencies=(0.99, 0.01))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    fault: str
+    result: str
+    wrong: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        holds = "**NO**" if self.wrong else "yes"
+        return f"| {self.fault} | {'; '.join([self.result, *self.wrong])} | {holds} |"
+
+
+def spec(trials: int, epochs: int, runner: str, **resources: Any) -> SweepSpec:
+    """A sweep that proposes at random, so that a seed says what an unkilled one would have proposed."""
+    return SweepSpec.model_validate(
+        {
+            "name": NAME,
+            "seed": 5,
+            "data": {"source": "scenes"},
+            "space": {"preset": "cycling"},
+            "objective": {"use_case": "balanced"},
+            "pruning": {"pruner": "none"},
+            "sampler": {"sampler": "random"},
+            "budget": {"trials": trials, "epochs": epochs},
+            "resources": {"runner": runner, **resources},
+        }
+    )
+
+
+def home(root: Path, url: str | None = None, mlflow: str | None = None) -> Home:
+    """A home of its own; by default both stores are SQLite files in it."""
+    return Home(root, url or f"sqlite:///{root / 'lossweep.db'}", mlflow or f"sqlite:///{root / 'mlflow.db'}")
+
+
+def workload(folder: Path, delay: float, writing: float = 0.0) -> Workload:
+    """Simulated training: ``delay`` seconds an epoch and ``writing`` seconds a checkpoint."""
+    return Workload(PlantedTrainer(folder, delay, writing=writing), PRIOR, "sha256:0")
+
+
+class AtEvaluation:
+    """Does something, once, after so many evaluations."""
+
+    def __init__(self, count: int, do: Callable[[], None]) -> None:
+        self._left, self._do = count, do
+
+    def handle(self, event: Event) -> None:
+        """Count."""
+        self._left -= isinstance(event, TrialEvaluated)
+        if self._left == 0:
+            self._left = -1
+            self._do()
+
+    def close(self) -> None:
+        """Nothing is pending."""
+
+
+@functools.cache
+def unhurt(trials: int, epochs: int) -> SweepHistory:
+    """The same sweep, to which nothing happens."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        return run_sweep(spec(trials, epochs, "inline"), home(root), workload=workload(root / "work", 0.0))
+
+
+def judged(where: Home, trials: int, epochs: int) -> tuple[SweepHistory, list[str]]:
+    """The sweep as its database has it, and what is wrong with it; nothing, it is hoped."""
+    ledger = Ledger(where.database_url)
+    history = ledger.history(NAME)
+    states = [t.state for t in ledger.storage.get_all_trials(ledger.storage.get_study_id_from_name(NAME))]
+    ledger.close()
+    wrong = []
+    if history.counts()["completed"] != trials:
+        wrong.append(f"{history.counts()}")
+    if [t.number for t in history.trials] != list(range(trials)):
+        wrong.append("the trials are not 0 to N-1")
+    if states != [TrialState.COMPLETE] * trials:
+        wrong.append(f"Optuna counts {Counter(s.name for s in states)}")
+    same = unhurt(trials, epochs).trials
+    if [(t.schedule, t.seed) for t in history.trials] != [(t.schedule, t.seed) for t in same]:
+        wrong.append("other schedules than a sweep to which nothing happened")
+    if [t.evaluations for t in history.trials] != [t.evaluations for t in same]:
+        wrong.append("other evaluations than a sweep to which nothing happened")
+    return history, wrong + some(TrainingLog(where.root / "work").trained_needlessly())
+
+
+def again(where: Home) -> int:
+    """Epochs trained more than once: such as no checkpoint held, else `judged` names them."""
+    done = trained(where.root / "work")
+    return len(done) - len(set(done))
+
+
+def mlflow_wrong(where: Home, history: SweepHistory) -> list[str]:
+    """Compare every number in MLflow with the ledger: read back here, and as ``lossweep sync`` does."""
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=where.mlflow_uri)
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    runs = client.search_runs(experiments, max_results=5000)
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    wrong = []
+    numbers = sorted(int(run.data.tags["lossweep.trial"]) for run in children)
+    if numbers != [t.number for t in history.trials]:
+        wrong.append(f"MLflow has {len(children)} child runs of {len(set(numbers))} trials")
+    if len(runs) != len(children) + 1:
+        wrong.append(f"MLflow has {len(runs) - len(children)} runs that are no trial's")
+    for run in children:
+        trial = history.trials[int(run.data.tags["lossweep.trial"])]
+        if run.info.status != "FINISHED":
+            wrong.append(f"trial {trial.number} is {run.info.status} in MLflow")
+        for name in sorted({name for evaluation in trial.evaluations for name in evaluation.metrics}):
+            held = [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, safe_key(name))]
+            if sorted(held) != [(e.step, e.metrics[name]) for e in trial.evaluations if name in e.metrics]:
+                wrong.append(f"trial {trial.number}: {name} in MLflow is not the ledger's")
+    if changed := sync(history, where.mlflow_uri, report=None):
+        wrong.append(f"sync had to change {changed} runs")
+    return some(wrong)
+
+
+def some(lines: Iterable[str], most: int = 3) -> list[str]:
+    """The first few, and how many more there are."""
+    every = list(lines)
+    return every[:most] + ([f"and {len(every) - most} more"] if len(every) > most else [])
