@@ -19,8 +19,10 @@ from search.home import Home
 from search.lease import Holder, Lease, LeaseHeld, holder_of
 from search.ledger import Ledger, NewSweep, SweepRecord
 from search.plans import template_of
+from search.proposals import drawn_at_random
 from search.runners.choice import Runner, runner_for
 from search.runners.desk import Desk
+from search.sampling import check_sampler
 from search.stopping import StopRequest
 from search.sweep_spec import SweepSpec
 from search.workload import Workload, segmentation
@@ -180,6 +182,7 @@ def run_sweep(
         if resume:
             _check_unchanged(ledger, spec, work)
         else:
+            _check_sampler(spec, work.prior)
             create_sweep(ledger, spec, work.prior, work.fingerprint)
         with Lease(ledger, spec.name, lambda asked: stop.set(asked)) as lease:
             chosen = runner if runner is not None else runner_for(spec, home, cluster)
@@ -289,6 +292,13 @@ def _check_existence(ledger: Ledger, spec: SweepSpec, resume: bool) -> None:
                 hint=f"go on with it: lossweep resume {spec.name}; or give this one another name",
             )
         )
+
+
+def _check_sampler(spec: SweepSpec, prior: ClassPrior) -> None:
+    """Refuse a sampler that does not fit the space before the sweep's name is taken."""
+    drawn = drawn_at_random(ScheduleSpace(spec.space, spec.budget.epochs, prior), 16)
+    if problems := check_sampler(spec.sampler, len(spec.objective.names), drawn):
+        raise UserError(problems)
 
 
 def _check_unchanged(ledger: Ledger, spec: SweepSpec, work: Workload) -> None:

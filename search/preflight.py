@@ -1,4 +1,4 @@
-"""What is looked at before the first worker starts: the user's own losses, the files, the model."""
+"""What is looked at before the first worker starts: what is imported, the files, the model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from search.pruning.pruner import build_rule
+from search.pruning.spec import PruningSpec
+from search.sampling import SamplerSpec, Sampling
 from spaces.class_prior import ClassPrior
 from spaces.errors import Problem, UserError
 from spaces.loss_terms import ImportedLoss
@@ -25,6 +28,18 @@ def import_problems(space: SpaceSpec) -> Iterator[Problem]:
         from trainers.losses import check_importable
 
         yield from _of_each(space, check_importable)
+
+
+def choice_problems(sampler: SamplerSpec, pruning: PruningSpec, objectives: int) -> Iterator[Problem]:
+    """Yield what is wrong with the sampler and the pruner: import path, download, parameters."""
+    try:
+        Sampling(sampler, 0, objectives).sampler(0)
+    except UserError as error:
+        yield from error.problems
+    try:
+        build_rule(pruning)
+    except UserError as error:
+        yield from error.problems
 
 
 def check_before_loading(spec: SweepSpec) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Self
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -19,14 +20,14 @@ from optuna.samplers import (
 )
 from pydantic import Field, field_validator, model_validator
 
-from search.importing import imported
+from search.hub import HUB, SPELLING, load_from_hub
 from search.seeds import derive
 from search.steady_tpe import SteadyTPESampler
 from spaces.errors import Problem, UserError
 from spaces.loss_terms import Frozen
+from trainers.imports import load_object
 
-HUB: Final = "hub:"
-NAMED = ("tpe", "random", "gp", "cmaes", "nsga2", "nsga3")
+NAMED: Final = ("tpe", "random", "gp", "cmaes", "nsga2", "nsga3")
 
 
 class SamplerSpec(Frozen):
@@ -34,23 +35,26 @@ class SamplerSpec(Frozen):
 
     Attributes:
         sampler: ``tpe``, ``random``, ``gp``, ``cmaes``, ``nsga2``, ``nsga3``, ``package.module:Class`` of an
-            Optuna sampler, or ``hub:samplers/NAME:Class`` from OptunaHub.
+            Optuna sampler, or ``hub:samplers/NAME`` from OptunaHub; see `search.hub`.
         startup: proposals at random before TPE, GP or CMA-ES model anything.
         ahead: prepare the next proposal while trials train. It then knows every result up to the previous
             ask.
         parameters: further keyword arguments of the sampler.
+        registry: a folder of OptunaHub packages to take a ``hub:`` sampler from, in place of the network;
+            relative to the sweep file.
     """
 
     sampler: str = "tpe"
     startup: int = Field(default=10, ge=1)
     ahead: bool = True
     parameters: dict[str, Any] = Field(default_factory=dict)
+    registry: str | None = None
 
     @field_validator("sampler")
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in NAMED and ":" not in name:
-            allowed = f"{', '.join(NAMED)}, package.module:Class, hub:samplers/NAME:Class"
+            allowed = f"{', '.join(NAMED)}, package.module:Class, {SPELLING}"
             raise ValueError(f"unknown sampler {name!r}; allowed: {allowed}")
         return name
 
@@ -59,7 +63,15 @@ class SamplerSpec(Frozen):
         clash = sorted({"seed", "n_startup_trials"} & self.parameters.keys())
         if clash:
             raise ValueError(f"{clash} follow from the sweep's seed and from startup; leave them out")
+        if self.registry is not None and not self.sampler.startswith(HUB):
+            raise ValueError(f"a registry holds samplers named hub:..., but got {self.sampler!r}")
         return self
+
+    def resolve(self, base: Path) -> Self:
+        """Return this with ``registry`` made absolute; a relative one starts at ``base``."""
+        if self.registry is None:
+            return self
+        return self.model_copy(update={"registry": str((base / Path(self.registry).expanduser()).resolve())})
 
 
 class Sampling:
@@ -122,15 +134,22 @@ class Sampling:
                         return NSGAIIISampler(**parameters, seed=seed)
                     case path:
                         return self._imported(path, seed)
-            except (TypeError, ValueError) as error:
-                found = str(parameters)
-                problem = Problem("cannot be built", key="sampler", found=found, hint=str(error))
+            except UserError:
+                raise
+            except Exception as error:  # an imported one may raise whatever it likes
+                hint = f"{type(error).__name__}: {error}"
+                problem = Problem(
+                    "cannot be built", key="sampler.parameters", found=str(parameters), hint=hint
+                )
                 raise UserError(problem) from error
 
     def _imported(self, path: str, seed: int) -> BaseSampler:
-        kind = _from_hub(path) if path.startswith(HUB) else imported(path, "sampler.sampler")
+        key = "sampler.sampler"
+        kind = (
+            load_from_hub(path, key, self._spec.registry) if path.startswith(HUB) else load_object(path, key)
+        )
         if not (isinstance(kind, type) and issubclass(kind, BaseSampler)):
-            raise UserError(Problem("is not an Optuna sampler", key="sampler.sampler", found=path))
+            raise UserError(Problem("is not an Optuna sampler", key=key, found=repr(path)))
         seeded = {"seed": seed} if "seed" in inspect.signature(kind).parameters else {}
         return kind(**self._spec.parameters, **seeded)
 
@@ -166,17 +185,3 @@ def check_sampler(
                 Problem("CMA-ES optimizes one metric", key="sampler.sampler", hint="use tpe or nsga2")
             )
     return problems
-
-
-def _from_hub(path: str) -> Any:
-    package, _, name = path.removeprefix(HUB).rpartition(":")
-    if not package:
-        raise UserError(
-            Problem("names no class", key="sampler.sampler", found=path, allowed="hub:samplers/NAME:Class")
-        )
-    try:
-        import optunahub
-    except ImportError as error:
-        hint = "install optunahub"
-        raise UserError(Problem("needs OptunaHub", key="sampler.sampler", found=path, hint=hint)) from error
-    return getattr(optunahub.load_module(package), name)

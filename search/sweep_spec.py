@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from search.objectives import ObjectiveSpec
-from search.preflight import import_problems
+from search.preflight import choice_problems, import_problems
 from search.pruning import PruningSpec
 from search.sampling import SamplerSpec
 from spaces.errors import Problem, UserError
@@ -19,7 +19,7 @@ from trainers.data.spec import DataSpec
 from trainers.guards.spec import GuardSpec
 from trainers.plan import MeasureSpec, ModelSpec, TrainingSpec
 
-_FOLDERS = ("data.root", "data.path")
+_FOLDERS = ("data.root", "data.path", "sampler.registry")
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
@@ -113,10 +113,16 @@ class SweepSpec(Frozen):
     def read(cls, source: YamlSource, base: Path) -> SweepSpec:
         """Check what a sweep file says; see `load`."""
         spec = validate(cls, source)
-        problems = [*spec.space.check(spec.data.classes), *import_problems(spec.space)]
+        spec = spec.model_copy(
+            update={"data": spec.data.resolve(base), "sampler": spec.sampler.resolve(base)}
+        )
+        within = [*spec.space.check(spec.data.classes), *import_problems(spec.space)]
+        problems = [source.located(problem, at=("space",)) for problem in within]
+        chosen = choice_problems(spec.sampler, spec.pruning, len(spec.objective.names))
+        problems += [source.located(problem) for problem in chosen]
         if problems:
-            raise UserError([source.located(problem, at=("space",)) for problem in problems])
-        return spec.model_copy(update={"data": spec.data.resolve(base)})
+            raise UserError(problems)
+        return spec
 
 
 def _from_here(key: str, value: Any) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 from optuna.pruners import BasePruner
 
 from search.history import DecisionRecord
-from search.importing import imported
 from search.pruning.curves import Curve
 from search.pruning.imported import OptunaRule
 from search.pruning.rules import BelowMedian, NoPruning, Patient, Rule, Rungs
@@ -19,6 +18,7 @@ from spaces.errors import Problem, UserError
 from spaces.metric_names import higher_is_better
 from spaces.schedule import LossSchedule
 from trainers.evaluation import Evaluation
+from trainers.imports import load_object
 
 
 class Pruner:
@@ -104,9 +104,12 @@ def build_rule(spec: PruningSpec) -> Rule:
 
 def _imported_pruner(path: str, parameters: dict[str, Any]) -> BasePruner:
     try:
-        pruner = imported(path, "pruning.pruner")(**parameters)
-    except (TypeError, ValueError) as error:
-        problem = Problem("cannot be built", key="pruning.parameters", found=str(parameters), hint=str(error))
+        pruner = load_object(path, "pruning.pruner")(**parameters)
+    except UserError:
+        raise
+    except Exception as error:  # an imported one may raise whatever it likes
+        hint = f"{type(error).__name__}: {error}"
+        problem = Problem("cannot be built", key="pruning.parameters", found=str(parameters), hint=hint)
         raise UserError(problem) from error
     if not isinstance(pruner, BasePruner):
         raise UserError(Problem("is not an Optuna pruner", key="pruning.pruner", found=path))

@@ -72,6 +72,21 @@ def sweep_file(tmp_path: Path, old: str = "", new: str = "") -> str:
         ("preset: single", "preset: singel", ["sweep.yaml:5", "did you mean 'single'?"]),
         ("name: mine", "name: <script>alert(1)</script>", ["sweep.yaml:1", "name", "<script>"]),
         ("use_case: balanced", "metric: recal", ["sweep.yaml:6", "recal"]),
+        (
+            "resources:",
+            "sampler: {sampler: nowhere:Sampler}\nresources:",
+            ["sweep.yaml:8: sampler.sampler", "there is no module 'nowhere'"],
+        ),
+        (
+            "resources:",
+            "sampler: {sampler: 'hub:samplers/none', registry: .}\nresources:",
+            ["sweep.yaml:8: sampler.sampler", "could not be loaded"],
+        ),
+        (
+            "resources:",
+            "pruning: {pruner: 'optuna.pruners:MedianPrunr'}\nresources:",
+            ["sweep.yaml:8: pruning.pruner", "did you mean 'MedianPruner'?"],
+        ),
     ],
     ids=[
         "misspelt key",
@@ -80,6 +95,9 @@ def sweep_file(tmp_path: Path, old: str = "", new: str = "") -> str:
         "misspelt preset",
         "script as name",
         "unknown metric",
+        "no such sampler",
+        "no such hub sampler",
+        "misspelt pruner",
     ],
 )
 def test_mistake_in_the_file(

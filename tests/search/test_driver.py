@@ -209,6 +209,13 @@ def test_what_exists_is_not_submitted_again_and_what_does_not_is_not_resumed(tmp
     assert sweep_state(where, "other") is None
 
 
+def test_a_sampler_that_does_not_fit_the_space_takes_no_name(tmp_path: Path) -> None:
+    where = home(tmp_path)
+    with pytest.raises(UserError, match="CMA-ES needs a space of numbers"):
+        run_sweep(spec(sampler={"sampler": "cmaes"}), where, workload=workload(tmp_path / "work"))
+    assert sweep_state(where, "small") is None
+
+
 def test_a_changed_sweep_file_or_changed_data_are_refused(tmp_path: Path) -> None:
     where, work = home(tmp_path), workload(tmp_path / "work")
     run_sweep(spec(trials=5), where, workload=work)

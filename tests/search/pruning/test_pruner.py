@@ -80,7 +80,7 @@ def test_any_optuna_pruner_decides_on_the_pilot_with_percent_as_steps() -> None:
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        (PruningSpec(pruner="nowhere.at.all:Pruner"), "cannot be imported"),
+        (PruningSpec(pruner="nowhere.at.all:Pruner"), "there is no module 'nowhere'"),
         (PruningSpec(pruner="optuna.pruners:MedianPruner", parameters={"wrong": 1}), "cannot be built"),
         (PruningSpec(pruner="builtins:dict"), "not an Optuna pruner"),
     ],
