@@ -168,7 +168,7 @@ def mlflow_away(seconds: float, delay: float = 0.5) -> Row:
             f"away for {seconds:.0f} s: {len(during)} evaluations meanwhile, every"
             f" {statistics.median(during):.3f} s (at most {max(during):.2f}) against"
             f" {statistics.median(else_):.3f} s (at most {max(else_):.2f}) at other times; an event was"
-            f" handed over in at most {1e3 * slowest:.2f} ms; afterwards MLflow has all {numbers} metric values"
-            f" of {trials} trials"
+            f" handed over in at most {1e3 * slowest:.2f} ms; afterwards MLflow has all {numbers} values"
+            f" of {trials} trials' metrics"
         )
         return Row("MLflow's server killed and started again", result, tuple(wrong))
