@@ -23,12 +23,12 @@ from search.driver import run_sweep, sweep_state
 from search.planted_trainer import PlantedTrainer
 
 SECTIONS: dict[str, list[tuple[type, str]]] = {
-    "start": [],
-    "checkpoint": [(PlantedTrainer, "_save")],
-    "ask": [(Conductor, "ask")],
-    "MLflow write": [(MlflowStore, "_create"), (MlflowStore, "_log"), (MlflowStore, "_close")],
+    "its start": [],
+    "a checkpoint": [(PlantedTrainer, "_save")],
+    "an ask": [(Conductor, "ask")],
+    "an MLflow write": [(MlflowStore, "_create"), (MlflowStore, "_log"), (MlflowStore, "_close")],
 }
-"""What is marked, and the methods that are it; ``start`` is all before the first trial."""
+"""What is marked, and the methods that are it; a driver's start is all before its first trial."""
 
 
 def marks(root: Path) -> Path:
@@ -46,7 +46,7 @@ def mark_sections(root: Path) -> None:
     file = os.open(marks(root), os.O_RDWR)
     for index, (name, methods) in enumerate(SECTIONS.items()):
         for owner, method in methods:
-            setattr(owner, method, _marked(getattr(owner, method), file, index, ends_start=name == "ask"))
+            setattr(owner, method, _marked(getattr(owner, method), file, index, ends_start=name == "an ask"))
 
 
 def _marked(original: Callable[..., Any], file: int, index: int, ends_start: bool) -> Callable[..., Any]:
@@ -58,7 +58,7 @@ def _marked(original: Callable[..., Any], file: int, index: int, ends_start: boo
         finally:
             os.pwrite(file, b"\0", index)
             if ends_start:
-                os.pwrite(file, b"\0", list(SECTIONS).index("start"))
+                os.pwrite(file, b"\0", list(SECTIONS).index("its start"))
 
     return marked
 
