@@ -134,7 +134,7 @@ def report(
 ) -> list[str]:
     """The tables of validation and test, mean and standard deviation over seeds."""
     shares = ", ".join(
-        f"{name} {100 * share:.2g} %"
+        f"{name} {100 * share:.{3 if share >= 0.99 else 2}g} %"
         for name, share in zip(data.prior.names, data.prior.frequencies, strict=True)
     )
     lines = [

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
-from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.sampler import default_gamma
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+
+from search.tpe_density import Density, Integrals
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -117,25 +118,13 @@ class TrialTable:
         self._columns = {name: _widened(column, capacity, np.nan) for name, column in self._columns.items()}
 
 
-class _Density(_ParzenEstimator):
-    """Optuna's density, computed once for candidates that are alike: choices and steps are, mostly."""
-
-    def log_pdf(self, samples_dict: dict[str, Floats]) -> Floats:
-        """Return the log density of each candidate."""
-        if any(getattr(d, "step", 1.0) is None for d in self._search_space.values()):
-            return super().log_pdf(samples_dict)
-        candidates, which = np.unique(self._transform(samples_dict), axis=0, return_inverse=True)
-        densities: Floats = self._mixture_distribution.log_pdf(candidates)[which.ravel()]
-        return densities
-
-
 class SteadyTPESampler(TPESampler):
     """Optuna's TPE, reseedable, over a `TrialTable`. For one study."""
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
-        self._parzen_estimator_cls = _Density
         self._table = TrialTable()
+        self._integrals = Integrals()
         self._shapes: set[frozenset[str]] = set()
         self._distributions: dict[str, BaseDistribution] = {}
         self._split: tuple[int, Rows, Rows] | None = None
@@ -194,9 +183,12 @@ class SteadyTPESampler(TPESampler):
             name: distribution.to_external_repr(chosen[name]) for name, distribution in search_space.items()
         }
 
-    def _density(self, rows: Rows, search_space: dict[str, BaseDistribution]) -> _ParzenEstimator:
-        return self._parzen_estimator_cls(
-            self._table.observations(rows, search_space), search_space, self._parzen_estimator_parameters
+    def _density(self, rows: Rows, search_space: dict[str, BaseDistribution]) -> Density:
+        return Density(
+            self._table.observations(rows, search_space),
+            search_space,
+            self._parzen_estimator_parameters,
+            self._integrals,
         )
 
     def _is_steady(self, study: Study) -> bool:
