@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -39,11 +40,9 @@ def main() -> None:
     for batch in options.batches:
         with tempfile.TemporaryDirectory() as folder:
             lines += measured(options, device, batch, Path(folder))
-        print("\n".join(lines[-8:]), flush=True)
-    if options.output:
-        options.output.write_text("\n".join(lines) + "\n")
-    else:
-        print("\n".join(lines))
+        if options.output:
+            options.output.write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
 
 
 def measured(options: argparse.Namespace, device: torch.device, batch: int, folder: Path) -> list[str]:
@@ -73,6 +72,8 @@ def measured(options: argparse.Namespace, device: torch.device, batch: int, fold
             rate = next(contender)
             if index:
                 rounds[name].append(rate)
+            turn = f"round {index} of {options.rounds}" if index else "warming up"
+            print(f"batch {batch}, {turn}, {name}: {rate:.1f} images/s", file=sys.stderr, flush=True)
     best = batch / step_roofline(plan, data, device)
     return rows(batch, rounds, best)
 
@@ -150,8 +151,8 @@ def arguments() -> argparse.Namespace:
     cores = os.cpu_count() or 1
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--batches", type=int, nargs="+", default=[8])
-    parser.add_argument("--steps", type=int, default=6, help="of an epoch")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=4, help="of an epoch")
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--tile", type=int, default=256)
     parser.add_argument("--scenes", type=int, default=256, help="different training scenes at most")
     parser.add_argument("--architecture", default="Unet")
