@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -23,8 +24,15 @@ HEARTBEAT = 30.0
 """Seconds without a line after which the next evaluation makes one, where there is no terminal."""
 
 
+_SPEAKERS = ("search", "dashboards")
+"""Loggers whose warnings concern the person at the terminal: resources awaited, workers lost, MLflow away."""
+
+
 class ProgressDisplay:
-    """A `search.events.Listener` for a person at a terminal or a log file; a context manager, too."""
+    """A `search.events.Listener` for a person at a terminal or a log file; a context manager, too.
+
+    As a context manager it also shows what is warned of meanwhile: a sweep that waits has no events.
+    """
 
     def __init__(
         self,
@@ -52,6 +60,7 @@ class ProgressDisplay:
         self._printed = clock()
         self._told_stop = False
         self._live: Live | None = None
+        self._warnings = _Warnings(self.warn)
 
     def __enter__(self) -> Self:
         """Show at once that something is under way: reading data takes a while before the first event."""
@@ -60,10 +69,14 @@ class ProgressDisplay:
                 console=self._console, get_renderable=self.render, refresh_per_second=4, transient=True
             )
             self._live.start()
+        for name in _SPEAKERS:
+            logging.getLogger(name).addHandler(self._warnings)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Take the live display away, whatever happened."""
+        for name in _SPEAKERS:
+            logging.getLogger(name).removeHandler(self._warnings)
         self.close()
 
     def handle(self, event: Event) -> None:
@@ -75,6 +88,10 @@ class ProgressDisplay:
             self._print(self._progress.conclusion(self._stopping()))
         elif self._plain:
             self._tell(event)
+
+    def warn(self, words: str) -> None:
+        """Show a warning, above the live display where there is one; by any thread."""
+        self._print(words, style="yellow")
 
     def close(self) -> None:
         """Take the live display away."""
@@ -120,12 +137,26 @@ class ProgressDisplay:
         if line is not None:
             self._print(line)
 
-    def _print(self, line: str) -> None:
+    def _print(self, line: str, style: str | None = None) -> None:
         self._printed = self._clock()
-        self._console.print(line, highlight=False, markup=False, soft_wrap=self._plain)
+        self._console.print(line, style=style, highlight=False, markup=False, soft_wrap=self._plain)
 
     def _stop_note(self) -> str:
         if not (reason := self._stopping()):
             return ""
         ends = "each running trial ends at its next evaluation and can be resumed"
         return f"Stopping ({reason}): {ends}; Ctrl-C again stops at once."
+
+
+class _Warnings(logging.Handler):
+    """Passes each warning on in one line; tracebacks stay in the log file."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._show(" ".join(record.getMessage().split()))
+        except Exception:
+            self.handleError(record)

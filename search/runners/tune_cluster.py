@@ -133,7 +133,7 @@ def wait_for_slots(resources: TrialResources, private: bool, stop: StopRequest) 
             said = True
             log.warning(
                 "Still waiting for resources: a trial needs %s on one node, and the cluster has %s. "
-                "If it does not grow, this will wait for ever.",
+                "If it does not grow, this waits for ever; Ctrl-C ends it.",
                 resources,
                 _largest(),
             )
@@ -158,9 +158,11 @@ class IdleWatch:
         elif now - self._since > SAY_AFTER_S:
             self._since = now
             log.warning(
-                "%d trials have waited for %.0f s: each needs %s on one node; the cluster has %s, %s free.",
-                waiting,
+                "Nothing has run for %.0f s: %d %s waiting, each for %s on one node; "
+                "the cluster has %s, %s free.",
                 SAY_AFTER_S,
+                waiting,
+                "trial is" if waiting == 1 else "trials are",
                 self._resources,
                 _largest(),
                 _named(_ray.available_resources()),

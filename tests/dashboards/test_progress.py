@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -184,3 +185,19 @@ def test_the_display_in_mid_sweep_shows_running_trials_and_the_time_left() -> No
     page = console.file.getvalue()  # type: ignore[attr-defined] # a StringIO
     assert "6/12" in page
     assert "about 0:00:36 left" in page  # 2 s an epoch; 6 of this trial and 12 of another are left
+
+
+def test_what_is_warned_of_while_a_sweep_runs_is_shown_in_one_line() -> None:
+    out = io.StringIO()
+    heard = logging.getLogger("search.runners.tune_cluster")
+    with ProgressDisplay(Console(file=out, width=40), plain=True):
+        heard.warning("Still waiting for resources: %s\nand [more] than forty characters of it", "2 CPU")
+        heard.info("not for a terminal")
+        logging.getLogger("mlflow").warning("someone else's")
+    heard.warning("too late")
+    said = "Still waiting for resources: 2 CPU and [more] than forty characters of it\n"
+    assert out.getvalue() == said
+    terminal = Console(file=io.StringIO(), width=120, force_terminal=True)
+    with ProgressDisplay(terminal, plain=False):
+        heard.warning("MLflow is away")
+    assert "MLflow is away" in terminal.file.getvalue()  # type: ignore[attr-defined] # a StringIO

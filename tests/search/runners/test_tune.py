@@ -20,9 +20,10 @@ from search.driver import run_sweep, sweep_state
 from search.events import Event, TrialEvaluated
 from search.faults import FaultKind, SweepFailed
 from search.ledger import Ledger
+from search.runners import tune_cluster
 from search.runners.choice import Runner
 from search.runners.tune import TuneRunner
-from search.runners.tune_cluster import TrialResources, ray_session
+from search.runners.tune_cluster import IdleWatch, TrialResources, ray_session
 from search.training_log import TrainingLog, trained
 from spaces.errors import UserError
 from tests.search.runners.contract import RunnerContract
@@ -210,3 +211,101 @@ def test_a_killed_driver_is_gone_on_from(tmp_path: Path) -> None:
     assert agree(tmp_path) == [TrialState.COMPLETE] * 6
     # What was trained twice, its workers had in hand, or went on with as orphans.
     assert TrainingLog(folder).trained_needlessly() == []
+
+
+def test_that_nothing_runs_is_said_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when others hold the cluster, or its only large node was lost."""
+    now = 0.0
+    monkeypatch.setattr(tune_cluster.time, "monotonic", lambda: now)
+    monkeypatch.setattr(tune_cluster._ray, "nodes", lambda: [_node(4), _node(8, alive=False)])
+    monkeypatch.setattr(tune_cluster._ray, "available_resources", lambda: {"CPU": 1.0})
+    watch = IdleWatch(TrialResources(2, 0.5))
+    for moment, waiting, running in ((0, 1, 0), (29, 1, 0), (31, 1, 0), (60, 3, 0), (62, 3, 0), (70, 0, 9)):
+        now = float(moment)
+        watch.idle(waiting)
+        if running:
+            watch.busy()
+    now = 99.0
+    watch.idle(3)
+    wanted = "each for 2 CPU and 0.5 GPU on one node; the cluster has 4 CPU and 0 GPU, 1 CPU and 0 GPU free."
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Nothing has run for 30 s: 1 trial is waiting, {wanted}",
+        f"Nothing has run for 30 s: 3 trials are waiting, {wanted}",
+    ]
+
+
+_WAITER = """
+import queue, sys, threading
+from pathlib import Path
+from ray.cluster_utils import Cluster
+from rich.console import Console
+from small_sweeps import home, spec, workload
+from dashboards.progress import ProgressDisplay
+from search.driver import run_sweep
+from search.runners import tune_cluster
+
+
+class Screen(queue.Queue):
+    # Standard output that can be waited on for certain words.
+
+    def write(self, text):
+        sys.stdout.write(text)
+        self.put(text)
+
+    def flush(self):
+        sys.stdout.flush()
+
+    def until(self, words):
+        while words not in self.get(timeout=60.0):
+            pass
+
+
+if __name__ == "__main__":
+    root = Path(sys.argv[1])
+    tune_cluster.SAY_AFTER_S = 1.5
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    screen = Screen()
+
+    def drive():
+        sweep = spec(trials=4, resources={"runner": "tune", "cpus_per_trial": 2})
+        work = workload(root / "work", delay=0.3)
+        with ProgressDisplay(Console(file=screen), plain=True) as display:
+            run_sweep(sweep, home(root), [display], workload=work, cluster=cluster.address, on_signal=False)
+
+    driver = threading.Thread(target=drive, daemon=True)
+    driver.start()
+    try:
+        screen.until("Still waiting")
+        cluster.add_node(num_cpus=2)  # from the main thread, as it sets signals
+        driver.join(60.0)
+    finally:
+        cluster.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_resources_that_do_not_come_are_said_and_when_they_do_the_sweep_goes_on(tmp_path: Path) -> None:
+    """A trial needs two cores, and the node that has them comes late."""
+    script = tmp_path / "wait.py"
+    script.write_text(_WAITER, encoding="utf-8")
+    paths = [str(Path(__file__).parents[1]), str(Path(__file__).parents[3])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "RAY_AUTH_MODE": "disabled"}
+    run = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    first = next(line for line in run.stdout.splitlines() if line.startswith("Still waiting"))
+    assert "a trial needs 2 CPU on one node, and the cluster has 1 CPU and 0 GPU" in first
+    assert "Ctrl-C" in first
+    assert run.stdout.count("Still waiting") == 1
+    ledger = Ledger(home(tmp_path).database_url)
+    history = ledger.history("small")
+    ledger.close()
+    assert history.counts()["completed"] == 4
