@@ -1,6 +1,6 @@
 """What a sweep survives: killed drivers, workers and nodes, servers that are away, a full disk.
 
-    python benchmarks/faults.py                      # everything, about 30 minutes
+    python benchmarks/faults.py                      # everything, about 20 minutes
     python benchmarks/faults.py --only sqlite --kills 5
 
 Prints a Markdown table. Training is simulated (`search.planted_trainer`), but for the full disk; all else is

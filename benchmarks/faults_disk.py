@@ -24,7 +24,7 @@ def full_disk() -> Row:
         disk.mkdir(parents=True)
         mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
         if subprocess.run(mount, capture_output=True, check=False).returncode:
-            return Row(what, "not run: this machine does not let us mount a tmpfs")
+            return Row(what, "this machine does not let us mount a tmpfs", ran=False)
         try:
             sweep = _tiny(spec(trials, 3, "inline"))
             paused = run_sweep(sweep, where)

@@ -80,7 +80,7 @@ def lost_node() -> Row:
         if not retries:
             wrong.append("no trial was resumed")
         result = (
-            f"{retries} trials resumed: {history.counts()['completed']} of {trials} trials,"
+            f"{retries} resumed: {history.counts()['completed']} of {trials} trials,"
             f" {again(where)} epochs trained again, none that was saved"
         )
         return Row("a node of two lost, Ray cluster on this machine", result, tuple(wrong))

@@ -36,9 +36,10 @@ class Row:
     fault: str
     result: str
     wrong: tuple[str, ...] = ()
+    ran: bool = True
 
     def __str__(self) -> str:
-        holds = "**NO**" if self.wrong else "yes"
+        holds = "**NO**" if self.wrong else "yes" if self.ran else "not run"
         return f"| {self.fault} | {'; '.join([self.result, *self.wrong])} | {holds} |"
 
 
