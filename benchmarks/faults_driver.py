@@ -20,7 +20,7 @@ from dashboards.mlflow_store import MlflowStore
 from dashboards.tracking import MlflowListener
 from search.conductor import Conductor
 from search.driver import run_sweep, sweep_state
-from search.planted_trainer import PlantedTrainer
+from search.simulation.planted_trainer import PlantedTrainer
 
 SECTIONS: dict[str, list[tuple[type, str]]] = {
     "its start": [],

@@ -12,7 +12,7 @@ from pathlib import Path
 from faults_sweep import AtEvaluation, Row, again, home, judged, spec, workload
 
 from search.driver import run_sweep
-from search.training_log import TrainingLog
+from search.simulation.training_log import TrainingLog
 
 
 def killed_workers(kills: int = 4) -> Row:

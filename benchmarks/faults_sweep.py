@@ -19,9 +19,9 @@ from search.events import Event, TrialEvaluated
 from search.history import SweepHistory
 from search.home import Home
 from search.ledger import Ledger
-from search.planted_trainer import PlantedTrainer
+from search.simulation.planted_trainer import PlantedTrainer
+from search.simulation.training_log import TrainingLog, trained
 from search.sweep_spec import SweepSpec
-from search.training_log import TrainingLog, trained
 from search.workload import Workload
 from spaces.class_prior import ClassPrior
 

@@ -26,8 +26,8 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from search.proposals import Mirror
 from search.sampling import SamplerSpec, Sampling
+from search.sampling.proposals import Mirror
 from search.seeds import derive
 from search.study_record import Proposal, StudyRecord
 from spaces.class_prior import ClassPrior

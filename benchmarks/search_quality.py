@@ -5,7 +5,7 @@
 Every arm runs the same sweeps through the real conductor. Reported are the best score after all epochs and
 after half of them, as mean and standard error over the seeds, and the pruner's regret: how much better the
 best pruned trial would have become than the best one that was kept, found out by training every pruned
-schedule to its end (in the simulation). The simulated curves are made up (`search.simulated_trainer`): what
+schedule to its end (in the simulation). The curves are made up (`search.simulation.simulated_trainer`): what
 holds here holds for curves that cross as those do. Not named ``search.py``: next to other scripts that would
 hide the package.
 """
@@ -24,8 +24,8 @@ from search.objectives import ObjectiveSpec, score
 from search.outcomes import OutcomeKind
 from search.pruning import PruningSpec, audit
 from search.sampling import SamplerSpec
-from search.simulated_trainer import SimulatedTrainer
-from search.simulation import simulate_sweep
+from search.simulation.simulated_trainer import SimulatedTrainer
+from search.simulation.sweeps import simulate_sweep
 from trainers.data.spec import ScenesSource
 from trainers.guards.spec import GuardSpec
 from trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan

@@ -22,7 +22,7 @@ from dashboards.tracking import MlflowListener, sync
 from search.events import Event, SweepEnded, SweepStarted, TrialEnded, TrialEvaluated, TrialStarted
 from search.history import DecisionRecord, SweepHistory
 from search.outcomes import OutcomeKind
-from search.simulation import simulate_sweep
+from search.simulation.sweeps import simulate_sweep
 
 
 def events(sweep: SweepHistory) -> list[Event]:

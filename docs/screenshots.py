@@ -46,7 +46,7 @@ CLOSE_ASSISTANT = (
 
 def simulated() -> tuple[SweepHistory, Report]:
     """A simulated sweep of the preset ``cycling``, with overlays of drawn vehicles."""
-    from search.simulation import simulate_sweep
+    from search.simulation.sweeps import simulate_sweep
     from spaces.schedule_space import SpaceSpec
 
     sweep = simulate_sweep(

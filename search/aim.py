@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from search.objectives import ObjectiveSpec
-from search.proposals import Space
 from search.pruning import PruningSpec
 from search.sampling import SamplerSpec
+from search.sampling.proposals import Space
 from spaces.schedule import LossSchedule
 from trainers.data.spec import DataSpec
 from trainers.guards.spec import GuardSpec

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from search.history import SweepHistory
 from search.home import Home
-from search.lease import Lease
 from search.ledger import Ledger
+from search.ledger.lease import Lease
 
 if TYPE_CHECKING:
     from trainers.checkpoints import Checkpoint

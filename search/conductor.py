@@ -21,9 +21,9 @@ from search.history import DecisionRecord, TrialHistory
 from search.journal import Journal
 from search.objectives import Score, score
 from search.outcomes import Outcome, OutcomeKind
-from search.proposals import Proposer, drawn_at_random
 from search.pruning import Pruner
 from search.sampling import check_sampler
+from search.sampling.proposals import Proposer, drawn_at_random
 from search.seeds import derive
 from search.study_record import CONTROL, DIVERGED, SEED, StudyRecord, outcome_of, schedule_of, trial_history
 from spaces.errors import UserError

@@ -13,8 +13,8 @@ import optuna
 from search.checkpoint_care import orphans
 from search.history import SweepHistory
 from search.home import Home
-from search.lease import Lease, holder_of
 from search.ledger import Ledger
+from search.ledger.lease import Lease, holder_of
 from search.outcomes import Outcome, OutcomeKind
 from search.study_record import StudyRecord, outcome_of
 

@@ -16,13 +16,13 @@ from search.events import Listener, SweepEnded, SweepStarted
 from search.faults import AlikeFailures, RetryPolicy, SweepFailed
 from search.history import SweepHistory
 from search.home import Home
-from search.lease import Holder, Lease, LeaseHeld, holder_of
 from search.ledger import Ledger, NewSweep, SweepRecord
+from search.ledger.lease import Holder, Lease, LeaseHeld, holder_of
 from search.plans import template_of
-from search.proposals import drawn_at_random
 from search.runners.choice import Runner, runner_for
 from search.runners.desk import Desk
 from search.sampling import check_sampler
+from search.sampling.proposals import drawn_at_random
 from search.stopping import StopRequest
 from search.sweep_spec import SweepSpec
 from search.workload import Workload, segmentation

@@ -21,9 +21,9 @@ from dashboards.tracking import MlflowListener
 from search.driver import run_sweep
 from search.events import Event, TrialEvaluated
 from search.home import Home
-from search.planted_trainer import PlantedTrainer
+from search.simulation.planted_trainer import PlantedTrainer
+from search.simulation.training_log import trained
 from search.sweep_spec import SweepSpec
-from search.training_log import trained
 from search.workload import Workload
 from spaces.class_prior import ClassPrior
 

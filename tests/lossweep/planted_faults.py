@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from search.planted_trainer import PlantedTrainer
+from search.simulation.planted_trainer import PlantedTrainer
 from spaces.class_prior import ClassPrior
 from trainers.evaluation import Evaluation
 from trainers.guards import build_guards

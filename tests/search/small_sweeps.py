@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from search.home import Home
-from search.planted_trainer import PlantedTrainer
+from search.simulation.planted_trainer import PlantedTrainer
 from search.sweep_spec import SweepSpec
 from search.workload import Workload
 from spaces.class_prior import ClassPrior

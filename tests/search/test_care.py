@@ -17,8 +17,8 @@ from search.driver import create_sweep, run_sweep
 from search.export import export_best
 from search.history import SweepHistory
 from search.home import Home
-from search.lease import Holder, Lease, LeaseHeld, holder_of
 from search.ledger import Ledger
+from search.ledger.lease import Holder, Lease, LeaseHeld, holder_of
 from search.outcomes import OutcomeKind
 from search.study_record import Proposal, StudyRecord
 from spaces.errors import UserError

@@ -15,10 +15,10 @@ from search.driver import run_sweep, stored_spec, sweep_state
 from search.events import Event, SweepEnded, SweepStarted, TrialEnded, TrialEvaluated
 from search.faults import FaultKind, SweepFailed
 from search.history import SweepHistory
-from search.lease import LeaseHeld
 from search.ledger import Ledger
+from search.ledger.lease import LeaseHeld
 from search.outcomes import OutcomeKind
-from search.training_log import trained
+from search.simulation.training_log import trained
 from spaces.errors import UserError
 
 

@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from search.faults import AlikeFailures, Answer, Fault, FaultKind, RetryPolicy, SweepFailed
-from search.simulated_trainer import OutOfMemory
+from search.simulation.simulated_trainer import OutOfMemory
 from spaces.errors import UserError
 
 LOST, FULL, BROKEN, DISK = (

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 from small_sweeps import home, spec, workload
 
-from search.database import PatientStorage
 from search.driver import run_sweep, sweep_state
 from search.history import SweepHistory
 from search.home import Home
-from search.lease import Lease
 from search.ledger import Ledger
-from search.ledger_journal import LedgerAttempts, SweepJournal
+from search.ledger.database import PatientStorage
+from search.ledger.journal import LedgerAttempts, SweepJournal
+from search.ledger.lease import Lease
 from search.outcomes import OutcomeKind
-from search.planted_trainer import PlantedTrainer
-from search.training_log import TrainingLog, trained
+from search.simulation.planted_trainer import PlantedTrainer
+from search.simulation.training_log import TrainingLog, trained
 
 TRIALS, EPOCHS = 7, 4
 

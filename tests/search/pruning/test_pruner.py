@@ -10,8 +10,8 @@ from search.history import DecisionRecord, TrialHistory
 from search.outcomes import OutcomeKind
 from search.pruning import Pruner, PrunerAudit, PruningSpec, audit
 from search.pruning.pruner import build_rule
-from search.simulated_trainer import SimulatedTrainer
-from search.simulation import simulate_sweep
+from search.simulation.simulated_trainer import SimulatedTrainer
+from search.simulation.sweeps import simulate_sweep
 from spaces.errors import UserError
 from tests.search.sweeps import evaluation, schedule
 

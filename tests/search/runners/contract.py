@@ -13,7 +13,7 @@ from search.outcomes import OutcomeKind
 from search.pruning import PruningSpec
 from search.runners.choice import Runner
 from search.runners.desk import Desk
-from search.simulated_trainer import SimulatedTrainer
+from search.simulation.simulated_trainer import SimulatedTrainer
 from search.stopping import StopRequest
 from tests.search.sweeps import EPOCHS, conductor, schedule
 

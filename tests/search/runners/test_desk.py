@@ -6,7 +6,7 @@ import pytest
 
 from search.faults import Fault, FaultKind, RetryPolicy
 from search.history import DecisionRecord
-from search.lease import LeaseLost
+from search.ledger.lease import LeaseLost
 from search.outcomes import Outcome, OutcomeKind
 from search.runners.desk import Desk
 from search.stopping import StopRequest

@@ -24,7 +24,7 @@ from search.runners import tune_cluster
 from search.runners.choice import Runner
 from search.runners.tune import TuneRunner
 from search.runners.tune_cluster import IdleWatch, TrialResources, ray_session
-from search.training_log import TrainingLog, trained
+from search.simulation.training_log import TrainingLog, trained
 from spaces.errors import UserError
 from tests.search.runners.contract import RunnerContract
 

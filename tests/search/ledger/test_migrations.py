@@ -5,10 +5,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from search.database import open_engine
 from search.ledger import Ledger
-from search.ledger_tables import Base
-from search.migrations import VERSION_TABLE, upgrade
+from search.ledger.database import open_engine
+from search.ledger.migrations import VERSION_TABLE, upgrade
+from search.ledger.tables import Base
 from spaces.errors import UserError
 
 
@@ -40,7 +40,7 @@ def test_migrating_twice_changes_nothing(database_url: str) -> None:
 
 
 def test_a_database_of_before_the_ledger_is_brought_forward(database_url: str) -> None:
-    from search.database import open_storage
+    from search.ledger.database import open_storage
 
     storage = open_storage(database_url)
     storage.engine.dispose()

@@ -54,7 +54,7 @@ class SweepRow(Base):
 
     Attributes:
         state: of `search.history.SweepHistory`, or ``created``.
-        lease: who drives it (`search.lease.Holder` as plain data), or None.
+        lease: who drives it (`search.ledger.lease.Holder` as plain data), or None.
         lease_token: identifies the lease; compared in every change of it.
         stop_requested: somebody ran ``lossweep stop``.
         note: why it stands as it does, one line.

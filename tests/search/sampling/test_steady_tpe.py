@@ -7,10 +7,10 @@ import pytest
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
-from search.proposals import Mirror
 from search.sampling import SamplerSpec, Sampling
+from search.sampling.proposals import Mirror
+from search.sampling.steady_tpe import SteadyTPESampler
 from search.seeds import derive
-from search.steady_tpe import SteadyTPESampler
 from tests.search.sweeps import SmallSpace
 
 

@@ -125,7 +125,7 @@ def test_a_wrong_spec_is_refused(wrong: dict) -> None:
 
 
 def test_an_imported_sampler_need_not_take_a_seed() -> None:
-    spec = SamplerSpec(sampler="tests.search.test_sampling:Unseeded")
+    spec = SamplerSpec(sampler="tests.search.sampling.test_sampling:Unseeded")
     assert isinstance(Sampling(spec, 0, 1).sampler(0), BaseSampler)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from search.simulated_trainer import SimulatedTrainer
-from search.training_log import TrainingLog
+from search.simulation.simulated_trainer import SimulatedTrainer
+from search.simulation.training_log import TrainingLog
 from trainers.evaluation import Evaluation
 from trainers.plan import TrialPlan
 
@@ -21,9 +21,9 @@ from trainers.plan import TrialPlan
 class PlantedTrainer:
     """A `trainers.trial.TrialTrainer` that keeps a history on disk as the real one does, and dies as told.
 
-    What is really done leaves its lines in a `search.training_log.TrainingLog`, so that a test can tell
-    whether anything was trained twice. As with the real trainer, the history is on disk before the evaluation
-    is reported.
+    What is really done leaves its lines in a `search.simulation.training_log.TrainingLog`, so that a test can
+    tell whether anything was trained twice. As with the real trainer, the history is on disk before the
+    evaluation is reported.
 
     Attributes:
         folder: for histories and the log; shared by all workers.

@@ -16,7 +16,7 @@ from search.driver import create_sweep
 from search.faults import Fault, FaultKind
 from search.history import DecisionRecord
 from search.ledger import Ledger
-from search.ledger_tables import DecisionRow, EvaluationRow
+from search.ledger.tables import DecisionRow, EvaluationRow
 from search.outcomes import Outcome, OutcomeKind
 from search.study_record import Proposal, StudyRecord
 from spaces.errors import UserError

@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 
 from search.faults import Fault, FaultKind
 from search.history import DecisionRecord
-from search.ledger_tables import DecisionRow, EvaluationRow
+from search.ledger.tables import DecisionRow, EvaluationRow
 from trainers.evaluation import Evaluation
 
 if TYPE_CHECKING:
-    from search.ledger import Ledger
+    from search.ledger.sweeps import Ledger
 
 
 class SweepJournal:

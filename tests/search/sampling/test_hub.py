@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from search.hub import load_from_hub
 from search.sampling import SamplerSpec, Sampling
+from search.sampling.hub import load_from_hub
 from search.sweep_spec import SweepSpec
 from spaces.errors import UserError
-from tests.search.test_sampling import run
+from tests.search.sampling.test_sampling import run
 
 PACKAGE = """\
 from optuna.samplers import RandomSampler

@@ -10,8 +10,8 @@ from search.objectives import ObjectiveSpec
 from search.outcomes import OutcomeKind
 from search.pruning import PruningSpec
 from search.sampling import SamplerSpec
-from search.simulated_trainer import SimulatedTrainer
-from search.simulation import simulate_sweep
+from search.simulation.simulated_trainer import SimulatedTrainer
+from search.simulation.sweeps import simulate_sweep
 from search.sweep_spec import SweepSpec
 from spaces.class_prior import ClassPrior
 from tests.search.sweeps import EPOCHS, conductor, schedule

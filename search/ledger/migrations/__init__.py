@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
-from search.database import shown, writing
+from search.ledger.database import shown, writing
 from spaces.errors import Problem, UserError
 
 VERSION_TABLE = "lossweep_alembic_version"

@@ -14,12 +14,12 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from search.database import open_engine, open_storage, patient, shown
 from search.faults import Fault, FaultKind
 from search.history import DecisionRecord, SweepHistory
-from search.ledger_journal import LedgerAttempts, SweepJournal, decision_of
-from search.ledger_tables import AttemptRow, DecisionRow, EvaluationRow, SweepRow
-from search.migrations import upgrade
+from search.ledger.database import open_engine, open_storage, patient, shown
+from search.ledger.journal import LedgerAttempts, SweepJournal, decision_of
+from search.ledger.migrations import upgrade
+from search.ledger.tables import AttemptRow, DecisionRow, EvaluationRow, SweepRow
 from search.objectives import ObjectiveSpec
 from search.study_record import trial_history
 from spaces.class_prior import ClassPrior
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class SweepRecord:
-    """One sweep's row: everything but its trials. Field by field as in `search.ledger_tables.SweepRow`."""
+    """One sweep's row: everything but its trials. Field by field as in `search.ledger.tables.SweepRow`."""
 
     id: int
     name: str
@@ -73,7 +73,7 @@ class NewSweep:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One worker's try at one trial; see `search.ledger_tables.AttemptRow`."""
+    """One worker's try at one trial; see `search.ledger.tables.AttemptRow`."""
 
     trial: int
     attempt: str
@@ -87,7 +87,7 @@ class Attempt:
 class Ledger:
     """Everything lossweep keeps in the study's database beside the Optuna study.
 
-    Every write is one transaction; while the database is away, calls wait (`search.database.patient`).
+    Every write is one transaction; while the database is away, calls wait (`search.ledger.database.patient`).
     """
 
     def __init__(self, url: str) -> None:
@@ -189,7 +189,7 @@ class Ledger:
         query = select(SweepRow.stop_requested).where(SweepRow.name == name)
         return self.do(lambda session: session.scalar(query)) is not None
 
-    # The lease: see `search.lease.LeaseBook`
+    # The lease: see `search.ledger.lease.LeaseBook`
 
     def read_lease(self, sweep: str) -> tuple[dict[str, Any] | None, str | None, datetime | None]:
         """The holder, the token and the last heartbeat."""

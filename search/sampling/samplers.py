@@ -20,9 +20,9 @@ from optuna.samplers import (
 )
 from pydantic import Field, field_validator, model_validator
 
-from search.hub import HUB, SPELLING, load_from_hub
+from search.sampling.hub import HUB, SPELLING, load_from_hub
+from search.sampling.steady_tpe import SteadyTPESampler
 from search.seeds import derive
-from search.steady_tpe import SteadyTPESampler
 from spaces.errors import Problem, UserError
 from spaces.loss_terms import Frozen
 from trainers.imports import load_object
@@ -35,7 +35,7 @@ class SamplerSpec(Frozen):
 
     Attributes:
         sampler: ``tpe``, ``random``, ``gp``, ``cmaes``, ``nsga2``, ``nsga3``, ``package.module:Class`` of an
-            Optuna sampler, or ``hub:samplers/NAME`` from OptunaHub; see `search.hub`.
+            Optuna sampler, or ``hub:samplers/NAME`` from OptunaHub; see `search.sampling.hub`.
         startup: proposals at random before TPE, GP or CMA-ES model anything.
         ahead: prepare the next proposal while trials train. It then knows every result up to the previous
             ask.

@@ -17,7 +17,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.sampling import SamplerSpec, Sampling
+from search.sampling.samplers import SamplerSpec, Sampling
 from search.study_record import Proposal
 from spaces.errors import UserError
 from spaces.schedule import LossSchedule

@@ -17,12 +17,12 @@ from search.events import Listener
 from search.history import SweepHistory, TrialHistory
 from search.journal import MemoryJournal
 from search.objectives import ObjectiveSpec, measuring
-from search.proposals import Space
 from search.pruning import PruningSpec
 from search.runners.desk import Desk
 from search.runners.inline import InlineRunner
 from search.sampling import SamplerSpec
-from search.simulated_trainer import SimulatedTrainer
+from search.sampling.proposals import Space
+from search.simulation.simulated_trainer import SimulatedTrainer
 from spaces.class_prior import ClassPrior
 from spaces.controls import controls as standard_controls
 from spaces.schedule import LossSchedule

@@ -1,10 +1,10 @@
-"""Alembic's entry: runs the steps on the connection that `search.migrations.upgrade` gives."""
+"""Alembic's entry: runs the steps on the connection that `search.ledger.migrations.upgrade` gives."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from search.ledger_tables import Base
+from search.ledger.tables import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

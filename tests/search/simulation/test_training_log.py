@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search.training_log import Deed, TrainingLog, trained
+from search.simulation.training_log import Deed, TrainingLog, trained
 
 Line = tuple[Deed, int, str]
 

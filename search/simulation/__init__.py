@@ -1,0 +1,1 @@
+"""Whole sweeps without training: made-up learning curves and planted faults through the real conductor."""
