@@ -1,12 +1,14 @@
 """What orchestration costs: trials/s and milliseconds an evaluation, with a trainer that does nothing.
 
-    python benchmarks/overhead.py [--trials 60] [--evaluations 10] [--rounds 3]
+    OMP_NUM_THREADS=1 python benchmarks/overhead.py [--trials 60] [--rounds 3] [--seconds 20] [--slots 2]
 
 Lossweep (Ray Tune runner, conductor, ledger and study on SQLite, MLflow listener) against Ray Tune with
 `OptunaSearch` (study on SQLite), FIFO scheduling and `MLflowLoggerCallback`, as usually wired: the same
 trials, evaluations, metrics, slots and warm actors (`reuse_actors`), alternating in one process.
 Start-up of Ray and a fresh MLflow database are left out of both; writing everything to MLflow is in both.
-Prints a Markdown table with the median and the spread over the rounds.
+Then the same with trials of 20 s of computation: how much later does the next trial of a worker begin than
+its computation took, with all that the driver does beside it?
+Prints Markdown tables with the median and the spread over the rounds.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
+import os
 import statistics
 import sys
 import tempfile
@@ -21,9 +24,11 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from ray import tune
 
@@ -40,15 +45,45 @@ METRICS = ("ap", "max_f1", "precision", "recall", "f1", "tuned_precision", "tune
 
 
 @dataclass(frozen=True)
-class NoOpTrainer:
+class Load:
+    """What one epoch computes.
+
+    Attributes:
+        seconds: of its thread's computation; 0 is nothing at all.
+        log: where each trial's worker and beginning are written, if anywhere.
+    """
+
+    seconds: float = 0.0
+    log: Path | None = None
+
+    def begin(self) -> None:
+        """A trial begins."""
+        if self.log is not None:
+            with self.log.open("a") as lines:
+                lines.write(f"{os.getpid()} {time.time()}\n")
+
+    def epoch(self) -> None:
+        """Compute, as torch does: outside of Python's lock."""
+        if self.seconds:
+            matrix, started = np.ones((128, 128)), time.thread_time()
+            while time.thread_time() - started < self.seconds:
+                matrix @ matrix
+
+
+@dataclass(frozen=True)
+class LoadTrainer:
     """Trains nothing, and reports as often as it is told."""
+
+    load: Load
 
     def prepare(self) -> None:
         """Nothing is to be loaded."""
 
     def trial(self, plan: TrialPlan, should_stop: Callable[[], bool]) -> Iterator[Evaluation]:
         """Yield evaluations."""
+        self.load.begin()
         for epoch in range(1, plan.epochs + 1):
+            self.load.epoch()
             yield Evaluation(
                 step=epoch,
                 epoch=epoch,
@@ -64,15 +99,18 @@ class NoOpTrainer:
             )
 
 
-class NoOpTrainable(tune.Trainable):
+class LoadTrainable(tune.Trainable):
     """The same, as a class Trainable."""
 
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(self, config: dict[str, Any], load: Load) -> None:
         """Begin."""
-        self._epoch = 0
+        self._epoch, self._load = 0, load
 
     def step(self) -> dict[str, Any]:
         """Report one evaluation."""
+        if self._epoch == 0:
+            self._load.begin()
+        self._load.epoch()
         self._epoch += 1
         return {**dict.fromkeys(METRICS, 0.5), "done": self._epoch >= self.config["epochs"]}
 
@@ -88,7 +126,7 @@ class NoOpTrainable(tune.Trainable):
         """Nothing is to be read."""
 
 
-def lossweep(root: Path, trials: int, evaluations: int) -> float:
+def lossweep(root: Path, trials: int, evaluations: int, load: Load, slots: int) -> float:
     """Seconds of a whole sweep."""
     spec = SweepSpec.model_validate(
         {
@@ -98,6 +136,7 @@ def lossweep(root: Path, trials: int, evaluations: int) -> float:
             "objective": {"use_case": "balanced"},
             "pruning": {"pruner": "none"},
             "budget": {"trials": trials, "epochs": evaluations},
+            "resources": {"parallel": slots},
         }
     )
     from dashboards.tracking import MlflowListener
@@ -106,7 +145,7 @@ def lossweep(root: Path, trials: int, evaluations: int) -> float:
     prior = ClassPrior(names=("background", "vehicle"), frequencies=(0.99, 0.01))
     started = time.perf_counter()
     listener = MlflowListener(home.mlflow_uri, artifacts=home.artifacts)
-    history = run_sweep(spec, home, [listener], workload=Workload(NoOpTrainer(), prior))
+    history = run_sweep(spec, home, [listener], workload=Workload(LoadTrainer(load), prior))
     took = time.perf_counter() - started
     assert history.counts()["completed"] == trials, history.counts()
     assert all(len(trial.evaluations) == evaluations for trial in history.trials)
@@ -121,7 +160,7 @@ def space(trial: optuna.Trial, evaluations: int) -> dict[str, Any]:
     return {"epochs": evaluations}
 
 
-def usual_wiring(root: Path, trials: int, evaluations: int) -> float:
+def usual_wiring(root: Path, trials: int, evaluations: int, load: Load, slots: int) -> float:
     """Seconds of the same with OptunaSearch and MLflowLoggerCallback."""
     from ray.air.integrations.mlflow import MLflowLoggerCallback
     from ray.tune.search import ConcurrencyLimiter
@@ -136,9 +175,9 @@ def usual_wiring(root: Path, trials: int, evaluations: int) -> float:
         tracking_uri=f"sqlite:///{root / 'mlflow.db'}", experiment_name="overhead"
     )
     results = tune.Tuner(
-        tune.with_resources(NoOpTrainable, {"cpu": 1}),
+        tune.with_resources(tune.with_parameters(LoadTrainable, load=load), {"cpu": 1}),
         tune_config=tune.TuneConfig(
-            num_samples=trials, search_alg=ConcurrencyLimiter(search, 2), reuse_actors=True
+            num_samples=trials, search_alg=ConcurrencyLimiter(search, slots), reuse_actors=True
         ),
         run_config=tune.RunConfig(
             name="overhead",
@@ -161,6 +200,70 @@ def fresh_home(template: Path) -> tempfile.TemporaryDirectory[str]:
     return folder
 
 
+def periods(log: Path) -> list[float]:
+    """Seconds from the beginning of a worker's trial to that of its next one, the first of each left out.
+
+    Ray starts another worker where it does not reuse one; that one's first trial is left out as well.
+    """
+    begun: dict[str, list[float]] = {}
+    for line in log.read_text().splitlines():
+        worker, at = line.split()
+        begun.setdefault(worker, []).append(float(at))
+    return [after - before for each in begun.values() for before, after in pairwise(each[1:])]
+
+
+def no_op(arguments: argparse.Namespace, template: Path) -> list[str]:
+    """The table of trials that compute nothing."""
+    took: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    few: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    for _ in range(arguments.rounds):
+        for name, run in CONTENDERS.items():
+            # Two lengths tell an evaluation's cost from a trial's.
+            for evaluations, seconds in ((1, few), (arguments.evaluations, took)):
+                with fresh_home(template) as root:
+                    took_s = run(Path(root), arguments.trials, evaluations, Load(), arguments.slots)
+                    seconds[name].append(took_s)
+    lines = [
+        f"{arguments.trials} trials of {arguments.evaluations} evaluations that compute nothing, "
+        f"{arguments.slots} slot(s) on {os.cpu_count()} cores, "
+        f"{arguments.rounds} rounds:",
+        "",
+        "| | trials/s, median (lowest to highest) | ms an evaluation |",
+        "| --- | --- | --- |",
+    ]
+    for name in CONTENDERS:
+        rates = sorted(arguments.trials / seconds for seconds in took[name])
+        more = statistics.median(took[name]) - statistics.median(few[name])
+        each = 1000 * more / (arguments.trials * (arguments.evaluations - 1))
+        median = statistics.median(rates)
+        lines.append(f"| {name} | {median:.2f} ({rates[0]:.2f} to {rates[-1]:.2f}) | {each:.1f} |")
+    return lines
+
+
+def loaded(arguments: argparse.Namespace, template: Path) -> list[str]:
+    """The table of trials that compute for a while."""
+    evaluations, whole = arguments.evaluations, arguments.seconds
+    lines = [
+        f"{arguments.loaded_trials} trials of {evaluations} evaluations and {whole:g} s of computation, "
+        f"{arguments.slots} slot(s) on {os.cpu_count()} cores:",
+        "",
+        "| | s from trial to trial, median (lowest to highest) | orchestration |",
+        "| --- | --- | --- |",
+    ]
+    for name, run in CONTENDERS.items():
+        with fresh_home(template) as root:
+            load = Load(whole / evaluations, Path(root) / "begun.log")
+            run(Path(root), arguments.loaded_trials, evaluations, load, arguments.slots)
+            found = sorted(periods(Path(root) / "begun.log"))
+        median = statistics.median(found)
+        span = f"{median:.2f} ({found[0]:.2f} to {found[-1]:.2f})"
+        lines.append(f"| {name} | {span} | {(median - whole) / whole:.1%} |")
+    return lines
+
+
+CONTENDERS = {"lossweep": lossweep, "Ray Tune + OptunaSearch + MLflowLoggerCallback": usual_wiring}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -168,42 +271,26 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--evaluations", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=20.0, help="of a trial that computes")
+    parser.add_argument("--slots", type=int, default=2, help="trials at a time")
+    parser.add_argument("--loaded-trials", type=int, default=12)
     arguments = parser.parse_args()
     # A neighbour of this script is named as one of our packages.
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != Path(__file__).parent.resolve()]
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    import os
-
     import mlflow
 
     os.environ.update(QUIET)
-    contenders = {"lossweep": lossweep, "Ray Tune + OptunaSearch + MLflowLoggerCallback": usual_wiring}
-    took: dict[str, list[float]] = {name: [] for name in contenders}
-    few: dict[str, list[float]] = {name: [] for name in contenders}
     with tempfile.TemporaryDirectory() as folder:
         template = Path(folder) / "mlflow.db"
         mlflow.MlflowClient(tracking_uri=f"sqlite:///{template}").search_experiments()
         with ray_session(None, 1, Path(folder) / "ray.log"):
-            for _ in range(arguments.rounds):
-                for name, run in contenders.items():
-                    # Two lengths tell an evaluation's cost from a trial's.
-                    for evaluations, seconds in ((1, few), (arguments.evaluations, took)):
-                        with fresh_home(template) as root:
-                            seconds[name].append(run(Path(root), arguments.trials, evaluations))
-    shape = f"{arguments.trials} trials of {arguments.evaluations} evaluations"
-    print(f"\n{shape}, two slots, {arguments.rounds} rounds\n")
-    print("| | trials/s, median (lowest to highest) | ms an evaluation | share of a 20 s trial |")
-    print("| --- | --- | --- | --- |")
-    for name in contenders:
-        rates = sorted(arguments.trials / seconds for seconds in took[name])
-        more = statistics.median(took[name]) - statistics.median(few[name])
-        each = 1000 * more / (arguments.trials * (arguments.evaluations - 1))
-        # Two slots: a slot is held up by what one trial costs the driver, twice.
-        share = 2 * statistics.median(took[name]) / arguments.trials / 20
-        median = statistics.median(rates)
-        print(f"| {name} | {median:.2f} ({rates[0]:.2f} to {rates[-1]:.2f}) | {each:.1f} | {share:.1%} |")
+            if arguments.rounds:
+                print("\n".join(["", *no_op(arguments, template)]), flush=True)
+            if arguments.loaded_trials:
+                print("\n".join(["", *loaded(arguments, template)]), flush=True)
 
 
 if __name__ == "__main__":
