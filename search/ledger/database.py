@@ -89,12 +89,19 @@ def open_engine(url: str) -> Engine:
 
 
 def open_storage(url: str) -> RDBStorage:
-    """Open the Optuna storage in the same database; its calls wait for it as `patient` does."""
+    """Open the Optuna storage in the same database; its calls wait for it as `patient` does.
+
+    Raises:
+        UserError: when its tables are of an Optuna that this one cannot read.
+    """
     parsed = _checked(url)
     # RDBStorage runs str.format over its URL.
     plain = parsed.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
-    with _alone(parsed):
-        storage = PatientStorage(plain, engine_kwargs=_engine_options(parsed))
+    try:
+        with _alone(parsed):
+            storage = PatientStorage(plain, engine_kwargs=_engine_options(parsed))
+    except RuntimeError as error:  # Optuna's word for tables of another version
+        raise UserError(Problem(f"database {shown(parsed)} cannot be opened: {error}")) from None
     _configure(storage.engine)
     storage.engine.dispose()  # connections opened before `_configure`
     return storage
@@ -215,13 +222,17 @@ def file_system_of(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
 def _checked(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except exc.ArgumentError:
+    except (exc.ArgumentError, ValueError):  # the latter of a port that is no number
+        parsed = None
+    # An @ that belongs to a password ends it early: its rest would be printed as the host's name.
+    if parsed is None or "@" in (parsed.host or ""):
         raise UserError(
             Problem(
                 "the database URL cannot be read",
-                allowed="sqlite:////absolute/path.db or postgresql://user:password@host/database",
+                allowed="sqlite:////absolute/path.db or postgresql://user:password@host:port/database",
+                hint="an @ in a password is written %40",
             )
-        ) from None
+        )
     if parsed.get_backend_name() == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() != "sqlite":
@@ -237,7 +248,11 @@ def _checked(url: str) -> URL:
             Problem("a sweep needs a database that outlives it", found=shown(parsed), allowed="a file")
         )
     folder = Path(parsed.database).absolute().parent
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "choose another: --home or LOSSWEEP_HOME"
+        raise UserError(Problem(f"folder {folder} cannot be made: {error.strerror}", hint=hint)) from None
     kind = file_system_of(folder)
     if kind in NETWORK_FILE_SYSTEMS:
         raise UserError(

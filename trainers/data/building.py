@@ -69,7 +69,7 @@ def build(
             writer.add(item, decoded, ranges)
             progress("decode", done, len(items))
     writer.close(ranges)
-    return tuple(writer.problems)
+    return tuple(dict.fromkeys(writer.problems))  # a scene's labels fail the same way in each of its windows
 
 
 def _float_ranges(

@@ -7,6 +7,7 @@ A GeoPackage is an SQLite database whose geometries are well-known binary behind
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import struct
 from collections.abc import Iterator
@@ -44,18 +45,25 @@ def read_labels(path: Path, class_field: str | None, layer: str | None = None) -
     if path.suffix.lower() == ".gpkg":
         try:
             return _geopackage(path, class_field, layer)
-        except (sqlite3.Error, struct.error, IndexError, RecursionError) as error:
+        except (sqlite3.Error, struct.error, IndexError, RecursionError, TypeError) as error:
             raise ValueError(f"damaged GeoPackage: {error}") from None
     try:
         return _geojson(json.loads(path.read_text(encoding="utf-8")), class_field)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise ValueError(f"damaged GeoJSON: {error}") from None
 
 
 def _geojson(data: dict[str, Any], class_field: str | None) -> Labels:
     if data["type"] != "FeatureCollection":
         raise ValueError(f"a FeatureCollection is needed, but got {data['type']!r}")
-    crs = data.get("crs", {}).get("properties", {}).get("name", "OGC:CRS84")
+    crs = (data.get("crs") or {}).get("properties", {}).get("name", "OGC:CRS84")
     shapes = []
     for number, feature in enumerate(data["features"]):
         geometry = feature["geometry"]
@@ -66,8 +74,31 @@ def _geojson(data: dict[str, Any], class_field: str | None) -> Labels:
         properties = feature.get("properties") or {}
         if class_field is not None and class_field not in properties:
             raise ValueError(f"feature {number} has no property {class_field!r} ({', '.join(properties)})")
-        shapes.append((geometry, None if class_field is None else properties[class_field]))
+        value = None if class_field is None else properties[class_field]
+        coordinates = geometry["coordinates"]
+        polygons = [coordinates] if geometry["type"] == "Polygon" else coordinates
+        shapes += [(shape, value) for shape in _polygons(polygons, f"feature {number}")]
     return Labels(crs, tuple(shapes))
+
+
+def _polygons(polygons: Any, where: str) -> Iterator[dict[str, Any]]:
+    """The polygons of one feature, empty ones left out.
+
+    All is checked here: GDAL drops a short ring with a warning, and ends the process on coordinates that are
+    no numbers.
+    """
+    for rings in polygons:
+        try:
+            plain = [[(float(point[0]), float(point[1])) for point in ring] for ring in rings]
+        except (TypeError, ValueError, LookupError, OverflowError):
+            raise ValueError(f"{where} has coordinates that are no pairs of numbers") from None
+        for ring in plain:
+            if len(ring) < 4:
+                raise ValueError(f"{where} has a ring of {len(ring)} points, but a polygon's has at least 4")
+            if not all(math.isfinite(number) for point in ring for number in point):
+                raise ValueError(f"{where} has coordinates that are not finite")
+        if plain:
+            yield {"type": "Polygon", "coordinates": plain}
 
 
 def _geopackage(path: Path, class_field: str | None, layer: str | None) -> Labels:
@@ -91,7 +122,12 @@ def _geopackage(path: Path, class_field: str | None, layer: str | None) -> Label
             raise ValueError(f"layer {table} has no field {class_field!r} ({', '.join(fields)})")
         value = "NULL" if class_field is None else _quoted(class_field)
         rows = database.execute(f"SELECT {_quoted(column)}, {value} FROM {_quoted(table)}")
-        shapes = tuple((shape, value) for blob, value in rows if blob for shape in _geometry(blob))
+        shapes = tuple(
+            (shape, value)
+            for number, (blob, value) in enumerate(rows)
+            if blob
+            for shape in _polygons((part["coordinates"] for part in _geometry(blob)), f"row {number}")
+        )
     known = str(organization).upper() == "EPSG"
     return Labels(f"EPSG:{number}" if known else str(definition), shapes)
 

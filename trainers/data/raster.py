@@ -138,7 +138,7 @@ class Raster:
                         raise UserError(problems)
                     mask, notes = self._raster_mask(piece, labels, window)
             else:
-                mask, notes = self._burn(piece, dataset, window), ()
+                mask, notes = self._burn(piece, dataset, window)
         mask[~valid] = IGNORE_INDEX
         if problems := non_finite(image, mask, item.name):
             raise UserError(problems)
@@ -206,11 +206,15 @@ class Raster:
         except (ValueError, OSError) as error:
             raise UserError(Problem(f"labels can't be read: {_line(error)}", file=str(path))) from None
 
-    def _burn(self, piece: _Piece, dataset: Any, window: Any) -> NDArray[np.uint8]:
+    def _burn(self, piece: _Piece, dataset: Any, window: Any) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
         """Rasterize the polygons that lie in a window; later ones lie on top."""
+        labels = self._projected(piece.mask, dataset.crs)
+        notes: tuple[str, ...] = ()
+        if labels and not any(_overlap(bounds, dataset.bounds) for _, bounds, _ in labels):
+            notes = ("no polygon of its labels lies in the scene: all of it taken as background",)
         shapes = [
             (shape, self._index(value, piece.mask))
-            for shape, bounds, value in self._projected(piece.mask, dataset.crs)
+            for shape, bounds, value in labels
             if _overlap(bounds, dataset.window_bounds(window))
         ]
         mask = np.zeros((window.height, window.width), np.uint8)
@@ -219,7 +223,7 @@ class Raster:
             self._features.rasterize(
                 shapes, out=mask, transform=transform, all_touched=self._spec.all_touched
             )
-        return mask
+        return mask, notes
 
     def _project(self, path: Path, crs: Any) -> list[tuple[dict[str, Any], Sequence[float], Any]]:
         """The polygons in the image's coordinates, with their bounds and class values."""
@@ -241,6 +245,8 @@ class Raster:
         classes = self._spec.classes
         if self._spec.class_field is None:
             return 1
+        if isinstance(value, float) and value.is_integer():  # numbers of many tools are real ones
+            value = int(value)
         if value == "ignore" or (value is not None and value == self._spec.ignore_index):
             return IGNORE_INDEX
         if value in classes:
@@ -298,8 +304,18 @@ def _close(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two (left, bottom, right, top) boxes share more than an edge."""
-    return max(one[0], other[0]) < min(one[2], other[2]) and max(one[1], other[1]) < min(one[3], other[3])
+    """Whether two (left, bottom, right, top) boxes share more than an edge.
+
+    Without a georeference rows run downwards, and a box's bottom is its greater end.
+    """
+    ends = [
+        (
+            max(min(one[i], one[i + 2]), min(other[i], other[i + 2])),
+            min(max(one[i], one[i + 2]), max(other[i], other[i + 2])),
+        )
+        for i in (0, 1)
+    ]
+    return all(low < high for low, high in ends)
 
 
 def _touching(footprints: Sequence[tuple[str, SplitName | None, Any]]) -> Iterator[str]:

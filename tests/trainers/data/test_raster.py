@@ -267,6 +267,14 @@ def test_scenes_of_two_splits_that_overlap_are_noted(labelled: Path) -> None:
         (lambda root: _instead(root, "a.geojson", b'{"type": "Feature"}'), "FeatureCollection"),
         (lambda root: _instead(root, "a.gpkg", b"SQLite format 3\0 but not really"), "damaged GeoPackage"),
         (lambda root: _instead(root, "a.gpkg", b""), "damaged GeoPackage"),
+        (lambda root: _instead(root, "a.geojson", b"[" * 200_000), "damaged GeoJSON"),
+        (lambda root: _polygon(root, "text"), "feature 0 has coordinates that are no pairs of numbers"),
+        (lambda root: _polygon(root, None), "feature 0 has coordinates that are no pairs of numbers"),
+        (lambda root: _polygon(root, [[[0, 0], [1]] * 3]), "no pairs of numbers"),
+        (lambda root: _polygon(root, [box(0, 0, 9, 9)[:2]]), "a ring of 2 points"),
+        (lambda root: _polygon(root, [[[float("nan"), 0.0]] * 5]), "not finite"),
+        (lambda root: _geopackage(root, "DELETE FROM gpkg_spatial_ref_sys"), "damaged GeoPackage"),
+        (lambda root: _geopackage(root, 'UPDATE "the ""labels""" SET geom = 5'), "damaged GeoPackage"),
     ],
 )
 def test_hostile_files_are_named_in_one_line_each(
@@ -281,6 +289,50 @@ def test_hostile_files_are_named_in_one_line_each(
 def _instead(root: Path, name: str, content: bytes) -> None:
     (root / "train/masks/a.tif").unlink()
     (root / "train/masks" / name).write_bytes(content)
+
+
+def _polygon(root: Path, coordinates: Any) -> None:
+    """Labels whose first polygon has these coordinates; some of them would make GDAL end the process."""
+    shapes = [coordinates, [box(10, 40, 20, 30)]]
+    features = [
+        {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": shape}, "properties": {}}
+        for shape in shapes
+    ]
+    _instead(root, "a.geojson", json.dumps({"type": "FeatureCollection", "features": features}).encode())
+
+
+def _geopackage(root: Path, change: str) -> None:
+    (root / "train/masks/a.tif").unlink()
+    write_geopackage(root / "train/masks/a.gpkg", [(box(0, 0, 9, 9), 1)], multi=False, z=False)
+    with sqlite3.connect(root / "train/masks/a.gpkg") as database:
+        database.execute(change)
+    database.close()
+
+
+def test_labels_that_fail_in_every_window_are_told_once(labelled: Path, tmp_path: Path) -> None:
+    _polygon(labelled, "text")
+    (problem,) = check_data(spec_of(labelled), tmp_path / "cache").problems
+    assert str(labelled / "train/masks/a.geojson") in str(problem)
+
+
+def test_labels_beside_their_scene_are_noted(labelled: Path, tmp_path: Path) -> None:
+    (labelled / "val/masks/a.tif").unlink()
+    write_geojson(labelled / "val/masks/a.geojson", [(box(5000, 5000, 9, 9), 1)], "EPSG:32633")
+    notes = "\n".join(check_data(spec_of(labelled), tmp_path / "cache").notes)
+    assert "val/images/a.tif[0,0] and 3 more: no polygon of its labels lies in the scene" in notes
+
+
+def test_classes_may_be_real_numbers_and_scenes_without_a_place(labelled: Path, tmp_path: Path) -> None:
+    with rasterio.open(labelled / "train/images/a.tif") as dataset:
+        pixels = dataset.read()
+    write_tiff(labelled / "train/images/a.tif", pixels, crs=None, transform=rasterio.Affine.identity())
+    (labelled / "train/masks/a.tif").unlink()
+    ring = [[40, 10], [70, 10], [70, 30], [40, 30], [40, 10]]
+    write_geojson(labelled / "train/masks/a.geojson", [(ring, 1.0)], None)
+    expected = np.zeros((90, 120), np.uint8)
+    expected[10:30, 40:70] = 1
+    data = load_data(spec_of(labelled, class_field="kind"), tmp_path / "cache")
+    np.testing.assert_array_equal(burned(data), expected)
 
 
 def test_unknown_label_classes_are_named(labelled: Path, tmp_path: Path) -> None:
