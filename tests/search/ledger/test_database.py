@@ -24,11 +24,20 @@ def test_a_password_is_never_shown() -> None:
 
 @pytest.mark.parametrize(
     ("url", "word"),
-    [("mysql://h/d", "mysql"), ("sqlite://", "file"), ("sqlite:///:memory:", "file"), ("nonsense", "URL")],
+    [
+        ("mysql://h/d", "mysql"),
+        ("sqlite://", "file"),
+        ("sqlite:///:memory:", "file"),
+        ("nonsense", "URL"),
+        ("postgresql://me:geheim@h:port/d", "URL"),
+        ("postgresql://me:ge@heim@h/d", "%40"),
+        ("sqlite:////dev/null/home/lossweep.db", "/dev/null/home cannot be made: Not a directory"),
+    ],
 )
 def test_unusable_databases_are_named(url: str, word: str) -> None:
-    with pytest.raises(UserError, match=word):
+    with pytest.raises(UserError, match=word) as caught:
         open_engine(url)
+    assert "heim" not in str(caught.value)
 
 
 def test_sqlite_is_opened_in_wal_mode_and_waits_for_other_writers(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from search.ledger import Ledger
-from search.ledger.database import open_engine
+from search.ledger.database import open_engine, open_storage
 from search.ledger.migrations import VERSION_TABLE, upgrade
 from search.ledger.tables import Base
 from spaces.errors import UserError
@@ -57,3 +57,13 @@ def test_a_newer_database_is_refused(database_url: str) -> None:
     engine.dispose()
     with pytest.raises(UserError, match=r"newer lossweep.*9999"):
         Ledger(database_url)
+
+
+def test_a_study_of_a_newer_optuna_is_refused(database_url: str) -> None:
+    storage = open_storage(database_url)
+    with storage.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'v9.0.0'"))
+        connection.execute(text("UPDATE version_info SET schema_version = 99, library_version = '9.0.0'"))
+    storage.engine.dispose()
+    with pytest.raises(UserError, match=r"cannot be opened: .*set up by optuna 9\.0\.0"):
+        open_storage(database_url)
