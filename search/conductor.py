@@ -273,7 +273,7 @@ class Conductor:
     def _note_time(self, force: bool = False) -> None:
         """Keep the seconds spent where the next driver finds them, at most every half minute."""
         spent = self.seconds_spent
-        if self.aim.hours is not None and (force or spent - self._noted > 30.0):
+        if force or spent - self._noted > 30.0:
             self._study.set_user_attr("seconds", spent)
             self._noted = spent
 

@@ -32,11 +32,13 @@ def resume(
     if given := parse_overrides(overrides):
         spec = validate(SweepSpec, plain_source(spec.model_dump(mode="json"), name).overridden(given))
     state = sweep_state(where, name, spec)
-    if state is not None and state.finished:
-        typer.echo(
-            f"{state}\nNothing is left to do. To add trials: lossweep resume {name} --set budget.trials=N"
-        )
-        return
+    if state is not None:
+        state.check()
+        if state.finished:
+            purpose, key = ("give it more", "hours=H") if state.spent else ("add trials", "trials=N")
+            again = f"lossweep resume {name} --set budget.{key}"
+            typer.echo(f"{state}\nNothing is left to do. To {purpose}: {again}")
+            return
 
     from lossweep.commands.driving import drive
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lossweep.commands.arguments import HomeFolder, Overrides, SweepFile, SystemMetrics, parse_overrides
+
+if TYPE_CHECKING:
+    from search.driver import SweepState
 
 
 def submit(
@@ -34,26 +37,29 @@ def submit(
 
     state = sweep_state(where, spec.name, spec)
     if state is not None:
-        _agree(state.name, str(state), finished=state.finished, yes=yes)
+        _agree(state, yes)
 
     from lossweep.commands.driving import drive
 
     drive(spec, where, resume=state is not None, system_metrics=system_metrics)
 
 
-def _agree(name: str, standing: str, finished: bool, yes: bool) -> None:
+def _agree(state: SweepState, yes: bool) -> None:
     """Ask whether to go on with a sweep that exists; raises when it can't, or nobody is there to answer."""
     import sys
 
     from spaces.errors import Problem, UserError
 
-    if finished:
+    name = state.name
+    if state.finished:
         hint = "choose another: --name NEW, or see what it found: lossweep status " + name
-        raise UserError(Problem("this name is taken", key="name", found=standing, hint=hint))
+        raise UserError(Problem("this name is taken", key="name", found=str(state), hint=hint))
+    state.check()
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UserError(Problem(standing, hint=f"go on with it: lossweep resume {name}; or give --name NEW"))
-    typer.echo(standing)
+        hint = f"go on with it: lossweep submit --yes, or lossweep resume {name}; or give --name NEW"
+        raise UserError(Problem(str(state), hint=hint))
+    typer.echo(str(state))
     if not typer.confirm("Go on with it?"):
         raise typer.Exit(0)

@@ -62,6 +62,8 @@ class Holder:
 class LeaseHeld(LossweepError):
     """Another living driver has the sweep."""
 
+    exit_code = 2
+
     def __init__(self, sweep: str, holder: Holder | None) -> None:
         super().__init__(
             f"sweep {sweep} is already driven by {holder}; wait, or stop it with: lossweep stop {sweep}"

@@ -6,11 +6,13 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 import yaml
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
+from pydantic import ValidationError
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -296,10 +298,13 @@ class Ledger:
         """Read the whole sweep as it stands: what every view is built from.
 
         Raises:
-            UserError: when there is none of this name.
+            UserError: when there is none of this name, or its file is of a version that reads otherwise.
         """
         record = self.sweep(name)
-        objective = ObjectiveSpec.model_validate(yaml.safe_load(record.spec_yaml)["objective"])
+        try:
+            objective = ObjectiveSpec.model_validate(yaml.safe_load(record.spec_yaml)["objective"])
+        except ValidationError:
+            raise unreadable(record) from None
         evaluations = self.all_evaluations(record.id)
         decisions = self.all_decisions(record.id)
         trials = [
@@ -328,6 +333,14 @@ class Ledger:
             code_version=record.code_version,
         )
 
+    def seconds(self, name: str) -> float:
+        """Wall-clock seconds that the sweep's drivers have spent, as `search.conductor` notes them."""
+        try:
+            study_id = self.storage.get_study_id_from_name(name)
+        except KeyError:
+            return 0.0
+        return float(self.storage.get_study_user_attrs(study_id).get("seconds", 0.0))
+
     def _trials(self, name: str) -> list[FrozenTrial]:
         try:
             study_id = self.storage.get_study_id_from_name(name)
@@ -349,6 +362,18 @@ class Ledger:
 
     def _changed(self, statement: Any) -> bool:
         return bool(self.do(lambda session: session.execute(statement).rowcount))  # type: ignore[attr-defined]
+
+
+def unreadable(record: SweepRecord) -> UserError:
+    """The error of a sweep whose file this version of lossweep does not understand."""
+    return UserError(
+        Problem(
+            f"the file of sweep {record.name} is not one that this lossweep reads",
+            found=f"written by lossweep {record.code_version}",
+            allowed=f"this is lossweep {version('lossweep')}",
+            hint="use the other one for this sweep",
+        )
+    )
 
 
 def _record(row: SweepRow) -> SweepRecord:
