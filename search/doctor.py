@@ -96,7 +96,8 @@ def _sweep(home: Home, ledger: Ledger, name: str, mlflow: MlflowCare | None) -> 
     # What was found above is written there likewise, once it is mended.
     missing = sorted({*mlflow.missing(history), *zombies})
     if missing or history.state == "running":
-        message = f"{_trials(missing)} without a run in MLflow that says the same"
+        whose = f"{_trials(missing)} without a run" if missing else "its own run is not one"
+        message = f"{whose} in MLflow that says the same"
         yield Finding(name, "missing runs", message, lambda: f"{_shown(home, name, mlflow)} runs written")
 
 

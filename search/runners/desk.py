@@ -16,7 +16,7 @@ from typing import Protocol
 
 from search.faults import AlikeFailures, Answer, Fault, FaultKind, RetryPolicy, SweepFailed
 from search.history import DecisionRecord
-from search.outcomes import Outcome, OutcomeKind
+from search.outcomes import Outcome, OutcomeKind, outcome_after
 from search.runners.assignment import Assignment
 from search.stopping import StopRequest
 from trainers.evaluation import Evaluation
@@ -166,7 +166,7 @@ class Desk:
         number = trial.assignment.plan.number
         trial.step = evaluation.step
         decision = self._conductor.observe(number, evaluation)
-        outcome = _outcome(evaluation, decision)
+        outcome = outcome_after(evaluation, decision)
         if outcome is None and self.stop.is_set():
             outcome = Outcome(OutcomeKind.INTERRUPTED, self.stop.reason)
         if outcome is None:
@@ -234,14 +234,3 @@ class Desk:
                 raise
         elif outcome.kind.is_final:
             self._alike.ended(None)
-
-
-def _outcome(evaluation: Evaluation, decision: DecisionRecord) -> Outcome | None:
-    """How a trial ended at this evaluation, or None when it goes on."""
-    if evaluation.verdict is not None:
-        return Outcome(OutcomeKind.DIVERGED, decision.reason, evaluation.verdict.figures)
-    if decision.action == "prune":
-        return Outcome(OutcomeKind.PRUNED, decision.reason, decision.figures)
-    if evaluation.finished:
-        return Outcome(OutcomeKind.COMPLETED, "trained for its whole budget")
-    return None
