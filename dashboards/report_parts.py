@@ -11,6 +11,7 @@ from dashboards.families import family_color, loss_kind, short_name
 from dashboards.figures.stopped import stop_rule, stop_step
 from dashboards.overlays import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, OverlayTile
 from dashboards.standing import Standing, control_label, metric_words, scored_evaluation, stopped, trial_label
+from search.front import front_of, objective_of
 from search.history import SweepHistory, TrialHistory
 from search.outcomes import OutcomeKind
 from search.pruning import audit, spared
@@ -84,6 +85,24 @@ def leaderboard(history: SweepHistory, result: Standing) -> str:
         for position, (rank, trial) in enumerate(rows)
     )
     return _table("leaderboard-table", head, body, len(rows))
+
+
+def pareto_front(history: SweepHistory) -> str:
+    """Return the trials that no other beats in every metric; nothing with one objective."""
+    front = front_of(history)
+    if not front:
+        return ""
+    names = "".join(f"<th>{html.escape(metric_words(name))}</th>" for name in objective_of(history).names)
+    rows = "".join(
+        f'<tr class="pick{" more" if position >= FIRST_ROWS else ""}" data-trial="{trial.number}">'
+        f"<td class=number>#{trial.number}</td><td class=wide>{_schedule(trial)}</td>"
+        + "".join(f"<td class=number>{_number(value)}</td>" for value in trial.values)
+        + "</tr>"
+        for position, trial in enumerate(front)
+    )
+    head = f"<thead><tr><th>trial</th><th class=wide>schedule</th>{names}</tr></thead>"
+    title = "<h3>Pareto front: no trial is better than these in every metric</h3>"
+    return title + _table("front-table", head, rows, len(front))
 
 
 def stopped_table(history: SweepHistory) -> str:

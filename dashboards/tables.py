@@ -10,6 +10,7 @@ from rich.text import Text
 from dashboards.fitted_table import Column, FittedTable
 from dashboards.sparkline import sparkline
 from dashboards.standing import scored_evaluation, standing
+from search.front import front_of, objective_of
 from search.history import SweepHistory, TrialHistory
 from search.outcomes import OutcomeKind
 from search.pruning import audit
@@ -83,7 +84,23 @@ def status(history: SweepHistory, most: int = 5) -> RenderableType:
     if running:
         parts += [running_table(running), Text()]
     parts.append(leaderboard(history, most))
-    return Group(*parts, *pruner_audit(history))
+    return Group(*parts, *pareto_front(history), *pruner_audit(history))
+
+
+def pareto_front(history: SweepHistory) -> tuple[RenderableType, ...]:
+    """Return the trials no other beats in every metric, under an empty line; nothing with one objective."""
+    front = front_of(history)
+    if not front:
+        return ()
+    table = FittedTable(
+        Column("trial"),
+        *(Column(name, style="bold") for name in objective_of(history).names),
+        long="schedule",
+    )
+    for trial in front:
+        name = Text(f"control {trial.control}: " if trial.control else "", style="red")
+        table.add(f"#{trial.number}", *map(number, trial.values), long=name + Text(str(trial.schedule)))
+    return (Text(), Text("Pareto front: no trial is better than these in every metric"), Text(), table)
 
 
 def pruner_audit(history: SweepHistory) -> tuple[RenderableType, ...]:

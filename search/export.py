@@ -6,8 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-import yaml
-
+from search.front import front_of, objective_of
 from search.history import SweepHistory, TrialHistory
 from search.objectives import ObjectiveSpec, Score, score
 from search.operating_points import operating_point
@@ -30,7 +29,7 @@ def export_best(history: SweepHistory, number: int | None = None) -> ScheduleFil
         UserError: when the sweep has no such trial, or none that was scored.
     """
     trial = _chosen(history, number)
-    objective = ObjectiveSpec.model_validate(yaml.safe_load(history.spec_yaml)["objective"])
+    objective = objective_of(history)
     taken = score(objective, trial.evaluations)
     if taken is None:
         raise UserError(Problem(f"trial {trial.number} of sweep {history.name} has no score to export"))
@@ -56,6 +55,7 @@ def export_best(history: SweepHistory, number: int | None = None) -> ScheduleFil
             "scored_at_epoch": taken.evaluation.epoch,
             "threshold_of": point.rule,
             "scores": _scores(objective, taken),
+            **({"front": [one.number for one in front]} if (front := front_of(history)) else {}),
             **({"against": _against(objective, control)} if control is not None else {}),
         },
     )

@@ -67,11 +67,11 @@ def conclude(history: SweepHistory, home: Home) -> None:
     from rich.console import Console
 
     from dashboards.fitted_table import Column, FittedTable
-    from dashboards.tables import leaderboard, pruner_audit
+    from dashboards.tables import leaderboard, pareto_front, pruner_audit
 
     console = Console()
     console.print()
-    for part in (leaderboard(history), *pruner_audit(history)):
+    for part in (leaderboard(history), *pareto_front(history), *pruner_audit(history)):
         console.print(part)
     name = history.name
     where = "" if home.root == Home.at().root else f" --home {shlex.quote(str(home.root))}"

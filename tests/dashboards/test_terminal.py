@@ -16,13 +16,18 @@ from rich.console import Console, RenderableType
 
 from dashboards import tables
 from dashboards.compare import build_comparison
+from dashboards.report import build_report
 from dashboards.sparkline import BARS, sparkline
 from dashboards.standing import standing
 from dashboards.trial_story import why
 from lossweep.commands.driving import conclude
 from search.faults import FaultKind
+from search.front import front_of
 from search.home import Home
 from search.ledger import Attempt
+from search.objectives import ObjectiveSpec
+from search.sampling import SamplerSpec
+from search.simulation.sweeps import simulate_sweep
 from spaces.errors import UserError
 
 
@@ -115,6 +120,24 @@ def test_status_and_the_end_of_a_sweep_say_how_often_the_pruner_would_have_been_
     conclude(sweep, Home.at(tmp_path))
     assert "it was wrong about " in capsys.readouterr().out
     assert "pruner" not in shown(tables.status(replace(sweep, trials=sweep.trials[:3])), 1000)
+
+
+def test_status_the_end_of_a_sweep_and_the_report_list_the_pareto_front(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    objective = ObjectiveSpec(metrics=("recall", "tuned_count_error"))
+    sweep = simulate_sweep(16, 0, objective=objective, sampler=SamplerSpec(sampler="nsga2"))
+    conclude(sweep, Home.at(tmp_path))
+    for page in (shown(tables.status(sweep), 1000), capsys.readouterr().out):
+        _, title, below = page.partition("Pareto front: no trial is better than these in every metric")
+        assert title
+        for trial in front_of(sweep):
+            assert f"#{trial.number}" in below
+            assert f"{trial.values[1]:.3f}" in below
+    assert build_report(sweep).count('<table id="front-table"') == 1
+    assert "Pareto front" not in shown(tables.status(histories.sweep()), 1000)
+    assert "front-table" not in build_report(histories.sweep())
 
 
 def test_an_empty_project_says_so() -> None:
