@@ -32,17 +32,21 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        place = ":".join(_one_line(str(part)) for part in (self.file, self.line) if part is not None)
+        place = ":".join(str(part) for part in (self.file, self.line) if part is not None)
         head = ": ".join(part for part in (place, self.key, self.message) if part)
         tail = [f"found {self.found}"] if self.found is not None else []
         tail += [f"allowed: {self.allowed}"] if self.allowed is not None else []
         tail += [self.hint] if self.hint is not None else []
-        return "; ".join([head, *tail])
+        return one_line("; ".join([head, *tail]))
 
 
-def _one_line(name: str) -> str:
-    """A file's name may hold line breaks and terminal escapes: show them rather than send them."""
-    return "".join(letter if letter >= " " and letter != "\x7f" else repr(letter)[1:-1] for letter in name)
+def one_line(text: str) -> str:
+    """Return a text fit for one line of any terminal.
+
+    A file's name in it may hold line breaks, terminal escapes, or bytes that are no UTF-8, which
+    printing would fail on: they are shown escaped.
+    """
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 class LossweepError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from spaces.errors import Problem
+from spaces.errors import Problem, one_line
 from trainers.data.objects import PERCENTILES, ObjectSizes
 from trainers.data.spec import SplitName
 
@@ -146,7 +146,7 @@ def _sizes(split: SplitReport) -> str:
 def _section(title: str, lines: Iterator[str] | tuple[str, ...] | map[str]) -> Iterator[str]:
     found = list(lines)
     if found:
-        yield from ("", f"{title}:", *(f"  {line}" for line in found))
+        yield from ("", f"{title}:", *(f"  {one_line(line)}" for line in found))
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
