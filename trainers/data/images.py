@@ -40,11 +40,13 @@ class Picture:
         values: (height, width, bands), any dtype; palette files hold indices.
         alpha: (height, width) bool, True where at least partly opaque; None without an alpha channel.
         palette: (colors, 3) of a palette file, else None.
+        step: of a grey file of 1, 2 or 4 bits: how many of 255 levels one of its own is.
     """
 
     values: NDArray[Any]
     alpha: NDArray[np.bool_] | None = None
     palette: NDArray[np.uint8] | None = None
+    step: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,8 @@ def _check_size(path: Path, header: Header, largest: int) -> None:
 
 
 def _read_pillow(image: Image.Image, file: BinaryIO) -> Picture:
-    if image.format == "PNG" and _png_bits(file) == 16 and not image.mode.startswith("I"):
+    bits = _png_bits(file) if image.format == "PNG" else 8
+    if bits == 16 and not image.mode.startswith("I"):
         return _split_alpha(_png16(file), alpha=image.mode == "RGBA")  # Pillow would halve its depth
     image.load()
     if image.mode == "CMYK":
@@ -154,7 +157,12 @@ def _read_pillow(image: Image.Image, file: BinaryIO) -> Picture:
     if image.mode in ("LA", "RGBA", "PA"):
         return _split_alpha(np.asarray(image), alpha=True)
     values = np.asarray(image)
-    return Picture(_three(values.astype(np.uint8) if values.dtype == bool else values))
+    if values.dtype == bool:
+        return Picture(_three(values.astype(np.uint8)), step=255)
+    if image.mode == "L" and bits < 8:  # Pillow spreads 2 and 4 bits over 255 levels, and 1 in a mask is 85
+        step = 255 // (2**bits - 1)
+        return Picture(_three(values // step), step=step)
+    return Picture(_three(values))
 
 
 def _png_bits(file: BinaryIO) -> int:
@@ -169,7 +177,10 @@ def _png16(file: BinaryIO) -> NDArray[np.uint16]:
 
     file.seek(0)
     encoded = torch.frombuffer(bytearray(file.read()), dtype=torch.uint8)
-    decoded = decode_png(encoded, ImageReadMode.UNCHANGED)
+    try:
+        decoded = decode_png(encoded, ImageReadMode.UNCHANGED)
+    except RuntimeError:  # it names a line of torchvision's source
+        raise ValueError("its 16-bit pixels are cut short or damaged") from None
     return np.asarray(decoded.permute(1, 2, 0).numpy(), np.uint16)
 
 
@@ -203,12 +214,14 @@ def _read_tiff(path: Path, file: BinaryIO) -> Picture:
         page = _only_page(tiff)
         alpha = any(int(extra) in (1, 2) for extra in page.extrasamples)  # associated or unassociated alpha
         axes, colormap = page.axes, page.colormap
+        inverted = int(page.photometric) == 0  # "white is zero"
         try:
             values = page.asarray()
         except ValueError as error:
             if "imagecodecs" not in str(error):
                 raise
             values, axes = _read_compressed(path, file)
+            inverted = False  # Pillow's are as they are shown
     if "S" in axes and axes.index("S") < axes.index("Y"):
         values = np.moveaxis(values, axes.index("S"), -1)
     values = _three(values)
@@ -216,9 +229,10 @@ def _read_tiff(path: Path, file: BinaryIO) -> Picture:
         raise ValueError(f"it has the axes {axes}; only height, width and bands are understood")
     if colormap is not None:
         return Picture(values, palette=(np.asarray(colormap).T >> 8).astype(np.uint8))
-    return _split_alpha(
-        values.astype(np.uint8) if values.dtype == bool else values, alpha and values.shape[2] > 1
-    )
+    if values.dtype == bool:
+        # As it is shown: in a file that calls 0 white, tifffile leaves the white at 0.
+        return Picture((values ^ inverted).astype(np.uint8), step=255)
+    return _split_alpha(values, alpha and values.shape[2] > 1)
 
 
 def _read_compressed(path: Path, file: BinaryIO) -> tuple[NDArray[Any], str]:
@@ -259,9 +273,10 @@ def as_image(picture: Picture) -> tuple[Pixels, tuple[str, ...]]:
         opaque = bool(picture.alpha.all())
         notes = ("alpha channel dropped" if opaque else "transparent pixels taken as ignored",)
     if values.dtype in (np.uint8, np.uint16):
-        return values, notes
+        return (values * np.uint8(picture.step) if picture.step > 1 else values), notes
     if values.dtype.kind == "f":
-        return values.astype(np.float32), notes
+        with np.errstate(over="ignore"):  # what gets infinite is told where infinite values are
+            return values.astype(np.float32), notes
     if values.dtype.kind in "iu":
         return values.astype(np.float32), (*notes, f"{values.dtype} values scaled by percentiles")
     raise ValueError(f"its samples are {values.dtype}, but uint8, uint16 or float is needed")

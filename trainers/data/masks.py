@@ -38,6 +38,8 @@ class MaskCoding:
                 palette = np.zeros((size, 3), np.uint8)
                 palette[: len(picture.palette)] = picture.palette
                 values = palette[np.minimum(values[..., 0], size - 1)]
+            elif picture.step > 1:
+                values = values * np.uint8(picture.step)
             return self._by_color(values, file), notes
         if values.shape[2] != 1:
             hint = (
@@ -55,7 +57,7 @@ class MaskCoding:
             )
         if picture.palette is not None:
             notes = ("palette mask, its indices taken as class indices",)
-        return check_indices(values[..., 0], self._classes, self._ignore, file), notes
+        return check_indices(values[..., 0], self._classes, self._ignore, file, picture.step), notes
 
     def _by_color(self, values: NDArray[Any], file: str) -> NDArray[np.uint8]:
         assert self._colors is not None
@@ -89,7 +91,7 @@ class MaskCoding:
 
 
 def check_indices(
-    values: NDArray[Any], classes: Sequence[str], ignore_index: int | None, file: str
+    values: NDArray[Any], classes: Sequence[str], ignore_index: int | None, file: str, step: int = 1
 ) -> NDArray[np.uint8]:
     """Check class indices (height, width) and return them as uint8, 255 where ignored.
 
@@ -106,21 +108,23 @@ def check_indices(
     ignored = np.zeros(values.shape, bool) if ignore_index is None else values == ignore_index
     known = (values >= 0) & (values < len(classes)) & ~ignored
     if not (known | ignored).all():
-        raise UserError(_unknown(values[~(known | ignored)], classes, ignore_index, file))
+        raise UserError(_unknown(values[~(known | ignored)], classes, ignore_index, file, step))
     mask = np.full(values.shape, IGNORE_INDEX, np.uint8)
     mask[known] = values[known].astype(np.uint8)
     return mask
 
 
-def _unknown(values: NDArray[Any], classes: Sequence[str], ignore_index: int | None, file: str) -> Problem:
+def _unknown(
+    values: NDArray[Any], classes: Sequence[str], ignore_index: int | None, file: str, step: int
+) -> Problem:
     found, counts = np.unique(values, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:_MOST_NAMED]
     named = ", ".join(f"{found[i]:g} in {counts[i]} pixels" for i in order)
     more = f" and {len(found) - _MOST_NAMED} further values" if len(found) > _MOST_NAMED else ""
     ignored = "" if ignore_index is None else f", or {ignore_index} for ignored"
     hint = None
-    if len(classes) == 2 and len(found) == 1:
-        hint = f"if {found[0]:g} means {classes[1]}, say `colors: {{{classes[1]}: {found[0]:g}}}`"
+    if len(classes) == 2 and len(found) == 1 and 0 <= found[0] <= 65535:
+        hint = f"if {found[0]:g} means {classes[1]}, say `colors: {{{classes[1]}: {found[0] * step:g}}}`"
     return Problem(
         "mask holds a value that is no class",
         file=file,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from spaces.class_prior import ClassPrior
 from trainers.data.spec import SPLITS, SplitName
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever a store of an older lossweep would be read wrongly; part of every key."""
 
 
