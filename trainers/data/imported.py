@@ -58,8 +58,7 @@ class Imported:
             UserError: an item differs when it is read twice.
         """
         spec, key = self._spec, hashlib.sha256()
-        file = inspect.getsourcefile(inspect.unwrap(self._function))
-        key.update(Path(file).read_bytes() if file and Path(file).is_file() else b"")
+        key.update(_source(self._function))
         key.update(
             json.dumps([spec.function, spec.parameters, spec.version], sort_keys=True, default=str).encode()
         )
@@ -117,6 +116,9 @@ class Imported:
                     hint="images are (bands, height, width)",
                 )
             )
+        if labels.size == 0:
+            found = f"{labels.shape[1]} x {labels.shape[0]} pixels"
+            raise UserError(Problem("image has no pixels", file=named, found=found))
         coded = check_indices(labels, self._spec.classes, 255, named)
         if problems := non_finite(pixels, coded, named):
             raise UserError(problems)
@@ -131,7 +133,7 @@ class Imported:
     def _call(self) -> dict[SplitName, Any]:
         try:
             returned = self._function(**self._spec.parameters)
-        except Exception as error:  # the user's code raises what it likes
+        except (Exception, SystemExit) as error:  # the user's code raises what it likes
             message = f"raised {type(error).__name__}: {' '.join(str(error).split())[:200]}"
             raise UserError(self._problem(message)) from error
         if isinstance(returned, Mapping):
@@ -172,6 +174,21 @@ def _length(dataset: Any, split: SplitName) -> int:
     except TypeError:
         message = f"the {split} dataset has no length: items must be readable by index"
         raise UserError(Problem(message, key="data.function")) from None
+    except Exception as error:  # the user's code raises what it likes
+        message = f"the length of the {split} dataset raised {type(error).__name__}: {error}"
+        raise UserError(Problem(message, key="data.function")) from error
+
+
+def _source(function: Any) -> bytes:
+    """The file a function is written in; of a partial or a callable object, its function's or class's."""
+    written = inspect.unwrap(getattr(function, "func", function))
+    try:
+        file = inspect.getsourcefile(
+            written if inspect.isroutine(written) or inspect.isclass(written) else type(written)
+        )
+    except TypeError:  # it is built in
+        return b""
+    return Path(file).read_bytes() if file and Path(file).is_file() else b""
 
 
 def _parts(sample: Any) -> tuple[Any, Any]:

@@ -65,6 +65,21 @@ def nothing(): return None
 def raising(): raise ValueError("no luck")
 def unknown(): return {"training": []}
 def endless(): return iter([]), iter([])
+def ending(): raise SystemExit(3)
+def flat(): return ([(np.zeros((3, 0, 32), np.uint8), np.zeros((0, 32), np.uint8))],) * 2
+
+class Unreachable(Restless):
+    def __len__(self): raise OSError("no network")
+
+def unreachable(): return Unreachable(), Unreachable()
+
+import functools
+partial = functools.partial(tensors, count=3)
+
+class Maker:
+    def __call__(self): return tensors(3)
+
+maker = Maker()
 """
 
 
@@ -119,6 +134,9 @@ def test_parameters_and_version_are_part_of_the_key(module_folder: Path, tmp_pat
         ("raising", "raised ValueError: no luck"),
         ("unknown", "unknown splits training"),
         ("endless", "no length"),
+        ("ending", "raised SystemExit: 3"),
+        ("flat", r"flat train\[0\]: image has no pixels; found 32 x 0 pixels"),
+        ("unreachable", "the length of the train dataset raised OSError: no network"),
         ("absent", "has no 'absent'"),
     ],
 )
@@ -128,6 +146,11 @@ def test_what_is_wrong_is_said_in_the_users_words(
     with pytest.raises(UserError, match=words) as caught:
         load_data(spec_of(module_folder, function), tmp_path / "cache")
     assert all("\n" not in str(problem) for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize("function", ["partial", "maker"])
+def test_anything_that_can_be_called_will_do(module_folder: Path, tmp_path: Path, function: str) -> None:
+    assert len(load_data(spec_of(module_folder, function), tmp_path / "cache").train) == 3
 
 
 def test_a_missing_module_is_named(tmp_path: Path) -> None:
