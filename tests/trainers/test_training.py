@@ -119,6 +119,38 @@ def test_own_model_and_own_loss(
     assert second.losses["total"] < first.losses["total"], "the user's loss pulls the logits to 0"
 
 
+def test_a_compiled_model_trains_to_the_same_weights_by_the_same_names(
+    scenes: SegmentationData,
+    plan_of: Plans,
+    importable: Callable[[str, str], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    importable("own_compiled", OWN_MODEL)
+    compile_, compiled = torch.compile, []
+
+    def eager(model: nn.Module) -> object:
+        compiled.append(model)
+        return compile_(model, backend="eager")  # without a compiler, which a machine may lack
+
+    monkeypatch.setattr(torch, "compile", eager)
+    states = []
+    for wanted in (False, True):
+        training = TrainingSpec(batch=4, precision="float32", compile=wanted)
+        plan = plan_of(
+            "cross_entropy @1e-2 x1", 1, model=ModelSpec(architecture="own_compiled:Model"), training=training
+        )
+        store = CheckpointStore(tmp_path / str(wanted))
+        list(train(plan, scenes, store))
+        model = trained_model(plan, scenes, store)
+        assert model is not None
+        states.append(model.state_dict())
+    assert len(compiled) == 1
+    assert states[0].keys() == states[1].keys()
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value)
+
+
 def test_micro_batches_train_as_the_batch_does(
     scenes: SegmentationData, plan_of: Plans, importable: Callable[[str, str], None], tmp_path: Path
 ) -> None:
