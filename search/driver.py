@@ -36,7 +36,7 @@ from spaces.schedule_space import ScheduleSpace
 log = logging.getLogger(__name__)
 
 ALIKE = 3
-"""So many first trials failing alike stop a sweep."""
+"""So many first controls, or first proposals, failing alike stop a sweep."""
 
 CHANGEABLE = ("budget", "resources", "confirm", "pruning")
 """What a sweep file may say differently when resumed; all else would mix two sweeps in one study."""
@@ -240,7 +240,7 @@ def _drive(
         conductor,
         attempts=ledger.attempt_book(spec.name),
         policy=RetryPolicy(spec.resources.max_failures),
-        alike=AlikeFailures(min(ALIKE, spec.budget.trials)),
+        alike=AlikeFailures(min(ALIKE, spec.budget.trials), controls=len(conductor.aim.controls)),
         stop=stop,
         check=lease.check,
     )

@@ -104,30 +104,37 @@ class RetryPolicy:
 
 
 class AlikeFailures:
-    """Stops a sweep whose first trials all fail in the same way: the mistake is not in the schedules."""
+    """Stops a sweep whose first trials all fail in the same way: the mistake is not in the schedules.
 
-    def __init__(self, first: int = 3) -> None:
-        """Watch the ``first`` trials that end."""
+    Controls and proposals are watched apart: controls train with losses of our own, so that they go well
+    however broken a user's own loss is.
+    """
+
+    def __init__(self, first: int = 3, controls: int = 0) -> None:
+        """Watch the ``first`` trials that end, of the ``controls`` lowest numbers and of all others."""
         self._first = first
-        self._failures: list[Fault] = []
-        self._decided = False
+        self._controls = controls
+        self._failures: dict[str, list[Fault]] = {"controls": [], "proposals": []}
 
-    def ended(self, failure: Fault | None) -> None:
+    def ended(self, number: int, failure: Fault | None) -> None:
         """Take the end of a trial: its failure, or None when it did not fail.
 
         Raises:
             SweepFailed: when the first trials all failed alike.
         """
-        if self._decided:
+        kind = "controls" if number < self._controls else "proposals"
+        alike = self._failures.get(kind)
+        if alike is None:
             return
-        if failure is None or (self._failures and _signature(failure) != _signature(self._failures[0])):
-            self._decided = True
+        if failure is None or (alike and _signature(failure) != _signature(alike[0])):
+            del self._failures[kind]
             return
-        self._failures.append(failure)
-        if len(self._failures) == self._first:
-            self._decided = True
-            head = self._failures[0]
-            trials = "trial" if self._first == 1 else f"{self._first} trials"
+        alike.append(failure)
+        if len(alike) == self._first:
+            del self._failures[kind]
+            head = alike[0]
+            what = kind if self._controls else "trials"
+            trials = what.removesuffix("s") if self._first == 1 else f"{self._first} {what}"
             raise SweepFailed(f"the first {trials} failed alike: {head.message}", head.traceback)
 
 

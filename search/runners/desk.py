@@ -228,9 +228,9 @@ class Desk:
         self._attempts.end(attempt, fault, outcome.reason)
         if outcome.kind is OutcomeKind.FAILED:
             try:
-                self._alike.ended(fault)
+                self._alike.ended(number, fault)
             except SweepFailed:
                 self.stop.set("the first trials failed alike")
                 raise
         elif outcome.kind.is_final:
-            self._alike.ended(None)
+            self._alike.ended(number, None)

@@ -105,6 +105,16 @@ def test_a_sweep_whose_first_trials_fail_alike_stops(tmp_path: Path) -> None:
     assert TrialState.RUNNING not in states_of(tmp_path)
 
 
+def test_proposals_that_fail_alike_stop_it_though_the_controls_went_well(tmp_path: Path) -> None:
+    work = workload(tmp_path / "work", dict.fromkeys(range(5, 30), "exception"))
+    with pytest.raises(SweepFailed, match="the first 3 proposals failed alike") as caught:
+        run_sweep(spec(trials=30), home(tmp_path), workload=work)
+    assert "simulated exception of trial 5" in caught.value.traceback
+    state = sweep_state(home(tmp_path), "small")
+    assert state is not None
+    assert (state.counts["completed"], state.counts["failed"]) == (5, 3)
+
+
 def test_a_full_disk_pauses_the_sweep_and_loses_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     work = workload(folder, {2: "disk"})
@@ -251,12 +261,12 @@ def test_a_listener_that_fails_stops_nothing(tmp_path: Path) -> None:
 
 
 def test_hours_that_are_spent_start_nothing_more(tmp_path: Path) -> None:
-    budget = {"trials": 30, "epochs": 4, "hours": 0.5 / 3600}
+    budget = {"trials": 60, "epochs": 4, "hours": 3.0 / 3600}
     work = workload(tmp_path / "work", delay=0.05)
     started = time.monotonic()
     history = run_sweep(spec(budget=budget), home(tmp_path), workload=work)
     assert time.monotonic() - started < 20
-    assert 0 < len(history.trials) < 30
+    assert 0 < len(history.trials) < 60
     assert history.state == "finished"
 
 
