@@ -262,6 +262,8 @@ class Conductor:
         violations = dict(scored.violations) if scored and outcome.kind is not OutcomeKind.FAILED else {}
         if outcome.kind is OutcomeKind.DIVERGED:
             evaluations = self._journal.evaluations(number)
+            unmeasured = {str(constraint): 1.0 for constraint in self.aim.objective.constraints}
+            violations = unmeasured | violations
             violations[DIVERGED] = 2.0 - (evaluations[-1].share if evaluations else 0.0)
         return violations
 

@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.sampling.samplers import SamplerSpec, Sampling
-from search.study_record import Proposal
+from search.study_record import DIVERGED, Proposal
 from spaces.errors import UserError
 from spaces.schedule import LossSchedule
 
@@ -40,7 +40,11 @@ class Space(Protocol):
 
 
 class Mirror:
-    """The study in memory, as samplers see it. Its trials have the numbers they have in the database."""
+    """The study in memory, as samplers see it. Its trials have the numbers they have in the database.
+
+    A sampler that reads completed trials alone would never learn what diverges: to it a diverged trial has
+    completed with the worst there is.
+    """
 
     def __init__(self, directions: Sequence[Direction], space: Space, sampling: Sampling) -> None:
         self._space = space
@@ -55,7 +59,16 @@ class Mirror:
     def load(self, trials: Sequence[FrozenTrial]) -> None:
         """Copy the trials of the database's study."""
         for trial in trials:
-            self._storage.create_new_trial(self._id, template_trial=trial)
+            seen = trial
+            if self._stands_in(trial.constraints):
+                kept = {k: v for k, v in trial.system_attrs.items() if k != f"constraints:{DIVERGED}"}
+                seen = create_trial(
+                    values=self._worst(),
+                    params=trial.params,
+                    distributions=trial.distributions,
+                    system_attrs=kept,
+                )
+            self._storage.create_new_trial(self._id, template_trial=seen)
 
     def propose(self) -> tuple[LossSchedule, FrozenTrial]:
         """Create the next trial here, and return what the sampler suggests for it."""
@@ -94,12 +107,28 @@ class Mirror:
         """End a trial as it ended in the database, and let the sampler know."""
         trial_id = self._trial_id(number)
         trial = optuna.Trial(self._study, trial_id)
+        if self._stands_in(violations):
+            state, values = TrialState.COMPLETE, self._worst()
+            violations = {name: value for name, value in violations.items() if name != DIVERGED}
         for name, violation in violations.items():
             trial.set_constraint(name, violation)
         for step, value in reported.items():
             self._storage.set_trial_intermediate_value(trial_id, step, value)
         complete = list(values) if values is not None and state is TrialState.COMPLETE else None
         self._study.tell(trial, complete, state=state)
+
+    def _stands_in(self, violations: Mapping[str, float]) -> bool:
+        return self._sampling.reads_completed_only and DIVERGED in violations
+
+    def _worst(self) -> list[float]:
+        """The worst that each metric may be: those to maximize are shares, errors have no upper end."""
+        done = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return [
+            0.0
+            if direction is optuna.study.StudyDirection.MAXIMIZE
+            else max(1.0, *(trial.values[metric] for trial in done), 1.0)
+            for metric, direction in enumerate(self._study.directions)
+        ]
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)

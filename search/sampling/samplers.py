@@ -94,6 +94,11 @@ class Sampling:
         self._objectives = objectives
         self._sampler: BaseSampler | None = None
 
+    @property
+    def reads_completed_only(self) -> bool:
+        """Whether the sampler takes no notice of pruned trials, which diverged ones are to Optuna."""
+        return self._spec.sampler in ("gp", "cmaes", "nsga2", "nsga3")
+
     def sampler(self, number: int) -> BaseSampler:
         """Return the sampler that is to propose the trial with this number.
 

@@ -5,7 +5,8 @@ import pytest
 from optuna.samplers import BaseSampler, RandomSampler
 from pydantic import ValidationError
 
-from search.objectives import ObjectiveSpec
+from search.journal import MemoryJournal
+from search.objectives import Constraint, ObjectiveSpec
 from search.outcomes import Outcome, OutcomeKind
 from search.sampling import SamplerSpec, Sampling, check_sampler
 from spaces.errors import UserError
@@ -97,6 +98,36 @@ def test_diverged_trials_inform_tpe() -> None:
             boss.observe(plan.number, evaluation(EPOCHS, 0.5))
             boss.close(plan.number, Outcome(OutcomeKind.COMPLETED))
     assert sum(rate > 1e-3 for rate in rates[25:]) < 5
+
+
+@pytest.mark.parametrize("name", ["gp", "cmaes", "nsga2"])
+def test_diverged_trials_inform_samplers_that_read_completed_ones(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.search.sweeps.SmallSpace", Numbers)
+    startup = {"population_size": 8} if name == "nsga2" else {}
+    spec = SamplerSpec(sampler=name, startup=6, ahead=False, parameters=startup)
+    constraint = Constraint(metric="recall", at_least=0.2)
+    objective = ObjectiveSpec(metric="tuned_f1", constraints=() if name == "cmaes" else (constraint,))
+    study, journal = optuna.create_study(direction="maximize"), MemoryJournal()
+    rates = []
+    for trials in (30, 40):  # the second time by another driver, which reads all from the study
+        boss = conductor(trials, sampler=spec, study=study, journal=journal, objective=objective)
+        while plan := boss.ask():
+            rate = plan.schedule.phases[0].learning_rate
+            rates.append(rate)
+            if rate > 1e-3:
+                boss.close(plan.number, Outcome(OutcomeKind.DIVERGED, "NaN"))
+            else:
+                boss.observe(plan.number, evaluation(EPOCHS, 0.5, recall=0.5))
+                boss.close(plan.number, Outcome(OutcomeKind.COMPLETED))
+        boss.release()
+        seen = boss._proposer._mirror._study.trials
+        assert [trial.value for trial in seen] == [0.0 if rate > 1e-3 else 0.5 for rate in rates]
+    assert {trial.state.name for trial in study.trials} == {"COMPLETE", "PRUNED"}
+    assert sum(rate > 1e-3 for rate in rates[:8]) >= 2
+    if name != "nsga2":  # which breeds from the best alone, and needs longer
+        assert sum(rate > 1e-3 for rate in rates[20:]) <= 4
 
 
 class Unseeded(RandomSampler):
