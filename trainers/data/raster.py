@@ -146,7 +146,10 @@ class Raster:
 
     def _opened(self, path: Path) -> Any:
         try:
-            return self._rasterio.open(path, driver="GTiff")
+            dataset = self._rasterio.open(path, driver="GTiff")
+            # GDAL reads these when they are asked for, and raises then what is wrong with them.
+            _ = dataset.crs, dataset.bounds, dataset.colorinterp, dataset.nodata
+            return dataset
         except Exception as error:  # GDAL raises many kinds on damaged files
             raise UserError(Problem(f"no readable GeoTIFF: {_line(error)}", file=str(path))) from None
 

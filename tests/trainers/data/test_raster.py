@@ -250,6 +250,7 @@ def test_scenes_of_two_splits_that_overlap_are_noted(labelled: Path) -> None:
             ),
             "GeoTIFF",
         ),
+        (lambda root: _without_its_name(root / "train/images/a.tif"), "GTCitation"),
         (lambda root: write_tiff(root / "train/masks/a.tif", np.full((1, 90, 120), 7, np.uint8)), "7 in"),
         (
             lambda root: write_tiff(root / "train/masks/a.tif", np.zeros((1, 9, 9), np.uint8)),
@@ -289,6 +290,14 @@ def test_hostile_files_are_named_in_one_line_each(
 def _instead(root: Path, name: str, content: bytes) -> None:
     (root / "train/masks/a.tif").unlink()
     (root / "train/masks" / name).write_bytes(content)
+
+
+def _without_its_name(path: Path) -> None:
+    """Spoil a GeoTIFF's pixel size and the text of its coordinate system; GDAL raises when asked for it."""
+    content = bytearray(path.read_bytes())
+    content[content.index(struct.pack("<HH", 33550, 12)) + 2] = 92  # the tag's type
+    content[content.index(struct.pack("<HH", 34737, 2)) + 7] = 255  # the tag's count
+    path.write_bytes(content)
 
 
 def _polygon(root: Path, coordinates: Any) -> None:
@@ -360,6 +369,40 @@ def test_a_damaged_geometry_never_ends_in_a_traceback(
     database.close()
     with suppress(ValueError):
         read_labels(path, "kind")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.sampled_from(["images/a.tif", "masks/a.geojson"]),
+    places=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=6),
+    head=st.booleans(),
+    kept=st.floats(0.0, 1.0),
+)
+def test_a_damaged_scene_or_label_file_is_read_or_named(
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
+    places: list[tuple[int, int]],
+    head: bool,
+    kept: float,
+) -> None:
+    root = tmp_path_factory.mktemp("geo")
+    write_tiff(root / "train/images/a.tif", scene(40, 40, 2), compress="deflate")
+    write_geojson(root / "train/masks/a.geojson", [(box(0, 0, 9, 9), 1)], "EPSG:32633")
+    content = bytearray((root / "train" / name).read_bytes())
+    for place, value in places:
+        content[place % (min(400, len(content)) if head else len(content))] = value
+    (root / "train" / name).write_bytes(content[: round(len(content) * (0.5 + kept))])
+    for kind in ("images", "masks"):
+        (root / "val" / kind).mkdir(parents=True)
+    source = Raster(spec_of(root, class_field="kind"))
+    listing = source.listing()
+    problems = [problem for problem in listing.problems if "no image is left" not in problem.message]
+    for item in listing.items[:4]:
+        try:
+            source.decode(item)
+        except UserError as error:
+            problems.extend(error.problems)
+    assert all(str(root / "train") in str(problem) or "a.tif[" in str(problem) for problem in problems)
 
 
 def test_without_rasterio_the_extra_is_named(labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
