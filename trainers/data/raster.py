@@ -186,7 +186,9 @@ class Raster:
         if nodata is not None and self._spec.colors is None and nodata not in classes:
             ignored = (values != values if math.isnan(nodata) else values == nodata).all(axis=2)
             values = np.where(ignored[..., None], np.zeros((), values.dtype), values)
-        place = f"{piece.mask} at row {piece.box[0]}, column {piece.box[1]}"
+        place = str(piece.mask)  # what is wrong with all of its windows is one problem
+        if labels.count == 1 or self._spec.colors is not None:
+            place += f" at row {piece.box[0]}, column {piece.box[1]}"
         mask, notes = self._coding.decode(Picture(values), place)
         mask[ignored] = IGNORE_INDEX
         return mask, notes

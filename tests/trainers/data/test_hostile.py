@@ -19,7 +19,7 @@ from trainers.data.check import check_data, check_quick
 from trainers.data.images import as_image, read_header, read_picture
 from trainers.data.loading import MOST_SHOWN, load_data
 from trainers.data.masks import MaskCoding
-from trainers.data.spec import FolderSource
+from trainers.data.spec import FolderSource, Fractions
 
 HALF = np.tile(np.uint8([0, 1]), (40, 24))
 
@@ -280,6 +280,28 @@ def test_all_are_told_at_once_and_nothing_is_kept(folder_spec: FolderSource, tmp
     assert len(caught.value.problems) == 4
     assert all(any(str(path) in str(problem) for problem in caught.value.problems) for path in paths)
     assert not [path for path in (tmp_path / "cache/data").iterdir() if path.is_dir()]
+
+
+def test_one_folder_with_a_split_names_each_as_well(folder_spec: FolderSource, tmp_path: Path) -> None:
+    """Whatever split a file falls into, and before files are divided."""
+    root = Path(folder_spec.root)
+    for kind in ("images", "masks"):
+        (root / kind).mkdir()
+        for split in ("train", "val", "test"):
+            for path in (root / split / kind).iterdir():
+                path.rename(root / kind / path.name)
+    spoilt = [root / "images/train1.png", root / "masks/val0.png", root / "masks/train0.png"]
+    spoilt[0].write_bytes(spoilt[0].read_bytes()[:200])
+    spoilt[1].write_bytes(b"")
+    Image.fromarray(HALF.astype(np.uint16) * 700).save(spoilt[2])
+    (root / "masks/test0.png").unlink()
+    spec = folder_spec.model_copy(update={"split": Fractions(train=0.6, val=0.2, test=0.2)})
+    problems = [str(problem) for problem in check_data(spec, tmp_path / "cache").problems]
+    words = ("damaged", "empty (0 bytes)", "700 in 960 pixels")
+    for path, said in zip(spoilt, words, strict=True):
+        assert [said in problem for problem in problems if str(path) in problem] == [True]
+    assert any("test0.png: image has no mask" in problem for problem in problems)
+    assert len(problems) == 4
 
 
 def test_a_long_list_is_cut_and_says_so(folder_spec: FolderSource, tmp_path: Path) -> None:

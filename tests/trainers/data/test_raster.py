@@ -318,10 +318,17 @@ def _geopackage(root: Path, change: str) -> None:
     database.close()
 
 
-def test_labels_that_fail_in_every_window_are_told_once(labelled: Path, tmp_path: Path) -> None:
-    _polygon(labelled, "text")
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda root: _polygon(root, "text"),
+        lambda root: write_tiff(root / "train/masks/a.tif", np.zeros((3, 90, 120), np.uint8)),
+    ],
+)
+def test_labels_that_fail_in_every_window_are_told_once(labelled: Path, tmp_path: Path, spoil: Any) -> None:
+    spoil(labelled)
     (problem,) = check_data(spec_of(labelled), tmp_path / "cache").problems
-    assert str(labelled / "train/masks/a.geojson") in str(problem)
+    assert str(labelled / "train/masks/a.") in str(problem)
 
 
 def test_labels_beside_their_scene_are_noted(labelled: Path, tmp_path: Path) -> None:
