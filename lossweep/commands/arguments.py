@@ -57,3 +57,35 @@ def parse_overrides(texts: list[str] | None) -> dict[str, object]:
     if problems:
         raise UserError(problems)
     return overrides
+
+
+def write_output(path: Path, content: str) -> None:
+    """Write a file the user named.
+
+    Raises:
+        UserError: when it cannot be written there.
+    """
+    check_output(path)
+    path.write_text(content, encoding="utf-8")
+
+
+def check_output(path: Path) -> None:
+    """Make sure that a file can be written, before much is done for it.
+
+    Raises:
+        UserError: when its folder is missing, or the user may not write there.
+    """
+    import os
+
+    from spaces.errors import Problem, UserError
+
+    folder = path.absolute().parent
+    if path.is_dir():
+        why = "is a folder"
+    elif not folder.is_dir():
+        why = "its folder is missing"
+    elif not os.access(path if path.exists() else folder, os.W_OK):
+        why = "may not be written"
+    else:
+        return
+    raise UserError(Problem(why, key="--output", found=str(path)))

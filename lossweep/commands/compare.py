@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder, Output
+from lossweep.commands.arguments import HomeFolder, Output, write_output
 
 
 def compare(
@@ -27,5 +27,5 @@ def compare(
     if output is None:
         typer.echo(comparison.to_text(shutil.get_terminal_size().columns))
     else:
-        output.write_text(comparison.to_html(), encoding="utf-8")
+        write_output(output, comparison.to_html())
         typer.echo(f"wrote {output}")

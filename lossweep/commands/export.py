@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder, Output, SweepName
+from lossweep.commands.arguments import HomeFolder, Output, SweepName, write_output
 
 
 def export(
@@ -29,5 +29,5 @@ def export(
     if output is None:
         typer.echo(content, nl=False)
     else:
-        output.write_text(content, encoding="utf-8")
+        write_output(output, content)
         typer.echo(f"wrote {output}; train with it: lossweep train {output}")

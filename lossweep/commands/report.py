@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder, Output, SweepName
+from lossweep.commands.arguments import HomeFolder, Output, SweepName, write_output
 
 
 def report(name: SweepName, output: Output = None, home: HomeFolder = None) -> None:
@@ -18,5 +18,5 @@ def report(name: SweepName, output: Output = None, home: HomeFolder = None) -> N
     where = Home.at(home)
     history = history_of(name, where)
     path = output or Path(f"{name}.html")
-    path.write_text(SweepReport(where)(history), encoding="utf-8")
+    write_output(path, SweepReport(where)(history))
     typer.echo(f"wrote {path}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder
+from lossweep.commands.arguments import HomeFolder, check_output
 
 if TYPE_CHECKING:
     from search.home import Home
@@ -59,6 +59,7 @@ def train(
     from trainers.training import trained_model
     from trainers.trial import SegmentationTrainer
 
+    check_output(output)
     where = Home.at(home)
     chosen = load_schedule(schedule_file)
     spec = _setting(chosen, sweep_file, where)

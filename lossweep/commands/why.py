@@ -22,6 +22,7 @@ def why(
     from search.checkpoint_care import checkpoints_of
     from search.home import Home
     from search.ledger import Ledger
+    from spaces.errors import UserError
 
     where = Home.at(home)
     ledger = Ledger(where.database_url)
@@ -30,6 +31,9 @@ def why(
         attempts = ledger.attempts(ledger.sweep(name).id, trial)
     finally:
         ledger.close()
-    run = run_of(history, trial, where.mlflow_uri)
+    try:
+        run = run_of(history, trial, where.mlflow_uri)
+    except UserError as error:  # MLflow is only a view: all else is known
+        run = f"not looked up: {error}"
     files = checkpoints_of(where, name, trial)
     Console().print(story(history, trial, attempts=attempts, checkpoints=files, run=run))

@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from lossweep.__main__ import main
-from search.driver import create_sweep
+from search.driver import create_sweep, run_sweep
 from search.home import Home
 from search.ledger import Ledger
 from search.ledger.lease import Lease
 from search.sweep_spec import SweepSpec
-from tests.search.small_sweeps import PRIOR, spec
+from tests.search.small_sweeps import PRIOR, spec, workload
 
 Said = tuple[int, str, str]
 
@@ -118,6 +118,33 @@ def test_hours_that_are_spent_are_said_and_may_be_raised(
     assert driven == []
     lossweep("resume", "small", "--set", "budget.hours=3")
     assert len(driven) == 1
+
+
+def test_why_is_told_without_mlflow_too(
+    tmp_path: Path, ledger: Ledger, lossweep: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_sweep(spec(), Home.at(), resume=True, workload=workload(tmp_path / "work", fingerprint=""))
+    (tmp_path / "runs" / "mlflow.db").write_bytes(b"no database" * 99)
+    code, out, error = lossweep("why", "small", "0")
+    assert (code, error) == (0, "")
+    assert "control cross_entropy" in out
+    assert "not looked up: MLflow can't be reached" in out.replace("\n", "")
+
+
+@pytest.mark.parametrize("command", [["export", "small"], ["report", "small"], ["compare", "small", "small"]])
+def test_what_cannot_be_written_is_one_line(
+    tmp_path: Path, ledger: Ledger, lossweep: Callable[..., Said], command: list[str]
+) -> None:
+    run_sweep(spec(trials=5), Home.at(), resume=True, workload=workload(tmp_path / "work", fingerprint=""))
+    for target, why in ((tmp_path / "none" / "x", "its folder is missing"), (tmp_path, "is a folder")):
+        code, _, error = lossweep(*command, "-o", str(target))
+        assert (code, error) == (2, f"--output: {why}; found {target}\n")
+
+
+def test_no_model_is_trained_that_cannot_be_written(tmp_path: Path, lossweep: Callable[..., Said]) -> None:
+    code, _, error = lossweep("train", "best.yaml", "-o", str(tmp_path / "none" / "model.pt"))
+    assert code == 2
+    assert error.startswith("--output: its folder is missing")
 
 
 def test_a_file_that_another_version_wrote_is_one_line(ledger: Ledger, lossweep: Callable[..., Said]) -> None:
