@@ -76,6 +76,11 @@ class MlflowListener:
         """Events not written yet."""
         return self._queued - self._written
 
+    @property
+    def run(self) -> str | None:
+        """The sweep's run in MLflow; None while it could not be made."""
+        return self._store.parent if self._store is not None else None
+
     def handle(self, event: Event) -> None:
         """Queue one event."""
         if self._thread is None:

@@ -243,6 +243,7 @@ def _drive(
         alike=AlikeFailures(min(ALIKE, spec.budget.trials), controls=len(conductor.aim.controls)),
         stop=stop,
         check=lease.check,
+        job_began=lambda job: ledger.change(spec.name, ray_job=job),
     )
     state, note = "failed", "the driver ended by an error of its own"
     try:

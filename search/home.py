@@ -39,6 +39,12 @@ class Home:
         )
 
     @property
+    def is_new(self) -> bool:
+        """Whether no sweep was ever submitted here: the SQLite file is not there. False of a server."""
+        kind, _, file = self.database_url.partition(":///")
+        return kind == "sqlite" and not Path(file.partition("?")[0]).exists()
+
+    @property
     def cache(self) -> Path:
         """Decoded images, shared by all sweeps."""
         return self.root / "cache"

@@ -19,10 +19,9 @@ def compare(
     import shutil
 
     from dashboards.compare import build_comparison
-    from lossweep.commands.reading import history_of
-    from search.home import Home
+    from lossweep.commands.reading import existing, history_of
 
-    where = Home.at(home)
+    where = existing(home)
     comparison = build_comparison(history_of(first, where), history_of(second, where))
     if output is None:
         typer.echo(comparison.to_text(shutil.get_terminal_size().columns))

@@ -29,10 +29,9 @@ def dashboard(
     """Start the MLflow UI on the sweep's own store, print the links and serve until Ctrl-C."""
     from dashboards.serve import serve_dashboard
     from dashboards.sweep_report import SweepReport
-    from lossweep.commands.reading import history_of, newest
-    from search.home import Home
+    from lossweep.commands.reading import existing, history_of, newest
 
-    where = Home.at(home)
+    where = existing(home)
     sweep = name or newest(where)
     history_of(sweep, where)
     serve_dashboard(

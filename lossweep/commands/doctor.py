@@ -26,11 +26,11 @@ def doctor(
     from dashboards.mlflow_care import missing_runs
     from dashboards.sweep_report import SweepReport
     from dashboards.tracking import sync
+    from lossweep.commands.reading import existing
     from search.doctor import MlflowCare, examine
-    from search.home import Home
     from spaces.errors import UserError
 
-    where = Home.at(home)
+    where = existing(home)
 
     def missing(history: SweepHistory) -> tuple[int, ...]:
         try:

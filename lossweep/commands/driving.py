@@ -57,9 +57,23 @@ def drive(spec: SweepSpec, home: Home, resume: bool, system_metrics: bool = Fals
             report=SweepReport(home),
         )
         history = run_sweep(spec, home, (tracking, display), resume=resume, stop=stop)
+    note_run(home, spec.name, tracking.run)
     conclude(history, home)
     if history.state == "interrupted":
         raise typer.Exit(130)
+
+
+def note_run(home: Home, name: str, run: str | None) -> None:
+    """Write into the ledger which run of MLflow shows a sweep."""
+    from search.ledger import Ledger
+
+    if run is None:
+        return
+    ledger = Ledger(home.database_url)
+    try:
+        ledger.change(name, mlflow_run=run)
+    finally:
+        ledger.close()
 
 
 def conclude(history: SweepHistory, home: Home) -> None:

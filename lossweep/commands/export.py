@@ -21,11 +21,10 @@ def export(
 
     Without --output it is printed.
     """
-    from lossweep.commands.reading import history_of
+    from lossweep.commands.reading import existing, history_of
     from search.export import export_best
-    from search.home import Home
 
-    content = export_best(history_of(name, Home.at(home)), trial).to_yaml()
+    content = export_best(history_of(name, existing(home)), trial).to_yaml()
     if output is None:
         typer.echo(content, nl=False)
     else:

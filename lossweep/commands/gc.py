@@ -16,8 +16,8 @@ def gc(
     home: HomeFolder = None,
 ) -> None:
     """Delete the checkpoints that no unfinished trial, no leader and no control needs."""
+    from lossweep.commands.reading import existing
     from search.checkpoint_care import gc as collect
-    from search.home import Home
 
-    cleared = collect(Home.at(home), name, leaders=leaders, dry_run=dry_run)
+    cleared = collect(existing(home), name, leaders=leaders, dry_run=dry_run)
     typer.echo(f"{'would delete' if dry_run else 'deleted'} {cleared}")

@@ -16,11 +16,13 @@ def list_sweeps(home: HomeFolder = None) -> None:
     from search.ledger import Ledger
 
     where = Home.at(home)
-    ledger = Ledger(where.database_url)
-    try:
-        histories = [ledger.history(record.name) for record in ledger.sweeps()]
-    finally:
-        ledger.close()
+    histories = []
+    if not where.is_new:
+        ledger = Ledger(where.database_url)
+        try:
+            histories = [ledger.history(record.name) for record in ledger.sweeps()]
+        finally:
+            ledger.close()
     if histories:
         Console().print(sweeps(histories))
     else:

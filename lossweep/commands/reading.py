@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from search.history import SweepHistory
 from search.home import Home
 from spaces.errors import Problem, UserError
+
+
+def existing(folder: Path | None) -> Home:
+    """Return a home in which sweeps were submitted, without making one.
+
+    Raises:
+        UserError: when there is none: a folder that only looks must not appear because its name was misspelt.
+    """
+    home = Home.at(folder)
+    if home.is_new:
+        raise UserError(no_sweeps(home))
+    return home
+
+
+def no_sweeps(home: Home) -> Problem:
+    """Return what is said of a home without sweeps."""
+    return Problem(
+        f"there are no sweeps in {home.root}", hint="start one: lossweep submit examples/scenes.yaml"
+    )
 
 
 def history_of(name: str, home: Home) -> SweepHistory:
@@ -36,6 +57,5 @@ def newest(home: Home) -> str:
     finally:
         ledger.close()
     if not records:
-        hint = "start one: lossweep submit examples/scenes.yaml"
-        raise UserError(Problem(f"there are no sweeps in {home.root}", hint=hint))
+        raise UserError(no_sweeps(home))
     return max(records, key=lambda record: record.created).name

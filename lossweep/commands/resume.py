@@ -17,13 +17,13 @@ def resume(
 
     The budget may be raised: --set budget.trials=32.
     """
+    from lossweep.commands.reading import existing
     from search.driver import stored_spec, sweep_state
-    from search.home import Home
     from search.ledger import Ledger
     from search.sweep_spec import SweepSpec
     from spaces.yaml_source import plain_source, validate
 
-    where = Home.at(home)
+    where = existing(home)
     ledger = Ledger(where.database_url)
     try:
         spec = stored_spec(ledger.sweep(name))

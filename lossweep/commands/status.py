@@ -26,10 +26,9 @@ def status(
     from rich.live import Live
 
     from dashboards.tables import status as status_table
-    from lossweep.commands.reading import history_of
-    from search.home import Home
+    from lossweep.commands.reading import existing, history_of
 
-    where = Home.at(home)
+    where = existing(home)
     console = Console()
     history = history_of(name, where)
     if not watch:

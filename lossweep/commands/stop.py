@@ -9,11 +9,11 @@ from lossweep.commands.arguments import HomeFolder, SweepName
 
 def stop(name: SweepName, home: HomeFolder = None) -> None:
     """Ask the driver of a running sweep to finish its evaluations, keep everything and stop."""
+    from lossweep.commands.reading import existing
     from search.driver import sweep_state
-    from search.home import Home
     from search.ledger import Ledger
 
-    where = Home.at(home)
+    where = existing(home)
     ledger = Ledger(where.database_url)
     try:
         ledger.sweep(name)

@@ -11,10 +11,9 @@ def sync(name: SweepName, home: HomeFolder = None) -> None:
     """Make MLflow equal the study, number by number; the study is the source of truth."""
     from dashboards.sweep_report import SweepReport
     from dashboards.tracking import sync as sync_mlflow
-    from lossweep.commands.reading import history_of
-    from search.home import Home
+    from lossweep.commands.reading import existing, history_of
 
-    where = Home.at(home)
+    where = existing(home)
     changed = sync_mlflow(
         history_of(name, where), where.mlflow_uri, artifacts=where.artifacts, report=SweepReport(where)
     )

@@ -132,11 +132,13 @@ def _setting(chosen: ScheduleFile, sweep_file: Path | None, home: Home) -> Sweep
     if sweep_file is not None:
         return SweepSpec.load(sweep_file)
     name = chosen.provenance.get("sweep")
-    ledger = Ledger(home.database_url)
-    try:
-        record = ledger.find(str(name)) if name else None
-    finally:
-        ledger.close()
+    record = None
+    if name and not home.is_new:
+        ledger = Ledger(home.database_url)
+        try:
+            record = ledger.find(str(name))
+        finally:
+            ledger.close()
     if record is None:
         found = f"sweep {name}, which is not in {home.root}" if name else "no sweep in its provenance"
         hint = "say what to train on: --sweep SWEEP.yaml"

@@ -19,12 +19,12 @@ def why(
 
     from dashboards.mlflow_care import run_of
     from dashboards.trial_story import why as story
+    from lossweep.commands.reading import existing
     from search.checkpoint_care import checkpoints_of
-    from search.home import Home
     from search.ledger import Ledger
     from spaces.errors import UserError
 
-    where = Home.at(home)
+    where = existing(home)
     ledger = Ledger(where.database_url)
     try:
         history = ledger.history(name)

@@ -97,6 +97,7 @@ class Desk:
     Attributes:
         stop: asks the running trials to end at their next evaluation and hands out no more.
         paused: why the sweep has to pause (a full disk), or empty.
+        job_began: told by the Ray Tune runner which job runs the trials.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Desk:
         alike: AlikeFailures | None = None,
         stop: StopRequest | None = None,
         check: Callable[[], None] = lambda: None,
+        job_began: Callable[[str], None] = lambda job: None,
     ) -> None:
         """Stand between ``conductor`` and a runner.
 
@@ -118,6 +120,7 @@ class Desk:
             alike: stops a sweep whose first trials all fail alike.
             stop: somebody's wish to stop.
             check: raises when this driver may write no more (its lease was lost).
+            job_began: told the id of the Ray job that runs the trials, if one does.
         """
         self.stop = stop or StopRequest()
         self.paused = ""
@@ -126,6 +129,7 @@ class Desk:
         self._policy = policy
         self._alike = alike or AlikeFailures()
         self._check = check
+        self.job_began = job_began
         self._open: dict[str, _Open] = {}
         self._again: deque[TrialPlan] = deque()
 

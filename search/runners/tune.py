@@ -41,10 +41,11 @@ class TuneRunner:
             UserError: when not one trial fits on this machine.
             SweepFailed: when the first trials all fail alike.
         """
-        from search.runners.tune_cluster import ray_session
+        from search.runners.tune_cluster import job_id, ray_session
 
         with ray_session(self.address, self.threads, self.logs / "ray.log"):
             desk.stop.install()
+            desk.job_began(job_id())
             self._tune(desk, trainer)
 
     def _tune(self, desk: Desk, trainer: TrialTrainer) -> None:

@@ -109,6 +109,11 @@ def ray_session(address: str | None, threads: int, log_file: Path) -> Iterator[N
             ray.shutdown()
 
 
+def job_id() -> str:
+    """Return the id of this process's job in the cluster it is connected to."""
+    return str(ray.get_runtime_context().get_job_id())
+
+
 def wait_for_slots(resources: TrialResources, private: bool, stop: StopRequest) -> int:
     """Return how many trials fit, waiting for a cluster to grow; 0 when a stop was asked for meanwhile.
 

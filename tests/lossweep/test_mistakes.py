@@ -141,9 +141,6 @@ def test_names_of_existing_and_unknown_sweeps(
     tmp_path: Path, lossweep: Callable[..., tuple[int, str]]
 ) -> None:
     write_folder(tmp_path / "tiles")
-    code, error = lossweep("status", "mine")
-    assert code == 2
-    assert "mine" in error
     code, error = lossweep("submit", sweep_file(tmp_path))
     assert code == 0, error
     code, error = lossweep("submit", sweep_file(tmp_path))
@@ -152,6 +149,36 @@ def test_names_of_existing_and_unknown_sweeps(
     code, error = lossweep("status", "mime")
     assert code == 2
     assert "did you mean 'mine'?" in error
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status", "mine"),
+        ("why", "mine", "0"),
+        ("resume", "mine"),
+        ("stop", "mine"),
+        ("report", "mine"),
+        ("compare", "mine", "yours"),
+        ("export", "mine"),
+        ("sync", "mine"),
+        ("gc", "mine"),
+        ("doctor",),
+        ("dashboard",),
+    ],
+)
+def test_a_misspelt_home_is_said_and_not_made(
+    words: tuple[str, ...], tmp_path: Path, lossweep: Callable[..., tuple[int, str]]
+) -> None:
+    code, error = lossweep(*words, "--home", str(tmp_path / "rums"))
+    assert code == 2
+    assert error.startswith(f"there are no sweeps in {tmp_path / 'rums'}")
+    assert not (tmp_path / "rums").exists()
+
+
+def test_a_list_of_nothing_makes_nothing(tmp_path: Path, lossweep: Callable[..., tuple[int, str]]) -> None:
+    assert lossweep("list", "--home", str(tmp_path / "rums")) == (0, "")
+    assert not (tmp_path / "rums").exists()
 
 
 def test_missing_file_and_bad_setting(tmp_path: Path, lossweep: Callable[..., tuple[int, str]]) -> None:

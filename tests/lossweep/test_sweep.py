@@ -127,6 +127,11 @@ def test_mlflow_holds_the_same_trials(folder: Path) -> None:
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     assert len(children) == len(history.trials)
     assert all({"precision", "recall", "f1"} <= run.data.metrics.keys() for run in children)
+    ledger = Ledger(home.database_url)
+    record = ledger.sweep("small")
+    ledger.close()
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {record.mlflow_run}
+    assert record.ray_job
 
 
 def test_the_doctor_clears_away_what_the_killed_driver_left(folder: Path) -> None:
