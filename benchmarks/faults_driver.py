@@ -19,8 +19,9 @@ from faults_sweep import NAME, home, spec, workload
 from dashboards.mlflow_store import MlflowStore
 from dashboards.tracking import MlflowListener
 from search.conductor import Conductor
-from search.driver import run_sweep, sweep_state
+from search.driver import run_sweep
 from search.simulation.planted_trainer import PlantedTrainer
+from search.submitted import sweep_state
 
 SECTIONS: dict[str, list[tuple[type, str]]] = {
     "its start": [],

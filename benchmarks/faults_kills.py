@@ -16,8 +16,8 @@ import faults_driver
 from faults_driver import SECTIONS, marks, standing
 from faults_sweep import NAME, Row, again, home, judged, mlflow_wrong
 
-from search.driver import sweep_state
 from search.home import Home
+from search.submitted import sweep_state
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ import yaml
 
 from dashboards.families import loss_family
 from dashboards.standing import scored_evaluation, standing, trial_label
-from search.driver import CHANGEABLE
 from search.history import SweepHistory, TrialHistory
 from search.outcomes import OutcomeKind
 from search.pruning import audit
+from search.submitted import CHANGEABLE
 from trainers.evaluation import Evaluation
 
 SWEEP_TAG: Final = "lossweep.sweep"

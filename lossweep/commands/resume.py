@@ -18,8 +18,8 @@ def resume(
     The budget may be raised: --set budget.trials=32.
     """
     from lossweep.commands.reading import existing
-    from search.driver import stored_spec, sweep_state
     from search.ledger import Ledger
+    from search.submitted import stored_spec, sweep_state
     from search.sweep_spec import SweepSpec
     from spaces.yaml_source import plain_source, validate
 

@@ -10,8 +10,8 @@ from lossweep.commands.arguments import HomeFolder, SweepName
 def stop(name: SweepName, home: HomeFolder = None) -> None:
     """Ask the driver of a running sweep to finish its evaluations, keep everything and stop."""
     from lossweep.commands.reading import existing
-    from search.driver import sweep_state
     from search.ledger import Ledger
+    from search.submitted import sweep_state
 
     where = existing(home)
     ledger = Ledger(where.database_url)

@@ -9,7 +9,7 @@ import typer
 from lossweep.commands.arguments import HomeFolder, Overrides, SweepFile, SystemMetrics, parse_overrides
 
 if TYPE_CHECKING:
-    from search.driver import SweepState
+    from search.submitted import SweepState
 
 
 def submit(
@@ -33,7 +33,7 @@ def submit(
     spec = SweepSpec.load(sweep_file, given)
     where = Home.at(home)
 
-    from search.driver import sweep_state
+    from search.submitted import sweep_state
 
     state = sweep_state(where, spec.name, spec)
     if state is not None:

@@ -124,8 +124,8 @@ def train(
 
 
 def _setting(chosen: ScheduleFile, sweep_file: Path | None, home: Home) -> SweepSpec:
-    from search.driver import stored_spec
     from search.ledger import Ledger
+    from search.submitted import stored_spec
     from search.sweep_spec import SweepSpec
     from spaces.errors import Problem, UserError
 

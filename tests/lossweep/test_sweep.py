@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from search.driver import sweep_state
 from search.history import SweepHistory
 from search.home import Home
 from search.ledger import Ledger
 from search.outcomes import OutcomeKind
+from search.submitted import sweep_state
 from spaces.schedule_file import load_schedule
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import TrialState
 from small_sweeps import home, spec, workload
 
-from search.driver import run_sweep, stored_spec, sweep_state
+from search.driver import run_sweep
 from search.events import Event, SweepEnded, SweepStarted, TrialEnded, TrialEvaluated
 from search.faults import FaultKind, SweepFailed
 from search.history import SweepHistory
@@ -19,6 +19,7 @@ from search.ledger import Ledger
 from search.ledger.lease import LeaseHeld
 from search.outcomes import OutcomeKind
 from search.simulation.training_log import trained
+from search.submitted import stored_spec, sweep_state
 from spaces.errors import UserError
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from small_sweeps import home, spec, workload
 
-from search.driver import run_sweep, sweep_state
+from search.driver import run_sweep
 from search.history import SweepHistory
 from search.home import Home
 from search.ledger import Ledger
@@ -24,6 +24,7 @@ from search.ledger.lease import Lease
 from search.outcomes import OutcomeKind
 from search.simulation.planted_trainer import PlantedTrainer
 from search.simulation.training_log import TrainingLog, trained
+from search.submitted import sweep_state
 
 TRIALS, EPOCHS = 7, 4
 

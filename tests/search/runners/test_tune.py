@@ -16,7 +16,7 @@ import pytest
 from optuna.trial import TrialState
 from small_sweeps import home, spec, workload
 
-from search.driver import run_sweep, sweep_state
+from search.driver import run_sweep
 from search.events import Event, TrialEvaluated
 from search.faults import FaultKind, SweepFailed
 from search.ledger import Ledger
@@ -25,6 +25,7 @@ from search.runners.choice import Runner
 from search.runners.tune import TuneRunner
 from search.runners.tune_cluster import IdleWatch, TrialResources, ray_session
 from search.simulation.training_log import TrainingLog, trained
+from search.submitted import sweep_state
 from spaces.errors import UserError
 from tests.search.runners.contract import RunnerContract
 
