@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import yaml
+from pydantic import ValidationError
 
 from search.history import SweepHistory, TrialHistory
 from search.objectives import ObjectiveSpec, pareto_front
@@ -18,9 +19,12 @@ def front_of(history: SweepHistory) -> tuple[TrialHistory, ...]:
     """Return the Pareto front of the completed trials, the best by the leading metric first.
 
     Trials that miss a constraint stand on it only while none meets them all. With one objective there is no
-    front, but a winner.
+    front, but a winner; nor is there one where the sweep file cannot be read any more.
     """
-    objective = objective_of(history)
+    try:
+        objective = objective_of(history)
+    except (yaml.YAMLError, ValidationError, KeyError, TypeError):
+        return ()
     if len(objective.names) == 1:
         return ()
     done = [t for t in history.ranked() if t.outcome is OutcomeKind.COMPLETED]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import secrets
@@ -106,7 +107,21 @@ def ray_session(address: str | None, threads: int, log_file: Path) -> Iterator[N
         try:
             yield
         finally:
-            ray.shutdown()
+            _leave()
+
+
+def _leave() -> None:
+    """Disconnect from Ray, with nothing of its own left for another thread to collect meanwhile.
+
+    An object reference that a listener's thread happens to collect while Ray shuts down makes Ray end this
+    process on the spot ("the core worker has already been shutdown").
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        ray.shutdown()
+    finally:
+        gc.enable()
 
 
 def job_id() -> str:
