@@ -116,9 +116,9 @@ def _leave() -> None:
     An object reference that a listener's thread happens to collect while Ray shuts down makes Ray end this
     process on the spot ("the core worker has already been shutdown").
     """
-    gc.collect()
     gc.disable()
     try:
+        gc.collect()
         ray.shutdown()
     finally:
         gc.enable()
