@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+from contextlib import closing
 
 import typer
 
@@ -69,11 +70,8 @@ def note_run(home: Home, name: str, run: str | None) -> None:
 
     if run is None:
         return
-    ledger = Ledger(home.database_url)
-    try:
+    with closing(Ledger(home.database_url)) as ledger:
         ledger.change(name, mlflow_run=run)
-    finally:
-        ledger.close()
 
 
 def conclude(history: SweepHistory, home: Home) -> None:

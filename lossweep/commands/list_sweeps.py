@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import typer
 
 from lossweep.commands.arguments import HomeFolder
@@ -18,11 +20,8 @@ def list_sweeps(home: HomeFolder = None) -> None:
     where = Home.at(home)
     histories = []
     if not where.is_new:
-        ledger = Ledger(where.database_url)
-        try:
+        with closing(Ledger(where.database_url)) as ledger:
             histories = [ledger.history(record.name) for record in ledger.sweeps()]
-        finally:
-            ledger.close()
     if histories:
         Console().print(sweeps(histories))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from search.history import SweepHistory
@@ -36,11 +37,8 @@ def history_of(name: str, home: Home) -> SweepHistory:
     """
     from search.ledger import Ledger
 
-    ledger = Ledger(home.database_url)
-    try:
+    with closing(Ledger(home.database_url)) as ledger:
         return ledger.history(name)
-    finally:
-        ledger.close()
 
 
 def newest(home: Home) -> str:
@@ -51,11 +49,8 @@ def newest(home: Home) -> str:
     """
     from search.ledger import Ledger
 
-    ledger = Ledger(home.database_url)
-    try:
+    with closing(Ledger(home.database_url)) as ledger:
         records = ledger.sweeps()
-    finally:
-        ledger.close()
     if not records:
         raise UserError(no_sweeps(home))
     return max(records, key=lambda record: record.created).name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import typer
 
 from lossweep.commands.arguments import HomeFolder, Overrides, SweepName, SystemMetrics, parse_overrides
@@ -24,11 +26,8 @@ def resume(
     from spaces.yaml_source import plain_source, validate
 
     where = existing(home)
-    ledger = Ledger(where.database_url)
-    try:
+    with closing(Ledger(where.database_url)) as ledger:
         spec = stored_spec(ledger.sweep(name))
-    finally:
-        ledger.close()
     if given := parse_overrides(overrides):
         spec = validate(SweepSpec, plain_source(spec.model_dump(mode="json"), name).overridden(given))
     state = sweep_state(where, name, spec)

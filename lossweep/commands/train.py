@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -134,11 +135,8 @@ def _setting(chosen: ScheduleFile, sweep_file: Path | None, home: Home) -> Sweep
     name = chosen.provenance.get("sweep")
     record = None
     if name and not home.is_new:
-        ledger = Ledger(home.database_url)
-        try:
+        with closing(Ledger(home.database_url)) as ledger:
             record = ledger.find(str(name))
-        finally:
-            ledger.close()
     if record is None:
         found = f"sweep {name}, which is not in {home.root}" if name else "no sweep in its provenance"
         hint = "say what to train on: --sweep SWEEP.yaml"
