@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from search.objectives import ObjectiveSpec
 from search.pruning import PruningSpec
-from search.sampling import SamplerSpec
-from search.sampling.proposals import Space
+from search.sampling import SamplerSpec, check_sampler
+from search.sampling.proposals import Space, drawn_at_random
+from spaces.errors import UserError
 from spaces.schedule import LossSchedule
 from trainers.data.spec import DataSpec
 from trainers.guards.spec import GuardSpec
@@ -56,3 +57,13 @@ class Aim:
     hours: float | None = None
     controls: Mapping[str, LossSchedule] = dataclasses.field(default_factory=dict)
     seed: int = 0
+
+    def check(self) -> None:
+        """Make sure that the sampler fits what is searched.
+
+        Raises:
+            UserError: with everything that does not fit.
+        """
+        drawn = drawn_at_random(self.space, 16)
+        if problems := check_sampler(self.sampler, len(self.objective.names), drawn):
+            raise UserError(problems)

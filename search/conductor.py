@@ -22,11 +22,9 @@ from search.journal import Journal
 from search.objectives import Score, score
 from search.outcomes import Outcome, OutcomeKind
 from search.pruning import Pruner
-from search.sampling import check_sampler
-from search.sampling.proposals import Proposer, drawn_at_random
+from search.sampling.proposals import Proposer
 from search.seeds import derive
 from search.study_record import CONTROL, DIVERGED, SEED, StudyRecord, outcome_of, schedule_of, trial_history
-from spaces.errors import UserError
 from trainers.evaluation import Evaluation
 from trainers.plan import TrialPlan
 
@@ -57,9 +55,7 @@ class Conductor:
         slots: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        problems = check_sampler(aim.sampler, len(aim.objective.names), drawn_at_random(aim.space, 16))
-        if problems:
-            raise UserError(problems)
+        aim.check()
         self.aim = aim
         self.audience = Audience(listeners)
         self._template = template

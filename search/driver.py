@@ -20,8 +20,6 @@ from search.ledger.lease import Lease, LeaseHeld, holder_of
 from search.plans import template_of
 from search.runners.choice import Runner, runner_for
 from search.runners.desk import Desk
-from search.sampling import check_sampler
-from search.sampling.proposals import drawn_at_random
 from search.stopping import StopRequest
 from search.submitted import resume_problems, stored_spec
 from search.sweep_spec import SweepSpec
@@ -102,7 +100,7 @@ def run_sweep(
         if resume:
             _check_unchanged(ledger, spec, work)
         else:
-            _check_sampler(spec, work.prior)
+            _aim(spec, work.prior).check()  # before the sweep's name is taken
             create_sweep(ledger, spec, work.prior, work.fingerprint)
         with Lease(ledger, spec.name, lambda asked: stop.set(asked)) as lease:
             chosen = runner if runner is not None else runner_for(spec, home, cluster)
@@ -169,21 +167,24 @@ def _end_of(conductor: Conductor, desk: Desk, stop: StopRequest) -> tuple[str, s
     return "interrupted", "the runner had nothing to run on"
 
 
-def _conductor(spec: SweepSpec, ledger: Ledger, work: Workload, listeners: tuple[Listener, ...]) -> Conductor:
+def _aim(spec: SweepSpec, prior: ClassPrior) -> Aim:
     epochs = spec.budget.epochs
-    aim = Aim(
-        space=ScheduleSpace(spec.space, epochs, work.prior),
+    return Aim(
+        space=ScheduleSpace(spec.space, epochs, prior),
         objective=spec.objective,
         pruning=spec.pruning,
         sampler=spec.sampler,
         trials=spec.budget.trials,
         hours=spec.budget.hours,
-        controls=controls(epochs, work.prior),
+        controls=controls(epochs, prior),
         seed=spec.seed,
     )
+
+
+def _conductor(spec: SweepSpec, ledger: Ledger, work: Workload, listeners: tuple[Listener, ...]) -> Conductor:
     return Conductor(
         _study(ledger, spec),
-        aim,
+        _aim(spec, work.prior),
         template_of(spec),
         ledger.journal(spec.name),
         listeners,
@@ -213,13 +214,6 @@ def _check_existence(ledger: Ledger, spec: SweepSpec, resume: bool) -> None:
                 hint=f"go on with it: lossweep resume {spec.name}; or give this one another name",
             )
         )
-
-
-def _check_sampler(spec: SweepSpec, prior: ClassPrior) -> None:
-    """Refuse a sampler that does not fit the space before the sweep's name is taken."""
-    drawn = drawn_at_random(ScheduleSpace(spec.space, spec.budget.epochs, prior), 16)
-    if problems := check_sampler(spec.sampler, len(spec.objective.names), drawn):
-        raise UserError(problems)
 
 
 def _check_unchanged(ledger: Ledger, spec: SweepSpec, work: Workload) -> None:
