@@ -361,6 +361,7 @@ class Ledger:
         return once()
 
     def _changed(self, statement: Any) -> bool:
+        # The result of an UPDATE counts rows, but is annotated as any statement's.
         return bool(self.do(lambda session: session.execute(statement).rowcount))  # type: ignore[attr-defined]
 
 
