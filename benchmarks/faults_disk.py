@@ -6,20 +6,20 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from faults_sweep import NAME, Row, home, spec
+from faults_sweep import NAME, Row, spec, workspace
 
-from search.driver import run_sweep
-from search.ledger import Ledger
-from search.sweep_spec import SweepSpec
-from trainers.data.spec import ScenesSource
-from trainers.plan import ModelSpec, TrainingSpec
+from lossweep.search.ledger import Ledger
+from lossweep.search.running.driver import run_sweep
+from lossweep.search.sweep_spec import SweepSpec
+from lossweep.trainers.data.spec import ScenesSource
+from lossweep.trainers.plan import ModelSpec, TrainingSpec
 
 
 def full_disk() -> Row:
     """Fill a small disk (a tmpfs, where mounting is allowed), then make room and resume."""
     what, trials = "disk of the checkpoints full, real training", 6
     with tempfile.TemporaryDirectory() as folder:
-        where = home(Path(folder))
+        where = workspace(Path(folder))
         disk = where.checkpoints(NAME)
         disk.mkdir(parents=True)
         mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from faults_sweep import NAME, home, spec, workload
+from faults_sweep import NAME, spec, task, workspace
 
-from dashboards.mlflow_store import MlflowStore
-from dashboards.tracking import MlflowListener
-from search.conductor import Conductor
-from search.driver import run_sweep
-from search.simulation.planted_trainer import PlantedTrainer
-from search.submitted import sweep_state
+from lossweep.dashboards.mlflow.store import MlflowStore
+from lossweep.dashboards.mlflow.tracking import MlflowListener
+from lossweep.search.conducting.conductor import Conductor
+from lossweep.search.running.driver import run_sweep
+from lossweep.search.running.existing import existing_sweep
+from lossweep.search.simulation.planted_trainer import PlantedTrainer
 
 SECTIONS: dict[str, list[tuple[type, str]]] = {
     "its start": [],
@@ -37,7 +37,7 @@ def marks(root: Path) -> Path:
     return root / "marks"
 
 
-def standing(root: Path) -> set[str]:
+def sweep_result(root: Path) -> set[str]:
     """The sections that the driver is in, or was in when it was killed."""
     return {name for name, byte in zip(SECTIONS, marks(root).read_bytes(), strict=True) if byte}
 
@@ -77,12 +77,12 @@ def main() -> None:
     given = parser.parse_args()
     mark_sections(given.root)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    where = home(given.root, given.url)
-    work = workload(given.root / "work", given.delay, given.writing)
+    where = workspace(given.root, given.url)
+    work = task(given.root / "work", given.delay, given.writing)
     sweep = spec(given.trials, given.epochs, given.runner)
-    resume = sweep_state(where, NAME) is not None
+    resume = existing_sweep(where, NAME) is not None
     listener = MlflowListener(where.mlflow_uri, artifacts=where.artifacts)
-    run_sweep(sweep, where, [listener], resume=resume, workload=work)
+    run_sweep(sweep, where, [listener], resume=resume, task=work)
 
 
 if __name__ == "__main__":

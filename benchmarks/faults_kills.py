@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import faults_driver
-from faults_driver import SECTIONS, marks, standing
-from faults_sweep import NAME, Row, again, home, judged, mlflow_wrong
+from faults_driver import SECTIONS, marks, sweep_result
+from faults_sweep import NAME, Row, again, judged, mlflow_wrong, workspace
 
-from search.home import Home
-from search.submitted import sweep_state
+from lossweep.search.running.existing import existing_sweep
+from lossweep.search.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Course:
     writing: float = 0.03
     life: float = 5.0
 
-    def start(self, where: Home) -> subprocess.Popen[bytes]:
+    def start(self, where: Workspace) -> subprocess.Popen[bytes]:
         """Start a driver, its marks down but for that of its start."""
         marks(where.root).write_bytes(bytes([1] + [0] * (len(SECTIONS) - 1)))
         settings = (self.runner, self.trials, self.epochs, self.delay, self.writing)
@@ -51,7 +51,7 @@ def killed_drivers(kills: int, course: Course, url: str | None, what: str) -> Ro
     dice = random.Random(1)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        where = home(root, url)
+        where = workspace(root, url)
         fell: list[set[str]] = []
 
         def kill_when(ready: Callable[[], bool]) -> None:
@@ -61,7 +61,7 @@ def killed_drivers(kills: int, course: Course, url: str | None, what: str) -> Ro
             if driver.poll() is None:
                 driver.kill()
                 driver.wait()
-                fell.append(standing(root))
+                fell.append(sweep_result(root))
             elif driver.returncode:
                 raise RuntimeError(f"a driver failed: exit code {driver.returncode}")
 
@@ -105,7 +105,7 @@ def _moment(root: Path, dice: random.Random, life: float) -> Callable[[], bool]:
     since: list[float] = []
 
     def come() -> bool:
-        if not since and (early or "its start" not in standing(root)):
+        if not since and (early or "its start" not in sweep_result(root)):
             since.append(time.monotonic())
         return bool(since) and time.monotonic() - since[0] >= after
 
@@ -118,7 +118,7 @@ def _inside(root: Path, section: str, passing: int) -> Callable[[], bool]:
 
     def come() -> bool:
         nonlocal was, seen
-        now = section in standing(root)
+        now = section in sweep_result(root)
         seen += now and not was
         was = now
         return seen >= passing
@@ -126,6 +126,6 @@ def _inside(root: Path, section: str, passing: int) -> Callable[[], bool]:
     return come
 
 
-def _finished(where: Home) -> bool:
-    state = sweep_state(where, NAME)
+def _finished(where: Workspace) -> bool:
+    state = existing_sweep(where, NAME)
     return state is not None and state.finished

@@ -9,10 +9,10 @@ import tempfile
 import threading
 from pathlib import Path
 
-from faults_sweep import AtEvaluation, Row, again, home, judged, spec, workload
+from faults_sweep import AtEvaluation, Row, again, judged, spec, task, workspace
 
-from search.driver import run_sweep
-from search.simulation.training_log import TrainingLog
+from lossweep.search.running.driver import run_sweep
+from lossweep.search.simulation.training_log import TrainingLog
 
 
 def killed_workers(kills: int = 4) -> Row:
@@ -20,7 +20,7 @@ def killed_workers(kills: int = 4) -> Row:
     trials, epochs, dice, done = 16, 6, random.Random(2), 0
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        where, over = home(root), threading.Event()
+        where, over = workspace(root), threading.Event()
 
         def kill() -> None:
             nonlocal done
@@ -37,7 +37,7 @@ def killed_workers(kills: int = 4) -> Row:
         thread.start()
         try:
             sweep = spec(trials, epochs, "tune", max_failures=kills)
-            run_sweep(sweep, where, workload=workload(root / "work", 0.5, 0.03))
+            run_sweep(sweep, where, task=task(root / "work", 0.5, 0.03))
         finally:
             over.set()
             thread.join()
@@ -60,7 +60,7 @@ def lost_node() -> Row:
     os.environ["RAY_AUTH_MODE"] = "disabled"
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        where = home(root)
+        where = workspace(root)
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
         node = cluster.add_node(num_cpus=1)
         cluster.wait_for_nodes()
@@ -70,8 +70,8 @@ def lost_node() -> Row:
 
         try:
             sweep = spec(trials, epochs, "tune")
-            work = workload(root / "work", 0.5, 0.03)
-            run_sweep(sweep, where, [AtEvaluation(6, lose)], workload=work, cluster=cluster.address)
+            work = task(root / "work", 0.5, 0.03)
+            run_sweep(sweep, where, [AtEvaluation(6, lose)], task=work, cluster=cluster.address)
         finally:
             cluster.shutdown()
             os.environ.pop("RAY_AUTH_MODE")

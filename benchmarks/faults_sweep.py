@@ -12,18 +12,18 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from dashboards.mlflow_content import safe_key
-from dashboards.tracking import sync
-from search.driver import run_sweep
-from search.events import Event, TrialEvaluated
-from search.history import SweepHistory
-from search.home import Home
-from search.ledger import Ledger
-from search.simulation.planted_trainer import PlantedTrainer
-from search.simulation.training_log import TrainingLog, trained
-from search.sweep_spec import SweepSpec
-from search.workload import Workload
-from spaces.class_prior import ClassPrior
+from lossweep.dashboards.mlflow.content import safe_key
+from lossweep.dashboards.mlflow.tracking import sync
+from lossweep.search.ledger import Ledger
+from lossweep.search.running.driver import run_sweep
+from lossweep.search.running.task import TrainingTask
+from lossweep.search.simulation.planted_trainer import PlantedTrainer
+from lossweep.search.simulation.training_log import TrainingLog, trained
+from lossweep.search.study.events import Event, TrialEvaluated
+from lossweep.search.study.history import SweepHistory
+from lossweep.search.sweep_spec import SweepSpec
+from lossweep.search.workspace import Workspace
+from lossweep.spaces.class_prior import ClassPrior
 
 NAME = "faults"
 PRIOR = ClassPrior(names=("background", "vehicle"), frequencies=(0.99, 0.01))
@@ -60,14 +60,16 @@ def spec(trials: int, epochs: int, runner: str, **resources: Any) -> SweepSpec:
     )
 
 
-def home(root: Path, url: str | None = None, mlflow: str | None = None) -> Home:
+def workspace(root: Path, url: str | None = None, mlflow: str | None = None) -> Workspace:
     """A home of its own; by default both stores are SQLite files in it."""
-    return Home(root, url or f"sqlite:///{root / 'lossweep.db'}", mlflow or f"sqlite:///{root / 'mlflow.db'}")
+    return Workspace(
+        root, url or f"sqlite:///{root / 'lossweep.db'}", mlflow or f"sqlite:///{root / 'mlflow.db'}"
+    )
 
 
-def workload(folder: Path, delay: float, writing: float = 0.0) -> Workload:
+def task(folder: Path, delay: float, writing: float = 0.0) -> TrainingTask:
     """Simulated training: ``delay`` seconds an epoch and ``writing`` seconds a checkpoint."""
-    return Workload(PlantedTrainer(folder, delay, writing=writing), PRIOR, "sha256:0")
+    return TrainingTask(PlantedTrainer(folder, delay, writing=writing), PRIOR, "sha256:0")
 
 
 class AtEvaluation:
@@ -92,10 +94,10 @@ def unhurt(trials: int, epochs: int) -> SweepHistory:
     """The same sweep, to which nothing happens."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        return run_sweep(spec(trials, epochs, "inline"), home(root), workload=workload(root / "work", 0.0))
+        return run_sweep(spec(trials, epochs, "inline"), workspace(root), task=task(root / "work", 0.0))
 
 
-def judged(where: Home, trials: int, epochs: int) -> tuple[SweepHistory, list[str]]:
+def judged(where: Workspace, trials: int, epochs: int) -> tuple[SweepHistory, list[str]]:
     """The sweep as its database has it, and what is wrong with it; nothing, it is hoped."""
     ledger = Ledger(where.database_url)
     history = ledger.history(NAME)
@@ -116,13 +118,13 @@ def judged(where: Home, trials: int, epochs: int) -> tuple[SweepHistory, list[st
     return history, wrong + some(TrainingLog(where.root / "work").trained_needlessly())
 
 
-def again(where: Home) -> int:
+def again(where: Workspace) -> int:
     """Epochs trained more than once: such as no checkpoint held, else `judged` names them."""
     done = trained(where.root / "work")
     return len(done) - len(set(done))
 
 
-def mlflow_wrong(where: Home, history: SweepHistory) -> list[str]:
+def mlflow_wrong(where: Workspace, history: SweepHistory) -> list[str]:
     """Compare every number in MLflow with the ledger: read back here, and as ``lossweep sync`` does."""
     import mlflow
 

@@ -29,8 +29,8 @@ from monai.losses import DiceCELoss, DiceLoss, FocalLoss, MCCLoss, TverskyLoss
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from spaces.class_prior import ClassPrior
-from spaces.loss_terms import (
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.losses.terms import (
     Compound,
     CrossEntropy,
     Dice,
@@ -45,7 +45,7 @@ from spaces.loss_terms import (
     WeightedCrossEntropy,
     WeightedTerm,
 )
-from trainers.losses import build_loss
+from lossweep.trainers.losses import build_loss
 
 Step = Callable[[Tensor, Tensor], Tensor]
 SHAPES = {2: (8, 1, 256, 256), 12: (4, 12, 256, 256)}

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from trainers.metrics.objects import TrueObjects
-from trainers.plan import MeasureSpec
+from lossweep.trainers.metrics.objects import TrueObjects
+from lossweep.trainers.plan import MeasureSpec
 
 SPEC = MeasureSpec()
 Mask = NDArray[np.bool_]

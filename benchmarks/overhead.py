@@ -32,14 +32,14 @@ import numpy as np
 import optuna
 from ray import tune
 
-from search.driver import run_sweep
-from search.home import Home
-from search.runners.tune_cluster import QUIET, ray_session
-from search.sweep_spec import SweepSpec
-from search.workload import Workload
-from spaces.class_prior import ClassPrior
-from trainers.evaluation import Evaluation
-from trainers.plan import TrialPlan
+from lossweep.search.running.driver import run_sweep
+from lossweep.search.running.task import TrainingTask
+from lossweep.search.running.tune.cluster import QUIET, ray_session
+from lossweep.search.sweep_spec import SweepSpec
+from lossweep.search.workspace import Workspace
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.trainers.evaluation import Evaluation
+from lossweep.trainers.plan import TrialPlan
 
 METRICS = ("ap", "max_f1", "precision", "recall", "f1", "tuned_precision", "tuned_recall", "tuned_f1")
 
@@ -139,13 +139,13 @@ def lossweep(root: Path, trials: int, evaluations: int, load: Load, slots: int) 
             "resources": {"parallel": slots},
         }
     )
-    from dashboards.tracking import MlflowListener
+    from lossweep.dashboards.mlflow.tracking import MlflowListener
 
-    home = Home(root, f"sqlite:///{root / 'lossweep.db'}", f"sqlite:///{root / 'mlflow.db'}")
+    workspace = Workspace(root, f"sqlite:///{root / 'lossweep.db'}", f"sqlite:///{root / 'mlflow.db'}")
     prior = ClassPrior(names=("background", "vehicle"), frequencies=(0.99, 0.01))
     started = time.perf_counter()
-    listener = MlflowListener(home.mlflow_uri, artifacts=home.artifacts)
-    history = run_sweep(spec, home, [listener], workload=Workload(LoadTrainer(load), prior))
+    listener = MlflowListener(workspace.mlflow_uri, artifacts=workspace.artifacts)
+    history = run_sweep(spec, workspace, [listener], task=TrainingTask(LoadTrainer(load), prior))
     took = time.perf_counter() - started
     assert history.counts()["completed"] == trials, history.counts()
     assert all(len(trial.evaluations) == evaluations for trial in history.trials)

@@ -26,13 +26,13 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from search.sampling import SamplerSpec, Sampling
-from search.sampling.proposals import Mirror
-from search.seeds import derive
-from search.study_record import Proposal, StudyRecord
-from spaces.class_prior import ClassPrior
-from spaces.schedule import LossSchedule
-from spaces.schedule_space import ScheduleSpace, SpaceSpec
+from lossweep.search.sampling import SamplerSpec, Sampling
+from lossweep.search.sampling.proposals import Mirror
+from lossweep.search.seeds import derive
+from lossweep.search.study.record import Proposal, StudyRecord
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.proposing.schedule_space import ScheduleSpace, SpaceSpec
+from lossweep.spaces.schedules.schedule import LossSchedule
 
 SPACE = ScheduleSpace(
     SpaceSpec.model_validate({"preset": "everything"}),

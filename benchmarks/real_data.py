@@ -19,14 +19,14 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from spaces.schedule import LossSchedule
-from trainers.checkpoints import CheckpointStore
-from trainers.data.loading import SegmentationData, load_data
-from trainers.data.spec import Augmentation, FolderSource
-from trainers.guards.spec import GuardSpec
-from trainers.measurement import evaluate_split
-from trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
-from trainers.training import train, trained_model
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.trainers.data.loading import SegmentationData, load_data
+from lossweep.trainers.data.spec import Augmentation, FolderSource
+from lossweep.trainers.guards.spec import GuardSpec
+from lossweep.trainers.loop.checkpoints import CheckpointStore
+from lossweep.trainers.loop.measurement import evaluate_split
+from lossweep.trainers.loop.training import train, trained_model
+from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
 
 FIGURES = {
     "P": "precision",

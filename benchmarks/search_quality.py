@@ -19,16 +19,16 @@ from collections.abc import Sequence
 
 import optuna
 
-from search.history import SweepHistory, TrialHistory
-from search.objectives import ObjectiveSpec, score
-from search.outcomes import OutcomeKind
-from search.pruning import PruningSpec, audit
-from search.sampling import SamplerSpec
-from search.simulation.simulated_trainer import SimulatedTrainer
-from search.simulation.sweeps import simulate_sweep
-from trainers.data.spec import ScenesSource
-from trainers.guards.spec import GuardSpec
-from trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
+from lossweep.search.pruning import PruningSpec, audit
+from lossweep.search.sampling import SamplerSpec
+from lossweep.search.simulation.simulated_trainer import SimulatedTrainer
+from lossweep.search.simulation.sweeps import simulate_sweep
+from lossweep.search.study.history import SweepHistory, TrialHistory
+from lossweep.search.study.objectives import ObjectiveSpec, score
+from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.trainers.data.spec import ScenesSource
+from lossweep.trainers.guards.spec import GuardSpec
+from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
 
 OBJECTIVE = ObjectiveSpec(use_case="balanced")
 EPOCHS = 24

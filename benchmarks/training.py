@@ -21,13 +21,13 @@ import torch
 from training_contenders import bare, lightning, ours, schedule, write_scenes
 from training_roofline import Machine, Work
 
-from trainers.arithmetic import Arithmetic
-from trainers.data.loading import SegmentationData, load_data
-from trainers.data.spec import ScenesSource
-from trainers.guards.spec import GuardSpec
-from trainers.losses import build_loss
-from trainers.models import build_model
-from trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
+from lossweep.trainers.data.loading import SegmentationData, load_data
+from lossweep.trainers.data.spec import ScenesSource
+from lossweep.trainers.guards.spec import GuardSpec
+from lossweep.trainers.loop.numerics import Numerics
+from lossweep.trainers.losses import build_loss
+from lossweep.trainers.models import build_model
+from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
 
 LIGHTNING = {torch.float32: "32-true", torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}
 
@@ -58,7 +58,7 @@ def measured(options: argparse.Namespace, device: torch.device, batch: int, fold
     epochs = options.rounds + 1
     model = ModelSpec(architecture=options.architecture, encoder=options.encoder)
     plan = TrialPlan(0, 0, schedule(epochs), epochs, spec, model, training, GuardSpec(), MeasureSpec())
-    dtype = Arithmetic.of(training, device).dtype or torch.float32
+    dtype = Numerics.of(training, device).dtype or torch.float32
     contenders: dict[str, Iterator[float]] = {
         "lossweep": ours(plan, data, device),
         "bare PyTorch loop": bare(plan, data, device),
@@ -103,15 +103,15 @@ def rows(batch: int, rounds: dict[str, list[float]], best: float) -> list[str]:
 def step_roofline(plan: TrialPlan, data: SegmentationData, device: torch.device) -> float:
     """Seconds a training step takes at least, from what its operations move and multiply."""
     torch.set_num_threads(plan.training.threads)
-    arithmetic = Arithmetic.of(plan.training, device)
-    machine = Machine.measured(device, arithmetic.dtype or torch.float32)
-    model = arithmetic.place(build_model(plan.model, data.prior, data.channels, 0))
+    numerics = Numerics.of(plan.training, device)
+    machine = Machine.measured(device, numerics.dtype or torch.float32)
+    model = numerics.place(build_model(plan.model, data.prior, data.channels, 0))
     criterion = build_loss(plan.schedule.phases[0].loss, data.prior).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     batch = next(data.train.training_batches(0, 0, plan.training.batch, device))
     with Work() as work:
-        with arithmetic.autocast():
-            logits = model(arithmetic.lay_out(batch.images))
+        with numerics.autocast():
+            logits = model(numerics.lay_out(batch.images))
         criterion(logits, batch.masks).backward()
         optimizer.step()
     return work.seconds(machine)
@@ -123,7 +123,7 @@ def heading(options: argparse.Namespace, device: torch.device) -> list[str]:
         machine = torch.cuda.get_device_name(device)
     else:
         machine = f"{processor()}, {os.cpu_count()} cores, {options.threads} thread(s) of computation"
-    precision = Arithmetic.of(TrainingSpec(precision=options.precision), device)
+    precision = Numerics.of(TrainingSpec(precision=options.precision), device)
     return [
         "# Training throughput",
         "",

@@ -15,15 +15,15 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from spaces.schedule import LossSchedule
-from trainers.arithmetic import Arithmetic
-from trainers.data.loading import SegmentationData
-from trainers.data.scenes import Scenes
-from trainers.data.spec import ScenesSource
-from trainers.losses import build_loss
-from trainers.models import build_model
-from trainers.plan import TrialPlan
-from trainers.training import train
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.trainers.data.loading import SegmentationData
+from lossweep.trainers.data.sources.scenes import Scenes
+from lossweep.trainers.data.spec import ScenesSource
+from lossweep.trainers.loop.numerics import Numerics
+from lossweep.trainers.loop.training import train
+from lossweep.trainers.losses import build_loss
+from lossweep.trainers.models import build_model
+from lossweep.trainers.plan import TrialPlan
 
 LOSS = "weighted_ce(weights=[1, 10])"
 RATE = 1e-3
@@ -37,7 +37,7 @@ def ours(plan: TrialPlan, data: SegmentationData, device: torch.device) -> Itera
 
 def bare(plan: TrialPlan, data: SegmentationData, device: torch.device) -> Iterator[float]:
     """Yield images/s of a hand-written loop: same model, kernels, precision and resident data, no more."""
-    training, arithmetic = plan.training, Arithmetic.of(plan.training, device)
+    training, numerics = plan.training, Numerics.of(plan.training, device)
     model = build_model(plan.model, data.prior, data.channels, plan.seed).to(device)
     if training.channels_last:
         model = model.to(memory_format=torch.channels_last)
@@ -48,7 +48,7 @@ def bare(plan: TrialPlan, data: SegmentationData, device: torch.device) -> Itera
         began, images = time.perf_counter(), 0
         model.train()
         for batch in data.train.training_batches(plan.seed, epoch, training.batch, device):
-            with arithmetic.autocast():
+            with numerics.autocast():
                 logits = model(batch.images)
             optimizer.zero_grad(set_to_none=True)
             criterion(logits, batch.masks).backward()

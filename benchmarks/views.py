@@ -16,13 +16,21 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from dashboards.report import build_report
-from dashboards.serve import start_dashboard
-from dashboards.tracking import MlflowListener, sync
-from search.events import Event, SweepEnded, SweepStarted, TrialEnded, TrialEvaluated, TrialStarted
-from search.history import DecisionRecord, SweepHistory
-from search.outcomes import OutcomeKind
-from search.simulation.sweeps import simulate_sweep
+from lossweep.dashboards.mlflow.tracking import MlflowListener, sync
+from lossweep.dashboards.report.build import build_report
+from lossweep.dashboards.serving.serve import start_dashboard
+from lossweep.search.simulation.sweeps import simulate_sweep
+from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.events import (
+    Event,
+    SweepEnded,
+    SweepStarted,
+    TrialEnded,
+    TrialEvaluated,
+    TrialStarted,
+)
+from lossweep.search.study.history import SweepHistory
+from lossweep.search.study.outcomes import OutcomeKind
 
 
 def events(sweep: SweepHistory) -> list[Event]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from spaces.loss_terms import Compound, Loss
-from spaces.schedule import LossSchedule
-from trainers.evaluation import Evaluation
+from lossweep.spaces.losses.terms import Compound, Loss
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.trainers.evaluation import Evaluation
 
 ARROW: Final = " → "
 

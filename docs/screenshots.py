@@ -22,12 +22,12 @@ from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
-from dashboards.mlflow_content import ROLE_TAG, SWEEP_TAG
-from dashboards.mlflow_views import run_link
-from dashboards.overlays import OverlayTile, tile
-from dashboards.report import build_report
-from dashboards.serve import start_dashboard
-from search.history import SweepHistory
+from lossweep.dashboards.mlflow.content import ROLE_TAG, SWEEP_TAG
+from lossweep.dashboards.mlflow.views import run_link
+from lossweep.dashboards.report.build import build_report
+from lossweep.dashboards.report.overlays import OverlayTile, tile
+from lossweep.dashboards.serving.serve import start_dashboard
+from lossweep.search.study.history import SweepHistory
 
 Report = Callable[[SweepHistory], str]
 OUT = Path(__file__).parent
@@ -46,8 +46,8 @@ CLOSE_ASSISTANT = (
 
 def simulated() -> tuple[SweepHistory, Report]:
     """A simulated sweep of the preset ``cycling``, with overlays of drawn vehicles."""
-    from search.simulation.sweeps import simulate_sweep
-    from spaces.schedule_space import SpaceSpec
+    from lossweep.search.simulation.sweeps import simulate_sweep
+    from lossweep.spaces.proposing.schedule_space import SpaceSpec
 
     sweep = simulate_sweep(
         trials=64, seed=3, epochs=16, name="vehicles", space=SpaceSpec.model_validate({"preset": "cycling"})
@@ -76,13 +76,13 @@ def drawn(number: int) -> OverlayTile:
     return tile(f"scene {number}", image.clip(0, 255).astype(np.uint8), mask, winner, control)
 
 
-def from_home(home: Path, name: str) -> tuple[SweepHistory, Report]:
+def from_home(workspace: Path, name: str) -> tuple[SweepHistory, Report]:
     """A sweep as its database has it, and what builds its report with overlays from its checkpoints."""
-    from dashboards.sweep_report import SweepReport
-    from search.home import Home
-    from search.ledger import Ledger
+    from lossweep.dashboards.report.sweep_report import SweepReport
+    from lossweep.search.ledger import Ledger
+    from lossweep.search.workspace import Workspace
 
-    where = Home.at(home)
+    where = Workspace.at(workspace)
     ledger = Ledger(where.database_url)
     try:
         return ledger.history(name), SweepReport(where)
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--sweep", help="name of a sweep there; a simulated one without it")
     parser.add_argument("--out", type=Path, default=OUT)
     chosen = parser.parse_args()
-    sweep, build = from_home(chosen.home, chosen.sweep) if chosen.sweep else simulated()
+    sweep, build = from_home(chosen.workspace, chosen.sweep) if chosen.sweep else simulated()
     with tempfile.TemporaryDirectory(prefix="lossweep-screenshots-", ignore_cleanup_errors=True) as folder:
         work = Path(folder)
         options = Options()

@@ -10,16 +10,16 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spaces.schedule import LossSchedule
-    from trainers.callbacks import LossScheduleCallback, ScheduledLoss
+    from lossweep.spaces.schedules.schedule import LossSchedule
+    from lossweep.trainers.callbacks import LossScheduleCallback, ScheduledLoss
 
 __version__ = version("lossweep")
 __all__ = ["LossSchedule", "LossScheduleCallback", "ScheduledLoss"]
 
 _HOMES = {
-    "LossSchedule": "spaces.schedule",
-    "LossScheduleCallback": "trainers.callbacks",
-    "ScheduledLoss": "trainers.callbacks",
+    "LossSchedule": "lossweep.spaces.schedules.schedule",
+    "LossScheduleCallback": "lossweep.trainers.callbacks",
+    "ScheduledLoss": "lossweep.trainers.callbacks",
 }
 
 

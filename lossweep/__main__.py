@@ -7,7 +7,7 @@ import sys
 import typer
 
 from lossweep import commands
-from spaces.errors import LossweepError
+from lossweep.spaces.files.errors import LossweepError
 
 
 def main() -> None:

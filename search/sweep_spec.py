@@ -7,17 +7,17 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from search.objectives import ObjectiveSpec
-from search.preflight import choice_problems, import_problems
-from search.pruning import PruningSpec
-from search.sampling import SamplerSpec
-from spaces.errors import Problem, UserError
-from spaces.loss_terms import Frozen
-from spaces.schedule_space import SpaceSpec
-from spaces.yaml_source import YamlSource, load_yaml, validate
-from trainers.data.spec import DataSpec
-from trainers.guards.spec import GuardSpec
-from trainers.plan import MeasureSpec, ModelSpec, TrainingSpec
+from lossweep.search.choices import choice_problems, import_problems
+from lossweep.search.pruning import PruningSpec
+from lossweep.search.sampling import SamplerSpec
+from lossweep.search.study.objectives import ObjectiveSpec
+from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.spaces.files.yaml_source import YamlSource, load_yaml, validate
+from lossweep.spaces.losses.terms import Frozen
+from lossweep.spaces.proposing.schedule_space import SpaceSpec
+from lossweep.trainers.data.spec import DataSpec
+from lossweep.trainers.guards.spec import GuardSpec
+from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec
 
 _FOLDERS = ("data.root", "data.path", "sampler.registry")
 

@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
-from spaces.errors import nearest, refused
+from lossweep.spaces.files.errors import nearest, refused
 
 PIXEL: Final = ("precision", "recall", "f1", "iou")
 TUNED: Final = ("tuned_precision", "tuned_recall", "tuned_f1", "tuned_iou")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from search.sweep_spec import SweepSpec
-from spaces.schedule import LossSchedule
-from spaces.schedule_file import ScheduleFile
+from lossweep.search.sweep_spec import SweepSpec
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.spaces.schedules.schedule_file import ScheduleFile
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -6,7 +6,7 @@ import importlib
 import sys
 from typing import Any
 
-from spaces.errors import Problem, UserError, nearest
+from lossweep.spaces.files.errors import Problem, UserError, nearest
 
 
 def load_object(path: str, key: str) -> Any:

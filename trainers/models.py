@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spaces.class_prior import ClassPrior
-from spaces.errors import Problem, UserError, nearest
-from trainers.determinism import isolated
-from trainers.imports import load_object
-from trainers.plan import ModelSpec
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.files.errors import Problem, UserError, nearest
+from lossweep.trainers.determinism import isolated
+from lossweep.trainers.imports import load_object
+from lossweep.trainers.plan import ModelSpec
 
 RAREST = 1e-6
 """The least class frequency the head is biased to: a class absent from training must stay learnable."""

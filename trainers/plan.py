@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from spaces.loss_terms import Frozen
-from spaces.schedule import LossSchedule
-from trainers.data.spec import DataSpec
-from trainers.guards.spec import GuardSpec
+from lossweep.spaces.losses.terms import Frozen
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.trainers.data.spec import DataSpec
+from lossweep.trainers.guards.spec import GuardSpec
 
 
 class ModelSpec(Frozen):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from trainers.checkpoints import CheckpointStore
-from trainers.data.loading import SegmentationData, load_data
-from trainers.data.spec import DataSpec
-from trainers.evaluation import Evaluation
-from trainers.plan import TrialPlan
-from trainers.training import train
+from lossweep.trainers.data.loading import SegmentationData, load_data
+from lossweep.trainers.data.spec import DataSpec
+from lossweep.trainers.evaluation import Evaluation
+from lossweep.trainers.loop.checkpoints import CheckpointStore
+from lossweep.trainers.loop.training import train
+from lossweep.trainers.plan import TrialPlan
 
 
 class TrialTrainer(Protocol):

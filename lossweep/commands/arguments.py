@@ -9,7 +9,7 @@ import typer
 
 SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP.yaml", help="The sweep file.", show_default=False)]
 SweepName = Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name.", show_default=False)]
-HomeFolder = Annotated[
+WorkspaceFolder = Annotated[
     Path | None,
     typer.Option(
         "--home", help="Folder of the sweeps' database, checkpoints and logs.", envvar="LOSSWEEP_HOME"
@@ -41,8 +41,8 @@ def parse_overrides(texts: list[str] | None) -> dict[str, object]:
     Raises:
         UserError: when a text has no ``=``, or its value is not YAML.
     """
-    from spaces.errors import Problem, UserError
-    from spaces.yaml_source import parse_yaml
+    from lossweep.spaces.files.errors import Problem, UserError
+    from lossweep.spaces.files.yaml_source import parse_yaml
 
     overrides: dict[str, object] = {}
     problems: list[Problem] = []
@@ -77,7 +77,7 @@ def check_output(path: Path) -> None:
     """
     import os
 
-    from spaces.errors import Problem, UserError
+    from lossweep.spaces.files.errors import Problem, UserError
 
     folder = path.absolute().parent
     if path.is_dir():

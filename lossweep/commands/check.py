@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder, Overrides, SweepFile, parse_overrides
+from lossweep.commands.arguments import Overrides, SweepFile, WorkspaceFolder, parse_overrides
 
 
-def check(sweep_file: SweepFile, overrides: Overrides = None, home: HomeFolder = None) -> None:
+def check(sweep_file: SweepFile, overrides: Overrides = None, workspace: WorkspaceFolder = None) -> None:
     """Check a sweep file, its model and every image and mask; print what the data look like.
 
     Exit code 2 when something has to be mended before the sweep can run.
@@ -15,13 +15,13 @@ def check(sweep_file: SweepFile, overrides: Overrides = None, home: HomeFolder =
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-    from search.home import Home
-    from search.sweep_spec import SweepSpec
+    from lossweep.search.sweep_spec import SweepSpec
+    from lossweep.search.workspace import Workspace
 
     spec = SweepSpec.load(sweep_file, parse_overrides(overrides))
-    where = Home.at(home)
+    where = Workspace.at(workspace)
 
-    from trainers.data.check import check_data
+    from lossweep.trainers.data.checking.check import check_data
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
@@ -38,8 +38,8 @@ def check(sweep_file: SweepFile, overrides: Overrides = None, home: HomeFolder =
     if report.problems:
         raise typer.Exit(2)
 
-    from search.preflight import check_before_training
-    from spaces.class_prior import ClassPrior
+    from lossweep.search.running.preflight import check_before_training
+    from lossweep.spaces.class_prior import ClassPrior
 
     prior = ClassPrior(names=report.classes, frequencies=report.splits[0].fractions)
     check_before_training(spec, prior, report.bands)

@@ -6,22 +6,22 @@ from typing import Annotated
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder, Output, write_output
+from lossweep.commands.arguments import Output, WorkspaceFolder, write_output
 
 
 def compare(
     first: Annotated[str, typer.Argument(metavar="SWEEP_A", show_default=False)],
     second: Annotated[str, typer.Argument(metavar="SWEEP_B", show_default=False)],
     output: Output = None,
-    home: HomeFolder = None,
+    workspace: WorkspaceFolder = None,
 ) -> None:
     """Hold two sweeps against each other: who won, by how much, and whether they can be compared at all."""
     import shutil
 
-    from dashboards.compare import build_comparison
     from lossweep.commands.reading import existing, history_of
+    from lossweep.dashboards.terminal.compare import build_comparison
 
-    where = existing(home)
+    where = existing(workspace)
     comparison = build_comparison(history_of(first, where), history_of(second, where))
     if output is None:
         typer.echo(comparison.to_text(shutil.get_terminal_size().columns))

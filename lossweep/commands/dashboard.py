@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder
+from lossweep.commands.arguments import WorkspaceFolder
 
 
 def dashboard(
@@ -24,14 +24,14 @@ def dashboard(
         int | None,
         typer.Option(help="MLflow's port; 0 for any free one.", show_default="5000, or a free one"),
     ] = None,
-    home: HomeFolder = None,
+    workspace: WorkspaceFolder = None,
 ) -> None:
     """Start the MLflow UI on the sweep's own store, print the links and serve until Ctrl-C."""
-    from dashboards.serve import serve_dashboard
-    from dashboards.sweep_report import SweepReport
     from lossweep.commands.reading import existing, history_of, newest
+    from lossweep.dashboards.report.sweep_report import SweepReport
+    from lossweep.dashboards.serving.serve import serve_dashboard
 
-    where = existing(home)
+    where = existing(workspace)
     sweep = name or newest(where)
     history_of(sweep, where)
     serve_dashboard(

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder
+from lossweep.commands.arguments import WorkspaceFolder
 
 if TYPE_CHECKING:
-    from search.history import SweepHistory
+    from lossweep.search.study.history import SweepHistory
 
 
 def doctor(
@@ -17,20 +17,20 @@ def doctor(
         str | None, typer.Argument(metavar="[NAME]", help="One sweep.", show_default="all of them")
     ] = None,
     mend: Annotated[bool, typer.Option("--mend", help="Mend what was found, unasked.")] = False,
-    home: HomeFolder = None,
+    workspace: WorkspaceFolder = None,
 ) -> None:
     """Look for trials that nobody runs, orphan checkpoints, missing MLflow runs and stale leases.
 
     Changes nothing without --mend. Exit code 1 when something was found and not mended.
     """
-    from dashboards.mlflow_care import missing_runs
-    from dashboards.sweep_report import SweepReport
-    from dashboards.tracking import sync
     from lossweep.commands.reading import existing
-    from search.doctor import MlflowCare, examine
-    from spaces.errors import UserError
+    from lossweep.dashboards.mlflow.consistency import missing_runs
+    from lossweep.dashboards.mlflow.tracking import sync
+    from lossweep.dashboards.report.sweep_report import SweepReport
+    from lossweep.search.upkeep.doctor import MlflowCare, examine
+    from lossweep.spaces.files.errors import UserError
 
-    where = existing(home)
+    where = existing(workspace)
 
     def missing(history: SweepHistory) -> tuple[int, ...]:
         try:

@@ -9,17 +9,17 @@ from contextlib import closing
 
 import typer
 
-from search.history import SweepHistory
-from search.home import Home
-from search.sweep_spec import SweepSpec
+from lossweep.search.study.history import SweepHistory
+from lossweep.search.sweep_spec import SweepSpec
+from lossweep.search.workspace import Workspace
 
 
-def drive(spec: SweepSpec, home: Home, resume: bool, system_metrics: bool = False) -> None:
+def drive(spec: SweepSpec, workspace: Workspace, resume: bool, system_metrics: bool = False) -> None:
     """Run a sweep to its end, or until it is stopped, and print its leaderboard.
 
     Args:
         spec: what to run.
-        home: where.
+        workspace: where.
         resume: go on with the sweep of this name.
         system_metrics: also record this machine's CPU, GPU and memory use in MLflow.
 
@@ -30,17 +30,17 @@ def drive(spec: SweepSpec, home: Home, resume: bool, system_metrics: bool = Fals
     """
     from rich.console import Console
 
-    from dashboards.progress import ProgressDisplay
-    from dashboards.sweep_report import SweepReport
-    from dashboards.system_metrics import check_recorder
-    from dashboards.tracking import MlflowListener
-    from search.driver import run_sweep
-    from search.stopping import StopRequest
+    from lossweep.dashboards.mlflow.system_metrics import check_recorder
+    from lossweep.dashboards.mlflow.tracking import MlflowListener
+    from lossweep.dashboards.report.sweep_report import SweepReport
+    from lossweep.dashboards.terminal.progress import ProgressDisplay
+    from lossweep.search.running.driver import run_sweep
+    from lossweep.search.running.stopping import StopRequest
 
     if system_metrics:
         check_recorder(gpu=spec.resources.gpus_per_trial > 0)
-    home.root.mkdir(parents=True, exist_ok=True)
-    logs = home.logs(spec.name)
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    logs = workspace.logs(spec.name)
     logs.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
         filename=logs / "driver.log", level=logging.INFO, format="%(asctime)s %(name)s %(message)s"
@@ -52,41 +52,41 @@ def drive(spec: SweepSpec, home: Home, resume: bool, system_metrics: bool = Fals
         ProgressDisplay(Console(file=terminal), stopping=lambda: stop.reason) as display,
     ):
         tracking = MlflowListener(
-            home.mlflow_uri,
-            artifacts=home.artifacts,
+            workspace.mlflow_uri,
+            artifacts=workspace.artifacts,
             system_metrics=system_metrics,
-            report=SweepReport(home),
+            report=SweepReport(workspace),
         )
-        history = run_sweep(spec, home, (tracking, display), resume=resume, stop=stop)
-    note_run(home, spec.name, tracking.run)
-    conclude(history, home)
+        history = run_sweep(spec, workspace, (tracking, display), resume=resume, stop=stop)
+    note_run(workspace, spec.name, tracking.run)
+    conclude(history, workspace)
     if history.state == "interrupted":
         raise typer.Exit(130)
 
 
-def note_run(home: Home, name: str, run: str | None) -> None:
+def note_run(workspace: Workspace, name: str, run: str | None) -> None:
     """Write into the ledger which run of MLflow shows a sweep."""
-    from search.ledger import Ledger
+    from lossweep.search.ledger import Ledger
 
     if run is None:
         return
-    with closing(Ledger(home.database_url)) as ledger:
+    with closing(Ledger(workspace.database_url)) as ledger:
         ledger.change(name, mlflow_run=run)
 
 
-def conclude(history: SweepHistory, home: Home) -> None:
+def conclude(history: SweepHistory, workspace: Workspace) -> None:
     """Print the leaderboard and what to do next."""
     from rich.console import Console
 
-    from dashboards.fitted_table import Column, FittedTable
-    from dashboards.tables import leaderboard, pareto_front, pruner_audit
+    from lossweep.dashboards.terminal.fitted_table import Column, FittedTable
+    from lossweep.dashboards.terminal.tables import leaderboard, pareto_front, pruner_audit
 
     console = Console()
     console.print()
     for part in (leaderboard(history), *pareto_front(history), *pruner_audit(history)):
         console.print(part)
     name = history.name
-    where = "" if home.root == Home.at().root else f" --home {shlex.quote(str(home.root))}"
+    where = "" if workspace.root == Workspace.at().root else f" --home {shlex.quote(str(workspace.root))}"
     if history.state != "finished":
         steps = {
             f"lossweep resume {name}{where}": "go on where it stopped",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder, Output, SweepName, write_output
+from lossweep.commands.arguments import Output, SweepName, WorkspaceFolder, write_output
 
 
 def export(
@@ -15,16 +15,16 @@ def export(
     trial: Annotated[
         int | None, typer.Option("--trial", help="Another trial than the winner.", show_default=False)
     ] = None,
-    home: HomeFolder = None,
+    workspace: WorkspaceFolder = None,
 ) -> None:
     """Write the best loss schedule of a sweep, with its threshold and where it comes from, as YAML.
 
     Without --output it is printed.
     """
     from lossweep.commands.reading import existing, history_of
-    from search.export import export_best
+    from lossweep.search.upkeep.export import export_best
 
-    content = export_best(history_of(name, existing(home)), trial).to_yaml()
+    content = export_best(history_of(name, existing(workspace)), trial).to_yaml()
     if output is None:
         typer.echo(content, nl=False)
     else:

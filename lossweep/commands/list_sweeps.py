@@ -6,18 +6,18 @@ from contextlib import closing
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder
+from lossweep.commands.arguments import WorkspaceFolder
 
 
-def list_sweeps(home: HomeFolder = None) -> None:
+def list_sweeps(workspace: WorkspaceFolder = None) -> None:
     """List the sweeps of a home: how far each is, how its trials ended, its best against its control."""
     from rich.console import Console
 
-    from dashboards.tables import sweeps
-    from search.home import Home
-    from search.ledger import Ledger
+    from lossweep.dashboards.terminal.tables import sweeps
+    from lossweep.search.ledger import Ledger
+    from lossweep.search.workspace import Workspace
 
-    where = Home.at(home)
+    where = Workspace.at(workspace)
     histories = []
     if not where.is_new:
         with closing(Ledger(where.database_url)) as ledger:

@@ -8,8 +8,8 @@ def losses() -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from dashboards.fitted_table import Column, FittedTable
-    from spaces.loss_catalog import catalog
+    from lossweep.dashboards.terminal.fitted_table import Column, FittedTable
+    from lossweep.spaces.losses.catalog import catalog
 
     entries = catalog()
     parameters = (f"  {parameter.name}" for entry in entries for parameter in entry.parameters)

@@ -5,52 +5,52 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from search.history import SweepHistory
-from search.home import Home
-from spaces.errors import Problem, UserError
+from lossweep.search.study.history import SweepHistory
+from lossweep.search.workspace import Workspace
+from lossweep.spaces.files.errors import Problem, UserError
 
 
-def existing(folder: Path | None) -> Home:
+def existing(folder: Path | None) -> Workspace:
     """Return a home in which sweeps were submitted, without making one.
 
     Raises:
         UserError: when there is none: a folder that only looks must not appear because its name was misspelt.
     """
-    home = Home.at(folder)
-    if home.is_new:
-        raise UserError(no_sweeps(home))
-    return home
+    workspace = Workspace.at(folder)
+    if workspace.is_new:
+        raise UserError(no_sweeps(workspace))
+    return workspace
 
 
-def no_sweeps(home: Home) -> Problem:
+def no_sweeps(workspace: Workspace) -> Problem:
     """Return what is said of a home without sweeps."""
     return Problem(
-        f"there are no sweeps in {home.root}", hint="start one: lossweep submit examples/scenes.yaml"
+        f"there are no sweeps in {workspace.root}", hint="start one: lossweep submit examples/scenes.yaml"
     )
 
 
-def history_of(name: str, home: Home) -> SweepHistory:
+def history_of(name: str, workspace: Workspace) -> SweepHistory:
     """Read a sweep as it stands.
 
     Raises:
         UserError: when there is no sweep of that name, with the nearest one.
     """
-    from search.ledger import Ledger
+    from lossweep.search.ledger import Ledger
 
-    with closing(Ledger(home.database_url)) as ledger:
+    with closing(Ledger(workspace.database_url)) as ledger:
         return ledger.history(name)
 
 
-def newest(home: Home) -> str:
+def newest(workspace: Workspace) -> str:
     """Return the name of the sweep that was submitted last.
 
     Raises:
         UserError: when there is none.
     """
-    from search.ledger import Ledger
+    from lossweep.search.ledger import Ledger
 
-    with closing(Ledger(home.database_url)) as ledger:
+    with closing(Ledger(workspace.database_url)) as ledger:
         records = ledger.sweeps()
     if not records:
-        raise UserError(no_sweeps(home))
+        raise UserError(no_sweeps(workspace))
     return max(records, key=lambda record: record.created).name

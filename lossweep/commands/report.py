@@ -6,15 +6,15 @@ from pathlib import Path
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder, Output, SweepName, write_output
+from lossweep.commands.arguments import Output, SweepName, WorkspaceFolder, write_output
 
 
-def report(name: SweepName, output: Output = None, home: HomeFolder = None) -> None:
+def report(name: SweepName, output: Output = None, workspace: WorkspaceFolder = None) -> None:
     """Write the report of a sweep as one HTML file that needs no network; also in mid-sweep."""
-    from dashboards.sweep_report import SweepReport
     from lossweep.commands.reading import existing, history_of
+    from lossweep.dashboards.report.sweep_report import SweepReport
 
-    where = existing(home)
+    where = existing(workspace)
     history = history_of(name, where)
     path = output or Path(f"{name}.html")
     write_output(path, SweepReport(where)(history))

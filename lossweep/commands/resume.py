@@ -6,13 +6,13 @@ from contextlib import closing
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder, Overrides, SweepName, SystemMetrics, parse_overrides
+from lossweep.commands.arguments import Overrides, SweepName, SystemMetrics, WorkspaceFolder, parse_overrides
 
 
 def resume(
     name: SweepName,
     overrides: Overrides = None,
-    home: HomeFolder = None,
+    workspace: WorkspaceFolder = None,
     system_metrics: SystemMetrics = False,
 ) -> None:
     """Go on with a sweep: finished trials are kept, unfinished ones go on from their newest checkpoint.
@@ -20,17 +20,17 @@ def resume(
     The budget may be raised: --set budget.trials=32.
     """
     from lossweep.commands.reading import existing
-    from search.ledger import Ledger
-    from search.submitted import stored_spec, sweep_state
-    from search.sweep_spec import SweepSpec
-    from spaces.yaml_source import plain_source, validate
+    from lossweep.search.ledger import Ledger
+    from lossweep.search.running.existing import existing_sweep, stored_spec
+    from lossweep.search.sweep_spec import SweepSpec
+    from lossweep.spaces.files.yaml_source import plain_source, validate
 
-    where = existing(home)
+    where = existing(workspace)
     with closing(Ledger(where.database_url)) as ledger:
         spec = stored_spec(ledger.sweep(name))
     if given := parse_overrides(overrides):
         spec = validate(SweepSpec, plain_source(spec.model_dump(mode="json"), name).overridden(given))
-    state = sweep_state(where, name, spec)
+    state = existing_sweep(where, name, spec)
     if state is not None:
         state.check()
         if state.finished:

@@ -22,11 +22,11 @@ def schema(
     import json
 
     if document is Document.SWEEP:
-        from search.sweep_spec import SweepSpec
+        from lossweep.search.sweep_spec import SweepSpec
 
         content = SweepSpec.model_json_schema()
     else:
-        from spaces.schedule_file import ScheduleFile
+        from lossweep.spaces.schedules.schedule_file import ScheduleFile
 
         content = ScheduleFile.model_json_schema()
     typer.echo(json.dumps(content, indent=2))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder, SweepName
+from lossweep.commands.arguments import SweepName, WorkspaceFolder
 
 
 def status(
@@ -17,7 +17,7 @@ def status(
     most: Annotated[
         int, typer.Option("--top", min=1, help="How many trials of the leaderboard to show.")
     ] = 10,
-    home: HomeFolder = None,
+    workspace: WorkspaceFolder = None,
 ) -> None:
     """Show how far a sweep is, what is running and the leaderboard, with the control beside the best."""
     import time
@@ -25,10 +25,10 @@ def status(
     from rich.console import Console
     from rich.live import Live
 
-    from dashboards.tables import status as status_table
     from lossweep.commands.reading import existing, history_of
+    from lossweep.dashboards.terminal.tables import status as status_table
 
-    where = existing(home)
+    where = existing(workspace)
     console = Console()
     history = history_of(name, where)
     if not watch:

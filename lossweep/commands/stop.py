@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder, SweepName
+from lossweep.commands.arguments import SweepName, WorkspaceFolder
 
 
-def stop(name: SweepName, home: HomeFolder = None) -> None:
+def stop(name: SweepName, workspace: WorkspaceFolder = None) -> None:
     """Ask the driver of a running sweep to finish its evaluations, keep everything and stop."""
     from lossweep.commands.reading import existing
-    from search.ledger import Ledger
-    from search.submitted import sweep_state
+    from lossweep.search.ledger import Ledger
+    from lossweep.search.running.existing import existing_sweep
 
-    where = existing(home)
+    where = existing(workspace)
     ledger = Ledger(where.database_url)
     try:
         ledger.sweep(name)
-        state = sweep_state(where, name)
+        state = existing_sweep(where, name)
         if state is None or state.holder is None:
             typer.echo(f"no driver is running sweep {name}: nothing to stop")
             return

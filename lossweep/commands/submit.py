@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder, Overrides, SweepFile, SystemMetrics, parse_overrides
+from lossweep.commands.arguments import Overrides, SweepFile, SystemMetrics, WorkspaceFolder, parse_overrides
 
 if TYPE_CHECKING:
-    from search.submitted import SweepState
+    from lossweep.search.running.existing import ExistingSweep
 
 
 def submit(
@@ -18,7 +18,7 @@ def submit(
         str | None, typer.Option("--name", help="Another name than the file's.", show_default=False)
     ] = None,
     overrides: Overrides = None,
-    home: HomeFolder = None,
+    workspace: WorkspaceFolder = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Go on with an unfinished sweep unasked.")] = False,
     system_metrics: SystemMetrics = False,
 ) -> None:
@@ -26,16 +26,16 @@ def submit(
 
     Ctrl-C once finishes the running evaluations and keeps everything; `lossweep resume NAME` goes on.
     """
-    from search.home import Home
-    from search.sweep_spec import SweepSpec
+    from lossweep.search.sweep_spec import SweepSpec
+    from lossweep.search.workspace import Workspace
 
     given = parse_overrides(overrides) | ({"name": name} if name else {})
     spec = SweepSpec.load(sweep_file, given)
-    where = Home.at(home)
+    where = Workspace.at(workspace)
 
-    from search.submitted import sweep_state
+    from lossweep.search.running.existing import existing_sweep
 
-    state = sweep_state(where, spec.name, spec)
+    state = existing_sweep(where, spec.name, spec)
     if state is not None:
         _agree(state, yes)
 
@@ -44,11 +44,11 @@ def submit(
     drive(spec, where, resume=state is not None, system_metrics=system_metrics)
 
 
-def _agree(state: SweepState, yes: bool) -> None:
+def _agree(state: ExistingSweep, yes: bool) -> None:
     """Ask whether to go on with a sweep that exists; raises when it can't, or nobody is there to answer."""
     import sys
 
-    from spaces.errors import Problem, UserError
+    from lossweep.spaces.files.errors import Problem, UserError
 
     name = state.name
     if state.finished:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder, check_output
+from lossweep.commands.arguments import WorkspaceFolder, check_output
 
 if TYPE_CHECKING:
-    from search.home import Home
-    from search.sweep_spec import SweepSpec
-    from spaces.schedule_file import ScheduleFile
-    from trainers.evaluation import Evaluation
+    from lossweep.search.sweep_spec import SweepSpec
+    from lossweep.search.workspace import Workspace
+    from lossweep.spaces.schedules.schedule_file import ScheduleFile
+    from lossweep.trainers.evaluation import Evaluation
 
 
 def train(
@@ -40,7 +40,7 @@ def train(
     test: Annotated[
         bool, typer.Option("--test", help="Also measure the test split, once, at the end.")
     ] = False,
-    home: HomeFolder = None,
+    workspace: WorkspaceFolder = None,
 ) -> None:
     """Train an exported schedule and save the model with its threshold.
 
@@ -48,20 +48,20 @@ def train(
     """
     import torch
 
-    from search.home import Home
-    from search.objectives import score
-    from search.operating_points import operating_point
-    from search.plans import template_of
-    from spaces.errors import LossweepError, Problem, UserError
-    from spaces.schedule_file import load_schedule
-    from trainers.checkpoints import CheckpointStore
-    from trainers.measurement import evaluate_split
-    from trainers.training import train as train_trial
-    from trainers.training import trained_model
-    from trainers.trial import SegmentationTrainer
+    from lossweep.search.conducting.plans import template_of
+    from lossweep.search.study.objectives import score
+    from lossweep.search.study.operating_points import operating_point
+    from lossweep.search.workspace import Workspace
+    from lossweep.spaces.files.errors import LossweepError, Problem, UserError
+    from lossweep.spaces.schedules.schedule_file import load_schedule
+    from lossweep.trainers.loop.checkpoints import CheckpointStore
+    from lossweep.trainers.loop.measurement import evaluate_split
+    from lossweep.trainers.loop.training import train as train_trial
+    from lossweep.trainers.loop.training import trained_model
+    from lossweep.trainers.trial import SegmentationTrainer
 
     check_output(output)
-    where = Home.at(home)
+    where = Workspace.at(workspace)
     chosen = load_schedule(schedule_file)
     spec = _setting(chosen, sweep_file, where)
     if chosen.classes is not None and chosen.classes != spec.data.classes:
@@ -124,21 +124,21 @@ def train(
         typer.echo(f"test, {said}: {told}")
 
 
-def _setting(chosen: ScheduleFile, sweep_file: Path | None, home: Home) -> SweepSpec:
-    from search.ledger import Ledger
-    from search.submitted import stored_spec
-    from search.sweep_spec import SweepSpec
-    from spaces.errors import Problem, UserError
+def _setting(chosen: ScheduleFile, sweep_file: Path | None, workspace: Workspace) -> SweepSpec:
+    from lossweep.search.ledger import Ledger
+    from lossweep.search.running.existing import stored_spec
+    from lossweep.search.sweep_spec import SweepSpec
+    from lossweep.spaces.files.errors import Problem, UserError
 
     if sweep_file is not None:
         return SweepSpec.load(sweep_file)
     name = chosen.provenance.get("sweep")
     record = None
-    if name and not home.is_new:
-        with closing(Ledger(home.database_url)) as ledger:
+    if name and not workspace.is_new:
+        with closing(Ledger(workspace.database_url)) as ledger:
             record = ledger.find(str(name))
     if record is None:
-        found = f"sweep {name}, which is not in {home.root}" if name else "no sweep in its provenance"
+        found = f"sweep {name}, which is not in {workspace.root}" if name else "no sweep in its provenance"
         hint = "say what to train on: --sweep SWEEP.yaml"
         raise UserError(Problem("which data and which model?", found=found, hint=hint))
     return stored_spec(record)

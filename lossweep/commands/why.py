@@ -6,25 +6,25 @@ from typing import Annotated
 
 import typer
 
-from lossweep.commands.arguments import HomeFolder, SweepName
+from lossweep.commands.arguments import SweepName, WorkspaceFolder
 
 
 def why(
     name: SweepName,
     trial: Annotated[int, typer.Argument(metavar="TRIAL", help="The trial's number.", show_default=False)],
-    home: HomeFolder = None,
+    workspace: WorkspaceFolder = None,
 ) -> None:
     """Tell what a trial was, each decision about it with its figures, and how it ended."""
     from rich.console import Console
 
-    from dashboards.mlflow_care import run_of
-    from dashboards.trial_story import why as story
     from lossweep.commands.reading import existing
-    from search.checkpoint_care import checkpoints_of
-    from search.ledger import Ledger
-    from spaces.errors import UserError
+    from lossweep.dashboards.mlflow.consistency import run_of
+    from lossweep.dashboards.terminal.trial_story import why as story
+    from lossweep.search.ledger import Ledger
+    from lossweep.search.upkeep.checkpoints import checkpoints_of
+    from lossweep.spaces.files.errors import UserError
 
-    where = existing(home)
+    where = existing(workspace)
     ledger = Ledger(where.database_url)
     try:
         history = ledger.history(name)

@@ -17,7 +17,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import Engine, create_engine, event, exc, make_url, text
 from sqlalchemy.engine import URL
 
-from spaces.errors import Problem, UserError
+from lossweep.spaces.files.errors import Problem, UserError
 
 log = logging.getLogger(__name__)
 

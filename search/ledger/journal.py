@@ -1,36 +1,32 @@
-"""What the conductor and the desk of one sweep write into the ledger."""
+"""What the conductor of one sweep writes into the ledger: evaluations and decisions."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from search.faults import Fault, FaultKind
-from search.history import DecisionRecord
-from search.ledger.tables import DecisionRow, EvaluationRow
-from trainers.evaluation import Evaluation
-
-if TYPE_CHECKING:
-    from search.ledger.sweeps import Ledger
+from lossweep.search.ledger.tables import DecisionRow, EvaluationRow
+from lossweep.search.ledger.transactions import Transactions
+from lossweep.search.study.decisions import DecisionRecord
+from lossweep.trainers.evaluation import Evaluation
 
 
 class SweepJournal:
-    """What the conductor of one sweep writes; implements `search.journal.Journal`.
+    """What the conductor of one sweep writes; implements `search.study.journal.Journal`.
 
     Only one driver writes to a sweep (its lease), so what was read of an open trial is kept in memory.
     """
 
-    def __init__(self, ledger: Ledger, sweep_id: int) -> None:
-        self._ledger = ledger
+    def __init__(self, database: Transactions, sweep_id: int) -> None:
+        self._database = database
         self._sweep_id = sweep_id
         self._evaluations: dict[int, dict[int, Evaluation]] = {}
         self._decisions: dict[int, list[DecisionRecord]] = {}
 
     def record_evaluation(self, number: int, evaluation: Evaluation) -> bool:
-        """Write an evaluation; see `search.journal.Journal`."""
+        """Write an evaluation; see `search.study.journal.Journal`."""
         known = self._known_evaluations(number)
         if evaluation.step in known:
             return False
@@ -52,12 +48,12 @@ class SweepJournal:
                     )
                 )
 
-        self._ledger.do(insert)
+        self._database.do(insert)
         known[evaluation.step] = evaluation
         return True
 
     def record_decision(self, number: int, decision: DecisionRecord) -> None:
-        """Write a decision; see `search.journal.Journal`."""
+        """Write a decision; see `search.study.journal.Journal`."""
         known = self._known_decisions(number)
         if any((d.step, d.action) == (decision.step, decision.action) for d in known):
             return
@@ -75,15 +71,15 @@ class SweepJournal:
                 )
             )
 
-        self._ledger.do(insert)
+        self._database.do(insert)
         known.append(decision)
 
     def evaluations(self, number: int) -> tuple[Evaluation, ...]:
-        """The trial's evaluations; see `search.journal.Journal`."""
+        """The trial's evaluations; see `search.study.journal.Journal`."""
         return tuple(e for _, e in sorted(self._known_evaluations(number).items()))
 
     def decisions(self, number: int) -> tuple[DecisionRecord, ...]:
-        """The trial's decisions; see `search.journal.Journal`."""
+        """The trial's decisions; see `search.study.journal.Journal`."""
         return tuple(self._known_decisions(number))
 
     def _known_evaluations(self, number: int) -> dict[int, Evaluation]:
@@ -91,7 +87,7 @@ class SweepJournal:
             query = select(EvaluationRow.data).where(
                 EvaluationRow.sweep_id == self._sweep_id, EvaluationRow.trial == number
             )
-            rows = self._ledger.do(lambda session: list(session.scalars(query)))
+            rows = self._database.do(lambda session: list(session.scalars(query)))
             found = [Evaluation.from_dict(data) for data in rows]
             self._evaluations[number] = {evaluation.step: evaluation for evaluation in found}
         return self._evaluations[number]
@@ -103,35 +99,9 @@ class SweepJournal:
                 .where(DecisionRow.sweep_id == self._sweep_id, DecisionRow.trial == number)
                 .order_by(DecisionRow.id)
             )
-            rows = self._ledger.do(lambda session: list(session.scalars(query)))
+            rows = self._database.do(lambda session: list(session.scalars(query)))
             self._decisions[number] = [decision_of(row) for row in rows]
         return self._decisions[number]
-
-
-class LedgerAttempts:
-    """The attempts of one sweep; implements `search.runners.desk.AttemptBook`."""
-
-    def __init__(self, ledger: Ledger, sweep_id: int) -> None:
-        self._ledger = ledger
-        self._sweep_id = sweep_id
-
-    def start(self, trial: int, micro_batch: int | None) -> str:
-        """Write that an attempt starts; return its fencing id."""
-        return self._ledger.start_attempt(self._sweep_id, trial, micro_batch=micro_batch)
-
-    def end(self, attempt: str, fault: Fault | None, message: str) -> None:
-        """Write how it ended."""
-        self._ledger.end_attempt(attempt, fault, message)
-
-    def faults(self, trial: int) -> tuple[FaultKind, ...]:
-        """The kinds of the trial's faults so far."""
-        attempts = self._ledger.attempts(self._sweep_id, trial)
-        return tuple(one.fault for one in attempts if one.fault is not None)
-
-    def micro_batch(self, trial: int) -> int | None:
-        """The micro-batch of its newest attempt."""
-        attempts = self._ledger.attempts(self._sweep_id, trial)
-        return attempts[-1].micro_batch if attempts else None
 
 
 def decision_of(row: DecisionRow) -> DecisionRecord:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from spaces.errors import LossweepError
+from lossweep.spaces.files.errors import LossweepError
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class LeaseLost(LossweepError):
     """Another driver took the sweep over while this one was silent; it must write nothing more."""
 
 
-class LeaseBook(Protocol):
+class LeaseStore(Protocol):
     """Where leases are written: the ledger."""
 
     def now(self) -> datetime:
@@ -100,13 +100,13 @@ class LeaseBook(Protocol):
         """Whether somebody asked the sweep to stop."""
 
 
-def holder_of(book: LeaseBook, sweep: str) -> tuple[Holder | None, bool]:
+def holder_of(book: LeaseStore, sweep: str) -> tuple[Holder | None, bool]:
     """Who holds the sweep's lease, and whether it is in force (a dead driver's is not)."""
     return _judged(book, *book.read_lease(sweep))
 
 
 def _judged(
-    book: LeaseBook, data: dict[str, Any] | None, _token: str | None, heartbeat: datetime | None
+    book: LeaseStore, data: dict[str, Any] | None, _token: str | None, heartbeat: datetime | None
 ) -> tuple[Holder | None, bool]:
     if data is None:
         return None, False
@@ -125,7 +125,7 @@ class Lease:
         stop: set when ``lossweep stop`` asked for an end.
     """
 
-    def __init__(self, book: LeaseBook, sweep: str, on_stop: Callable[[str], None]) -> None:
+    def __init__(self, book: LeaseStore, sweep: str, on_stop: Callable[[str], None]) -> None:
         self.token = uuid.uuid4().hex
         self.lost = threading.Event()
         self.stop = threading.Event()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,17 +15,18 @@ from pydantic import ValidationError
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from search.faults import Fault, FaultKind
-from search.history import DecisionRecord, SweepHistory
-from search.ledger.database import open_engine, open_storage, patient, shown
-from search.ledger.journal import LedgerAttempts, SweepJournal, decision_of
-from search.ledger.migrations import upgrade
-from search.ledger.tables import AttemptRow, DecisionRow, EvaluationRow, SweepRow
-from search.objectives import ObjectiveSpec
-from search.study_record import trial_history
-from spaces.class_prior import ClassPrior
-from spaces.errors import Problem, UserError, nearest
-from trainers.evaluation import Evaluation
+from lossweep.search.ledger.attempts import Attempt, LedgerAttempts
+from lossweep.search.ledger.database import open_engine, open_storage, patient, shown
+from lossweep.search.ledger.journal import SweepJournal, decision_of
+from lossweep.search.ledger.migrations import upgrade
+from lossweep.search.ledger.tables import DecisionRow, EvaluationRow, SweepRow
+from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.history import SweepHistory
+from lossweep.search.study.objectives import ObjectiveSpec
+from lossweep.search.study.record import trial_history
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.files.errors import Problem, UserError, nearest
+from lossweep.trainers.evaluation import Evaluation
 
 T = TypeVar("T")
 
@@ -71,19 +71,6 @@ class NewSweep:
     slots: float = 1.0
     data_fingerprint: str = ""
     code_version: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One worker's try at one trial; see `search.ledger.tables.AttemptRow`."""
-
-    trial: int
-    attempt: str
-    micro_batch: int | None
-    started: datetime
-    ended: datetime | None
-    fault: FaultKind | None
-    message: str
 
 
 class Ledger:
@@ -191,7 +178,7 @@ class Ledger:
         query = select(SweepRow.stop_requested).where(SweepRow.name == name)
         return self.do(lambda session: session.scalar(query)) is not None
 
-    # The lease: see `search.ledger.lease.LeaseBook`
+    # The lease: see `search.ledger.lease.LeaseStore`
 
     def read_lease(self, sweep: str) -> tuple[dict[str, Any] | None, str | None, datetime | None]:
         """The holder, the token and the last heartbeat."""
@@ -227,51 +214,13 @@ class Ledger:
         """Where the conductor of this sweep writes."""
         return SweepJournal(self, self.sweep(name).id)
 
-    def attempt_book(self, name: str) -> LedgerAttempts:
-        """Where the desk of this sweep writes its attempts."""
+    def attempt_log(self, name: str) -> LedgerAttempts:
+        """Where the dispatcher of this sweep writes its attempts."""
         return LedgerAttempts(self, self.sweep(name).id)
-
-    def start_attempt(self, sweep_id: int, trial: int, micro_batch: int | None = None) -> str:
-        """Write that a worker is to start on a trial; return the attempt's fencing id."""
-        attempt = uuid.uuid4().hex
-
-        def insert(session: Session) -> None:
-            session.add(
-                AttemptRow(
-                    sweep_id=sweep_id,
-                    trial=trial,
-                    attempt=attempt,
-                    micro_batch=micro_batch,
-                    started=datetime.now(UTC),
-                )
-            )
-
-        self.do(insert)
-        return attempt
-
-    def end_attempt(self, attempt: str, fault: Fault | None = None, message: str = "") -> None:
-        """Write how an attempt ended."""
-        values = {
-            "ended": datetime.now(UTC),
-            "fault": "" if fault is None else fault.kind.value,
-            "message": message if fault is None else fault.message,
-        }
-        statement = update(AttemptRow).where(AttemptRow.attempt == attempt).values(**values)
-        self.do(lambda session: session.execute(statement))
-
-    def end_lost_attempts(self, name: str) -> None:
-        """Write of attempts that a dead driver left open that they are over."""
-        mine = AttemptRow.sweep_id == self.sweep(name).id
-        statement = update(AttemptRow).where(mine, AttemptRow.ended.is_(None))
-        values = {"ended": datetime.now(UTC), "message": "its driver died"}
-        self.do(lambda session: session.execute(statement.values(**values)))
 
     def attempts(self, sweep_id: int, trial: int | None = None) -> tuple[Attempt, ...]:
         """The attempts at one trial or at all, oldest first."""
-        query = select(AttemptRow).where(AttemptRow.sweep_id == sweep_id).order_by(AttemptRow.id)
-        if trial is not None:
-            query = query.where(AttemptRow.trial == trial)
-        return tuple(_attempt(row) for row in self.do(lambda session: list(session.scalars(query))))
+        return LedgerAttempts(self, sweep_id).all(trial)
 
     def all_evaluations(self, sweep_id: int) -> dict[int, list[Evaluation]]:
         """Every trial's evaluations by number, in order of step."""
@@ -334,7 +283,7 @@ class Ledger:
         )
 
     def seconds(self, name: str) -> float:
-        """Wall-clock seconds that the sweep's drivers have spent, as `search.conductor` notes them."""
+        """Wall-clock seconds that the sweep's drivers have spent, as the conductor notes them."""
         try:
             study_id = self.storage.get_study_id_from_name(name)
         except KeyError:
@@ -380,8 +329,3 @@ def unreadable(record: SweepRecord) -> UserError:
 def _record(row: SweepRow) -> SweepRecord:
     values = {name: getattr(row, name) for name in SweepRecord.__dataclass_fields__}
     return SweepRecord(**{**values, "prior": ClassPrior.model_validate(row.prior)})
-
-
-def _attempt(row: AttemptRow) -> Attempt:
-    values = {name: getattr(row, name) for name in Attempt.__dataclass_fields__}
-    return Attempt(**{**values, "fault": FaultKind(row.fault) if row.fault else None})

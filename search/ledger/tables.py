@@ -53,7 +53,7 @@ class SweepRow(Base):
     """One sweep: what was asked for, how it stands, who drives it.
 
     Attributes:
-        state: of `search.history.SweepHistory`, or ``created``.
+        state: of `search.study.history.SweepHistory`, or ``created``.
         lease: who drives it (`search.ledger.lease.Holder` as plain data), or None.
         lease_token: identifies the lease; compared in every change of it.
         stop_requested: somebody ran ``lossweep stop``.
@@ -122,7 +122,7 @@ class AttemptRow(Base):
     Attributes:
         attempt: the fencing id: what a worker reports under an older one is ignored.
         micro_batch: images a forward pass, when less than the batch.
-        fault: the kind of `search.faults.FaultKind` that ended it, empty when it ended well or still goes on.
+        fault: the `search.study.faults.FaultKind` that ended it, empty when it ended well or still goes on.
     """
 
     __tablename__ = "lossweep_attempts"

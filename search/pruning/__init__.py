@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from search.pruning.audit import PrunerAudit, audit, spared
-from search.pruning.pruner import Pruner
-from search.pruning.spec import PruningSpec
+from lossweep.search.pruning.audit import PrunerAudit, audit, spared
+from lossweep.search.pruning.pruner import Pruner
+from lossweep.search.pruning.spec import PruningSpec
 
 __all__ = ["Pruner", "PrunerAudit", "PruningSpec", "audit", "spared"]

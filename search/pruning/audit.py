@@ -7,8 +7,8 @@ import statistics
 from dataclasses import dataclass
 from typing import Final
 
-from search.history import SweepHistory, TrialHistory
-from search.outcomes import OutcomeKind
+from lossweep.search.study.history import SweepHistory, TrialHistory
+from lossweep.search.study.outcomes import OutcomeKind
 
 FEW: Final = 20
 """Fewer judged trials than these are said to be few."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from spaces.schedule import LossSchedule
-from trainers.evaluation import Evaluation
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.trainers.evaluation import Evaluation
 
 
 class Curve:

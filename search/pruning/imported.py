@@ -13,8 +13,8 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
-from search.pruning.curves import Curve
-from search.pruning.rules import Judgement
+from lossweep.search.pruning.curves import Curve
+from lossweep.search.pruning.rules import Judgement
 
 
 class OptunaRule:

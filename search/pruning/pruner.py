@@ -8,17 +8,17 @@ from typing import Any
 
 from optuna.pruners import BasePruner
 
-from search.history import DecisionRecord
-from search.pruning.curves import Curve
-from search.pruning.imported import OptunaRule
-from search.pruning.rules import BelowMedian, NoPruning, Patient, Rule, Rungs
-from search.pruning.spec import PruningSpec
-from search.seeds import share
-from spaces.errors import Problem, UserError
-from spaces.metric_names import higher_is_better
-from spaces.schedule import LossSchedule
-from trainers.evaluation import Evaluation
-from trainers.imports import load_object
+from lossweep.search.pruning.curves import Curve
+from lossweep.search.pruning.imported import OptunaRule
+from lossweep.search.pruning.rules import BelowMedian, NoPruning, Patient, Rule, Rungs
+from lossweep.search.pruning.spec import PruningSpec
+from lossweep.search.seeds import share
+from lossweep.search.study.decisions import DecisionRecord
+from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.spaces.metric_names import higher_is_better
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.trainers.evaluation import Evaluation
+from lossweep.trainers.imports import load_object
 
 
 class Pruner:

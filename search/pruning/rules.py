@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from search.pruning.curves import Curve
+from lossweep.search.pruning.curves import Curve
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from spaces.loss_terms import Frozen
-from spaces.metric_names import MetricName
+from lossweep.spaces.losses.terms import Frozen
+from lossweep.spaces.metric_names import MetricName
 
 NAMED = ("rungs", "median", "none")
 

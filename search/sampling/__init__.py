@@ -1,5 +1,5 @@
 """What is proposed next: samplers, and the study as they see it."""
 
-from search.sampling.samplers import SamplerSpec, Sampling, check_sampler
+from lossweep.search.sampling.samplers import SamplerSpec, Sampling, check_sampler
 
 __all__ = ["SamplerSpec", "Sampling", "check_sampler"]

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from optuna.samplers import BaseSampler
 
-from spaces.errors import Problem, UserError, nearest
+from lossweep.spaces.files.errors import Problem, UserError, nearest
 
 HUB: Final = "hub:"
 SPELLING: Final = "hub:samplers/NAME or hub:samplers/NAME:Class"

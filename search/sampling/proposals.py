@@ -17,10 +17,10 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.sampling.samplers import SamplerSpec, Sampling
-from search.study_record import DIVERGED, Proposal
-from spaces.errors import UserError
-from spaces.schedule import LossSchedule
+from lossweep.search.sampling.samplers import SamplerSpec, Sampling
+from lossweep.search.study.record import DIVERGED, Proposal
+from lossweep.spaces.files.errors import UserError
+from lossweep.spaces.schedules.schedule import LossSchedule
 
 T = TypeVar("T")
 Direction = Literal["maximize", "minimize"]
@@ -30,7 +30,7 @@ _PASSING: Final = ("tpe:", "fixed_params")
 
 
 class Space(Protocol):
-    """What may be proposed: `spaces.schedule_space.ScheduleSpace`."""
+    """What may be proposed: `spaces.proposing.schedule_space.ScheduleSpace`."""
 
     def suggest(self, trial: Any) -> LossSchedule:
         """Return a schedule built from what an Optuna trial suggests."""

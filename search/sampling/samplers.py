@@ -20,12 +20,12 @@ from optuna.samplers import (
 )
 from pydantic import Field, field_validator, model_validator
 
-from search.sampling.hub import HUB, SPELLING, load_from_hub
-from search.sampling.steady_tpe import SteadyTPESampler
-from search.seeds import derive
-from spaces.errors import Problem, UserError
-from spaces.loss_terms import Frozen
-from trainers.imports import load_object
+from lossweep.search.sampling.hub import HUB, SPELLING, load_from_hub
+from lossweep.search.sampling.steady_tpe import SteadyTPESampler
+from lossweep.search.seeds import derive
+from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.spaces.losses.terms import Frozen
+from lossweep.trainers.imports import load_object
 
 NAMED: Final = ("tpe", "random", "gp", "cmaes", "nsga2", "nsga3")
 

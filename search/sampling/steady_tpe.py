@@ -21,7 +21,7 @@ from optuna.samplers._tpe.sampler import default_gamma
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.sampling.tpe_density import Density, Integrals
+from lossweep.search.sampling.tpe_density import Density, Integrals
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]

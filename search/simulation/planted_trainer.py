@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from search.simulation.simulated_trainer import SimulatedTrainer
-from search.simulation.training_log import TrainingLog
-from trainers.evaluation import Evaluation
-from trainers.plan import TrialPlan
+from lossweep.search.simulation.simulated_trainer import SimulatedTrainer
+from lossweep.search.simulation.training_log import TrainingLog
+from lossweep.trainers.evaluation import Evaluation
+from lossweep.trainers.plan import TrialPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from spaces.cursor import ScheduleCursor
-from spaces.loss_terms import Compound, FrequencyWeights, Loss
-from spaces.metric_names import parametric_name
-from spaces.schedule import Phase
-from trainers.evaluation import Evaluation, GuardVerdict
-from trainers.plan import TrialPlan
+from lossweep.spaces.losses.terms import Compound, FrequencyWeights, Loss
+from lossweep.spaces.metric_names import parametric_name
+from lossweep.spaces.schedules.cursor import ScheduleCursor
+from lossweep.spaces.schedules.schedule import Phase
+from lossweep.trainers.evaluation import Evaluation, GuardVerdict
+from lossweep.trainers.plan import TrialPlan
 
 STEPS_PER_EPOCH: Final = 32
 

@@ -11,25 +11,25 @@ from typing import Final
 import optuna
 import yaml
 
-from search.aim import Aim, PlanTemplate
-from search.conductor import Conductor
-from search.events import Listener
-from search.history import SweepHistory, TrialHistory
-from search.journal import MemoryJournal
-from search.objectives import ObjectiveSpec, measuring
-from search.pruning import PruningSpec
-from search.runners.desk import Desk
-from search.runners.inline import InlineRunner
-from search.sampling import SamplerSpec
-from search.sampling.proposals import Space
-from search.simulation.simulated_trainer import SimulatedTrainer
-from spaces.class_prior import ClassPrior
-from spaces.controls import controls as standard_controls
-from spaces.schedule import LossSchedule
-from spaces.schedule_space import ScheduleSpace, SpaceSpec
-from trainers.data.spec import ScenesSource
-from trainers.guards.spec import GuardSpec
-from trainers.plan import MeasureSpec, ModelSpec, TrainingSpec
+from lossweep.search.conducting.conductor import Conductor
+from lossweep.search.conducting.settings import PlanTemplate, SearchSettings
+from lossweep.search.pruning import PruningSpec
+from lossweep.search.running.dispatcher import Dispatcher
+from lossweep.search.running.inline import InlineRunner
+from lossweep.search.sampling import SamplerSpec
+from lossweep.search.sampling.proposals import Space
+from lossweep.search.simulation.simulated_trainer import SimulatedTrainer
+from lossweep.search.study.events import Listener
+from lossweep.search.study.history import SweepHistory, TrialHistory
+from lossweep.search.study.journal import MemoryJournal
+from lossweep.search.study.objectives import ObjectiveSpec, measuring
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.proposing.schedule_space import ScheduleSpace, SpaceSpec
+from lossweep.spaces.schedules.controls import controls as standard_controls
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.trainers.data.spec import ScenesSource
+from lossweep.trainers.guards.spec import GuardSpec
+from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec
 
 VEHICLES: Final = ClassPrior(names=("background", "vehicle"), frequencies=(0.991, 0.009))
 EPOCH_ZERO: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,7 +79,7 @@ def simulate_sweep(
     study = optuna.create_study(study_name=name, directions=list(objective.directions))
     conductor = Conductor(
         study,
-        Aim(
+        SearchSettings(
             space=ScheduleSpace(spec, epochs, prior) if isinstance(spec, SpaceSpec) else spec,
             objective=objective,
             pruning=pruning,
@@ -92,7 +92,7 @@ def simulate_sweep(
         MemoryJournal(),
         listeners,
     )
-    InlineRunner(slots).run(Desk(conductor), trainer or SimulatedTrainer(exceptions=0.03))
+    InlineRunner(slots).run(Dispatcher(conductor), trainer or SimulatedTrainer(exceptions=0.03))
     conductor.release()
     written = {
         "name": name,

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # importlib mode puts no test fo
 
 from browser import CHROMEDRIVER, CHROMIUM, Browser, chromium
 
-from dashboards.mlflow_store import quiet_mlflow
+from lossweep.dashboards.mlflow.store import quiet_mlflow
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,20 @@ import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from search.history import DecisionRecord, SweepHistory, TrialHistory
-from search.outcomes import OutcomeKind
-from spaces.class_prior import ClassPrior
-from spaces.loss_terms import CrossEntropy, Focal, FrequencyWeights, Jaccard, Loss, WeightedCrossEntropy
-from spaces.schedule import LossSchedule, Phase
-from trainers.evaluation import Evaluation, GuardVerdict
+from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.history import SweepHistory, TrialHistory
+from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.losses.terms import (
+    CrossEntropy,
+    Focal,
+    FrequencyWeights,
+    Jaccard,
+    Loss,
+    WeightedCrossEntropy,
+)
+from lossweep.spaces.schedules.schedule import LossSchedule, Phase
+from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>"

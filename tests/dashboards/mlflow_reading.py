@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dashboards.mlflow_content import ROLE_TAG, TRIAL_TAG, safe_key, times
-from search.history import SweepHistory
+from lossweep.dashboards.mlflow.content import ROLE_TAG, TRIAL_TAG, safe_key, times
+from lossweep.search.study.history import SweepHistory
 
 
 @dataclass

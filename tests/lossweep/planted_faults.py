@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from search.simulation.planted_trainer import PlantedTrainer
-from spaces.class_prior import ClassPrior
-from trainers.evaluation import Evaluation
-from trainers.guards import build_guards
-from trainers.memory import OutOfMemory
-from trainers.plan import TrialPlan
+from lossweep.search.simulation.planted_trainer import PlantedTrainer
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.trainers.evaluation import Evaluation
+from lossweep.trainers.guards import build_guards
+from lossweep.trainers.loop.memory import OutOfMemory
+from lossweep.trainers.plan import TrialPlan
 
 PRIOR = ClassPrior(names=("background", "vehicle"), frequencies=(0.99, 0.01))
 HALF = 2

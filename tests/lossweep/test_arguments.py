@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lossweep.commands.arguments import parse_overrides
-from spaces.errors import UserError
+from lossweep.spaces.files.errors import UserError
 
 
 def test_values_are_read_as_in_a_file() -> None:

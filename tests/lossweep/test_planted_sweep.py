@@ -15,14 +15,14 @@ import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
-from dashboards.tracking import MlflowListener
-from search.driver import run_sweep
-from search.faults import FaultKind
-from search.home import Home
-from search.ledger import Attempt, Ledger
-from search.outcomes import OutcomeKind
-from search.sweep_spec import SweepSpec
-from search.workload import Workload
+from lossweep.dashboards.mlflow.tracking import MlflowListener
+from lossweep.search.ledger import Attempt, Ledger
+from lossweep.search.running.driver import run_sweep
+from lossweep.search.running.task import TrainingTask
+from lossweep.search.study.faults import FaultKind
+from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.search.sweep_spec import SweepSpec
+from lossweep.search.workspace import Workspace
 from tests.lossweep.planted_faults import PRIOR, FaultyTrainer
 
 pytestmark = pytest.mark.slow
@@ -145,17 +145,17 @@ def command_line(root: Path, *commands: str) -> list[str]:
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     root = tmp_path_factory.mktemp("planted") / "runs"
     root.mkdir()
-    home = Home(root, f"sqlite:///{root / 'lossweep.db'}", f"sqlite:///{root / 'mlflow.db'}")
-    work = Workload(FaultyTrainer(root / "work", PLANTED), PRIOR, "sha256:0")
-    listener = MlflowListener(home.mlflow_uri, artifacts=home.artifacts, report=None)
-    run_sweep(SweepSpec.model_validate(SPEC), home, [listener], workload=work)
+    workspace = Workspace(root, f"sqlite:///{root / 'lossweep.db'}", f"sqlite:///{root / 'mlflow.db'}")
+    work = TrainingTask(FaultyTrainer(root / "work", PLANTED), PRIOR, "sha256:0")
+    listener = MlflowListener(workspace.mlflow_uri, artifacts=workspace.artifacts, report=None)
+    run_sweep(SweepSpec.model_validate(SPEC), workspace, [listener], task=work)
 
-    study = optuna.load_study(study_name=NAME, storage=home.database_url)
-    ledger = Ledger(home.database_url)
+    study = optuna.load_study(study_name=NAME, storage=workspace.database_url)
+    ledger = Ledger(workspace.database_url)
     history = ledger.history(NAME)
     attempts = {n: list(ledger.attempts(ledger.sweep(NAME).id, n)) for n in range(TRIALS)}
     ledger.close()
-    client = MlflowClient(tracking_uri=home.mlflow_uri)
+    client = MlflowClient(tracking_uri=workspace.mlflow_uri)
     runs = client.search_runs([one.experiment_id for one in client.search_experiments()])
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from search.history import SweepHistory
-from search.home import Home
-from search.ledger import Ledger
-from search.outcomes import OutcomeKind
-from search.submitted import sweep_state
-from spaces.schedule_file import load_schedule
+from lossweep.search.ledger import Ledger
+from lossweep.search.running.existing import existing_sweep
+from lossweep.search.study.history import SweepHistory
+from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.search.workspace import Workspace
+from lossweep.spaces.schedules.schedule_file import load_schedule
 
 pytestmark = pytest.mark.slow
 
@@ -50,10 +50,10 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "LOSSWEEP_HOME": str(folder / "runs"), "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 
 
-def recorded(home: Home) -> SweepHistory | None:
-    if sweep_state(home, "small") is None:
+def recorded(workspace: Workspace) -> SweepHistory | None:
+    if existing_sweep(workspace, "small") is None:
         return None
-    ledger = Ledger(home.database_url)
+    ledger = Ledger(workspace.database_url)
     try:
         return ledger.history("small")
     finally:
@@ -65,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a sweep was submitted, its driver killed in mid-sweep, and the sweep resumed."""
     folder = tmp_path_factory.mktemp("sweep")
     (folder / "small.yaml").write_text(SWEEP)
-    home = Home.at(folder / "runs")
+    workspace = Workspace.at(folder / "runs")
     (folder / "runs").mkdir()
     with (folder / "first.log").open("w") as log:
         driver = subprocess.Popen(
@@ -73,13 +73,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         until = time.monotonic() + 120
         while time.monotonic() < until and driver.poll() is None:
-            history = recorded(home)
+            history = recorded(workspace)
             if history and sum(len(trial.evaluations) for trial in history.trials) >= 8:
                 break
             time.sleep(0.2)
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-    killed = recorded(home)
+    killed = recorded(workspace)
     assert killed is not None, (folder / "first.log").read_text()
     assert any(trial.outcome is OutcomeKind.RUNNING for trial in killed.trials)
     refused = lossweep(folder, "submit", "small.yaml")
@@ -92,7 +92,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_nothing_was_lost_and_nothing_runs(folder: Path) -> None:
-    history = recorded(Home.at(folder / "runs"))
+    history = recorded(Workspace.at(folder / "runs"))
     assert history is not None
     assert history.state == "finished"
     assert [trial.number for trial in history.trials] == list(range(8))
@@ -118,16 +118,16 @@ def test_the_terminal_tells_what_happened(folder: Path) -> None:
 def test_mlflow_holds_the_same_trials(folder: Path) -> None:
     from mlflow import MlflowClient
 
-    home = Home.at(folder / "runs")
-    history = recorded(home)
+    workspace = Workspace.at(folder / "runs")
+    history = recorded(workspace)
     assert history is not None
-    client = MlflowClient(tracking_uri=home.mlflow_uri)
+    client = MlflowClient(tracking_uri=workspace.mlflow_uri)
     experiments = [one.experiment_id for one in client.search_experiments()]
     runs = client.search_runs(experiments)
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     assert len(children) == len(history.trials)
     assert all({"precision", "recall", "f1"} <= run.data.metrics.keys() for run in children)
-    ledger = Ledger(home.database_url)
+    ledger = Ledger(workspace.database_url)
     record = ledger.sweep("small")
     ledger.close()
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {record.mlflow_run}
@@ -143,7 +143,7 @@ def test_the_doctor_clears_away_what_the_killed_driver_left(folder: Path) -> Non
 
 
 def test_the_winner_is_exported_and_trains_to_the_very_same_figures(folder: Path) -> None:
-    history = recorded(Home.at(folder / "runs"))
+    history = recorded(Workspace.at(folder / "runs"))
     assert history is not None
     winner = history.winner()
     assert winner is not None
@@ -167,7 +167,7 @@ def test_a_resume_with_a_raised_budget_adds_trials(folder: Path) -> None:
     assert "budget.trials" in said.stdout
     more = lossweep(folder, "resume", "small", "--set", "budget.trials=9", "--set", "resources.runner=inline")
     assert more.returncode == 0, more.stdout + more.stderr
-    history = recorded(Home.at(folder / "runs"))
+    history = recorded(Workspace.at(folder / "runs"))
     assert history is not None
     assert len(history.trials) == 9
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.home import Home
-from search.simulation.planted_trainer import PlantedTrainer
-from search.sweep_spec import SweepSpec
-from search.workload import Workload
-from spaces.class_prior import ClassPrior
+from lossweep.search.running.task import TrainingTask
+from lossweep.search.simulation.planted_trainer import PlantedTrainer
+from lossweep.search.sweep_spec import SweepSpec
+from lossweep.search.workspace import Workspace
+from lossweep.spaces.class_prior import ClassPrior
 
 PRIOR = ClassPrior(names=("background", "vehicle"), frequencies=(0.99, 0.01))
 
@@ -32,11 +32,11 @@ def spec(name: str = "small", trials: int = 7, epochs: int = 4, **changes: Any) 
     return SweepSpec.model_validate({**plain, **changes})
 
 
-def workload(
+def task(
     folder: Path, planted: Mapping[int, str] | None = None, delay: float = 0.0, fingerprint: str = "sha256:0"
-) -> Workload:
-    return Workload(PlantedTrainer(folder, delay, dict(planted or {})), PRIOR, fingerprint)
+) -> TrainingTask:
+    return TrainingTask(PlantedTrainer(folder, delay, dict(planted or {})), PRIOR, fingerprint)
 
 
-def home(root: Path, url: str | None = None) -> Home:
-    return Home(root, url or f"sqlite:///{root / 'lossweep.db'}", f"sqlite:///{root / 'mlflow.db'}")
+def workspace(root: Path, url: str | None = None) -> Workspace:
+    return Workspace(root, url or f"sqlite:///{root / 'lossweep.db'}", f"sqlite:///{root / 'mlflow.db'}")

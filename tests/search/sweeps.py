@@ -8,18 +8,18 @@ from typing import Any
 
 import optuna
 
-from search.aim import Aim, PlanTemplate
-from search.conductor import Conductor
-from search.events import Event
-from search.journal import Journal, MemoryJournal
-from search.objectives import ObjectiveSpec
-from search.pruning import PruningSpec
-from search.sampling import SamplerSpec
-from spaces.schedule import LossSchedule
-from trainers.data.spec import ScenesSource
-from trainers.evaluation import Evaluation, GuardVerdict
-from trainers.guards.spec import GuardSpec
-from trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
+from lossweep.search.conducting.conductor import Conductor
+from lossweep.search.conducting.settings import PlanTemplate, SearchSettings
+from lossweep.search.pruning import PruningSpec
+from lossweep.search.sampling import SamplerSpec
+from lossweep.search.study.events import Event
+from lossweep.search.study.journal import Journal, MemoryJournal
+from lossweep.search.study.objectives import ObjectiveSpec
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.trainers.data.spec import ScenesSource
+from lossweep.trainers.evaluation import Evaluation, GuardVerdict
+from lossweep.trainers.guards.spec import GuardSpec
+from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
 
 EPOCHS = 8
 
@@ -138,7 +138,7 @@ def conductor(
 ) -> Conductor:
     """A conductor over a new study, or over a given one as a resumed driver's is."""
     objective = objective or ObjectiveSpec(use_case="balanced")
-    aim = Aim(
+    settings = SearchSettings(
         space=SmallSpace(),
         objective=objective,
         pruning=pruning or PruningSpec(pruner="none"),
@@ -153,7 +153,7 @@ def conductor(
     )
     return Conductor(
         study or optuna.create_study(directions=list(objective.directions)),
-        aim,
+        settings,
         template,
         journal or MemoryJournal(),
         listeners,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from spaces.metric_names import (
+from lossweep.spaces.metric_names import (
     FIXED_NAMES,
     PARAMETRIC,
     MetricName,
@@ -16,8 +16,8 @@ from spaces.metric_names import (
     is_metric,
     parametric_name,
 )
-from spaces.schedule import LossSchedule, Until
-from spaces.space_spec import UntilSpace
+from lossweep.spaces.proposing.space_spec import UntilSpace
+from lossweep.spaces.schedules.schedule import LossSchedule, Until
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from spaces.schedule import LossSchedule
-from trainers.data.loading import SegmentationData, load_data
-from trainers.data.spec import ScenesSource
-from trainers.guards.spec import GuardSpec
-from trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.trainers.data.loading import SegmentationData, load_data
+from lossweep.trainers.data.spec import ScenesSource
+from lossweep.trainers.guards.spec import GuardSpec
+from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
 
 SCENES = ScenesSource(source="scenes", tile=64, train=12, val=6, test=4)
 TINY = ModelSpec(encoder="tu-test_resnet", options={"encoder_depth": 3, "decoder_channels": (32, 16, 16)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from trainers.evaluation import Evaluation, GuardVerdict
+from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 
 EVALUATION = Evaluation(
     step=10,

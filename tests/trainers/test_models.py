@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from spaces.class_prior import ClassPrior
-from spaces.errors import UserError
-from trainers.models import bias_head, build_model, check_model
-from trainers.plan import ModelSpec
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.files.errors import UserError
+from lossweep.trainers.models import bias_head, build_model, check_model
+from lossweep.trainers.plan import ModelSpec
 
 BINARY = ClassPrior(names=("background", "vehicle"), frequencies=(0.99, 0.01))
 THREE = ClassPrior(names=("background", "car", "truck"), frequencies=(0.9, 0.07, 0.03))
@@ -71,8 +71,8 @@ def test_any_number_of_bands(bands: int) -> None:
         ({"encoder": "resnet18", "options": {"depth": 3}}, ["model.options.depth", "encoder_depth"]),
         ({"options": {"encoder_depth": 9}}, ["cannot be built or run", "depth"]),
         ({"architecture": "nowhere.at_all:model"}, ["there is no module 'nowhere'"]),
-        ({"architecture": "trainers.models:bild_model"}, ["did you mean 'build_model'?"]),
-        ({"architecture": "trainers.models:RAREST"}, ["cannot be built or run", "not callable"]),
+        ({"architecture": "lossweep.trainers.models:bild_model"}, ["did you mean 'build_model'?"]),
+        ({"architecture": "lossweep.trainers.models:RAREST"}, ["cannot be built or run", "not callable"]),
     ],
 )
 def test_mistakes_are_named(changes: dict[str, object], complaints: list[str]) -> None:

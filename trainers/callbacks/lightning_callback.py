@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spaces.class_prior import ClassPrior
-from spaces.cursor import ScheduleCursor
-from spaces.errors import Problem, UserError, nearest
-from spaces.schedule import LossSchedule
-from spaces.schedule_file import load_schedule
-from trainers.callbacks.scheduled_loss import ScheduledLoss
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.files.errors import Problem, UserError, nearest
+from lossweep.spaces.schedules.cursor import ScheduleCursor
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.spaces.schedules.schedule_file import load_schedule
+from lossweep.trainers.callbacks.scheduled_loss import ScheduledLoss
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer

@@ -8,13 +8,13 @@ from typing import Self
 
 from torch import nn
 
-from spaces.class_prior import ClassPrior
-from spaces.cursor import ScheduleCursor
-from spaces.errors import Problem, UserError
-from spaces.loss_terms import Compound, Focal, Loss, WeightedCrossEntropy
-from spaces.schedule import LossSchedule
-from spaces.schedule_file import ScheduleFile, load_schedule
-from trainers.losses import SegmentationLoss, build_loss
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.spaces.losses.terms import Compound, Focal, Loss, WeightedCrossEntropy
+from lossweep.spaces.schedules.cursor import ScheduleCursor
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.spaces.schedules.schedule_file import ScheduleFile, load_schedule
+from lossweep.trainers.losses import SegmentationLoss, build_loss
 
 _LONG = 1_000_000
 """Steps of an epoch whose steps nobody counts: so many that a warm-up is over at once."""

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from spaces.class_prior import ClassPrior
-from spaces.errors import Problem, UserError
-from trainers.data.batches import Split
-from trainers.data.building import build
-from trainers.data.source import Listing, Progress, Source, silent
-from trainers.data.spec import DataSpec, FolderSource, ImportSource, RasterSource, ScenesSource
-from trainers.data.store import FORMAT, Store
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.trainers.data.crops.batches import Split
+from lossweep.trainers.data.sources.source import Listing, Progress, Source, silent
+from lossweep.trainers.data.spec import DataSpec, FolderSource, ImportSource, RasterSource, ScenesSource
+from lossweep.trainers.data.store.building import build
+from lossweep.trainers.data.store.decoded import FORMAT, Store
 
 MOST_SHOWN = 20
 """Problems listed in an error; how many more there are is said."""
@@ -76,19 +76,19 @@ def open_source(spec: DataSpec) -> Source:
     # Imported where it is needed: rasterio and user's modules must not cost those who don't use them.
     match spec:
         case ScenesSource():
-            from trainers.data.scenes import Scenes
+            from lossweep.trainers.data.sources.scenes import Scenes
 
             return Scenes(spec)
         case FolderSource():
-            from trainers.data.folder import Folder
+            from lossweep.trainers.data.sources.folder import Folder
 
             return Folder(spec)
         case RasterSource():
-            from trainers.data.raster import Raster
+            from lossweep.trainers.data.sources.raster import Raster
 
             return Raster(spec)
         case ImportSource():
-            from trainers.data.imported import Imported
+            from lossweep.trainers.data.sources.imported import Imported
 
             return Imported(spec)
 

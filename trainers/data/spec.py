@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from spaces.class_prior import IGNORE_INDEX
-from spaces.loss_terms import Frozen
+from lossweep.spaces.class_prior import IGNORE_INDEX
+from lossweep.spaces.losses.terms import Frozen
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")

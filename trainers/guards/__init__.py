@@ -1,5 +1,5 @@
 """Absolute rules that end a diverging trial, a file per rule, each with its evidence. No torch here."""
 
-from trainers.guards.watch import Guards, build_guards
+from lossweep.trainers.guards.watch import Guards, build_guards
 
 __all__ = ["Guards", "build_guards"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from spaces.class_prior import ClassPrior
-from trainers.evaluation import Evaluation
-from trainers.guards.collapse import Collapse
-from trainers.guards.rule import Evidence
-from trainers.guards.spec import AllBackgroundSpec
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.trainers.evaluation import Evaluation
+from lossweep.trainers.guards.collapse import Collapse
+from lossweep.trainers.guards.rule import Evidence
+from lossweep.trainers.guards.spec import AllBackgroundSpec
 
 
 class AllBackground(Collapse):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from spaces.class_prior import ClassPrior
-from trainers.evaluation import Evaluation
-from trainers.guards.base_rate import near
-from trainers.guards.collapse import Collapse
-from trainers.guards.rule import Evidence
-from trainers.guards.spec import AllForegroundSpec
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.trainers.evaluation import Evaluation
+from lossweep.trainers.guards.base_rate import near
+from lossweep.trainers.guards.collapse import Collapse
+from lossweep.trainers.guards.rule import Evidence
+from lossweep.trainers.guards.spec import AllForegroundSpec
 
 
 class AllForeground(Collapse):

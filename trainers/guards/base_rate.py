@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from spaces.class_prior import ClassPrior
-from trainers.guards.spec import NearBaseRate
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.trainers.guards.spec import NearBaseRate
 
 
 def base_rate(prior: ClassPrior) -> float:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 
-from spaces.class_prior import ClassPrior
-from trainers.evaluation import Evaluation
-from trainers.guards.base_rate import base_rate, near
-from trainers.guards.rule import Evidence, Rule
-from trainers.guards.spec import AllBackgroundSpec, AllForegroundSpec
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.trainers.evaluation import Evaluation
+from lossweep.trainers.guards.base_rate import base_rate, near
+from lossweep.trainers.guards.rule import Evidence, Rule
+from lossweep.trainers.guards.spec import AllBackgroundSpec, AllForegroundSpec
 
 
 @dataclass(slots=True)

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, field
 from statistics import median
 
-from trainers.guards.rule import Evidence, Rule, Step
-from trainers.guards.spec import LossSpikeSpec
+from lossweep.trainers.guards.rule import Evidence, Rule, Step
+from lossweep.trainers.guards.spec import LossSpikeSpec
 
 _MAD_TO_SIGMA = 1.4826  # of a normal distribution
 

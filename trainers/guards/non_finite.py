@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from trainers.guards.rule import Evidence, Rule, Step
-from trainers.guards.spec import NonFiniteSpec
+from lossweep.trainers.guards.rule import Evidence, Rule, Step
+from lossweep.trainers.guards.spec import NonFiniteSpec
 
 
 @dataclass(slots=True)

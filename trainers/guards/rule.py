@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
-from trainers.evaluation import Evaluation
+from lossweep.trainers.evaluation import Evaluation
 
 StateT = TypeVar("StateT")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from spaces.loss_terms import Frozen
+from lossweep.spaces.losses.terms import Frozen
 
 
 class NonFiniteSpec(Frozen):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainers.guards.rule import Evidence, Rule, Step
-from trainers.guards.spec import StuckLossSpec
+from lossweep.trainers.guards.rule import Evidence, Rule, Step
+from lossweep.trainers.guards.spec import StuckLossSpec
 
 
 @dataclass(slots=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spaces.class_prior import ClassPrior
-from trainers.evaluation import Evaluation, GuardVerdict
-from trainers.guards.all_background import AllBackground
-from trainers.guards.all_foreground import AllForeground
-from trainers.guards.ap_collapse import ApCollapse
-from trainers.guards.loss_spike import LossSpike
-from trainers.guards.non_finite import NonFinite
-from trainers.guards.rule import Rule, Step
-from trainers.guards.spec import GuardSpec
-from trainers.guards.stuck_loss import StuckLoss
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.trainers.evaluation import Evaluation, GuardVerdict
+from lossweep.trainers.guards.all_background import AllBackground
+from lossweep.trainers.guards.all_foreground import AllForeground
+from lossweep.trainers.guards.ap_collapse import ApCollapse
+from lossweep.trainers.guards.loss_spike import LossSpike
+from lossweep.trainers.guards.non_finite import NonFinite
+from lossweep.trainers.guards.rule import Rule, Step
+from lossweep.trainers.guards.spec import GuardSpec
+from lossweep.trainers.guards.stuck_loss import StuckLoss
 
 
 class Guards:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from spaces.class_prior import ClassPrior
-from spaces.loss_terms import (
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.losses.terms import (
     Compound,
     CrossEntropy,
     Dice,
@@ -19,14 +19,14 @@ from spaces.loss_terms import (
     WeightedCrossEntropy,
     WeightedTerm,
 )
-from trainers.losses.class_weights import class_weights
-from trainers.losses.correlation import MatthewsTerm
-from trainers.losses.cross_entropy import CrossEntropyTerm
-from trainers.losses.focal import FocalTerm
-from trainers.losses.imported import build_imported
-from trainers.losses.lovasz import LovaszTerm
-from trainers.losses.regions import RegionTerm
-from trainers.losses.segmentation_loss import SegmentationLoss, Term
+from lossweep.trainers.losses.class_weights import class_weights
+from lossweep.trainers.losses.correlation import MatthewsTerm
+from lossweep.trainers.losses.cross_entropy import CrossEntropyTerm
+from lossweep.trainers.losses.focal import FocalTerm
+from lossweep.trainers.losses.imported import build_imported
+from lossweep.trainers.losses.lovasz import LovaszTerm
+from lossweep.trainers.losses.regions import RegionTerm
+from lossweep.trainers.losses.segmentation_loss import SegmentationLoss, Term
 
 
 def build_loss(loss: Loss, prior: ClassPrior) -> SegmentationLoss:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from spaces.class_prior import ClassPrior
-from spaces.errors import Problem, UserError
-from spaces.loss_terms import ClassWeights, EffectiveNumberWeights, FrequencyWeights
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.spaces.losses.terms import ClassWeights, EffectiveNumberWeights, FrequencyWeights
 
 
 def class_weights(weights: ClassWeights, prior: ClassPrior) -> Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from trainers.losses.segmentation_loss import Term
-from trainers.losses.statistics import Needs, Statistics
+from lossweep.trainers.losses.segmentation_loss import Term
+from lossweep.trainers.losses.statistics import Needs, Statistics
 
 
 class MatthewsTerm(Term):

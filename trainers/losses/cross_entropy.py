@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainers.losses.segmentation_loss import Term, ratio
-from trainers.losses.statistics import Needs, Statistics
+from lossweep.trainers.losses.segmentation_loss import Term, ratio
+from lossweep.trainers.losses.statistics import Needs, Statistics
 
 
 class CrossEntropyTerm(Term):

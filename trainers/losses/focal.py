@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from trainers.losses.segmentation_loss import Term, ratio
-from trainers.losses.statistics import Needs, Statistics
+from lossweep.trainers.losses.segmentation_loss import Term, ratio
+from lossweep.trainers.losses.statistics import Needs, Statistics
 
 
 class FocalTerm(Term):

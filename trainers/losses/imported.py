@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
-from spaces.errors import Problem, UserError
-from spaces.loss_terms import ImportedLoss
-from trainers.imports import load_object
-from trainers.losses.segmentation_loss import Term
-from trainers.losses.statistics import Statistics
+from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.spaces.losses.terms import ImportedLoss
+from lossweep.trainers.imports import load_object
+from lossweep.trainers.losses.segmentation_loss import Term
+from lossweep.trainers.losses.statistics import Statistics
 
 
 class ImportedTerm(Term):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from spaces.loss_terms import Reduction
-from trainers.losses.segmentation_loss import Term, ratio
-from trainers.losses.statistics import Needs, Statistics
+from lossweep.spaces.losses.terms import Reduction
+from lossweep.trainers.losses.segmentation_loss import Term, ratio
+from lossweep.trainers.losses.statistics import Needs, Statistics
 
 
 class LovaszTerm(Term):

@@ -7,9 +7,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from spaces.loss_terms import Reduction
-from trainers.losses.segmentation_loss import Term, ratio
-from trainers.losses.statistics import Needs, Statistics
+from lossweep.spaces.losses.terms import Reduction
+from lossweep.trainers.losses.segmentation_loss import Term, ratio
+from lossweep.trainers.losses.statistics import Needs, Statistics
 
 NUDGE: Final = 1e-6
 """Added under focal Tversky's power: its slope at a distance of 0 is finite also for gamma < 1."""

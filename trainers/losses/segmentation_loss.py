@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from trainers.losses.statistics import Needs, Statistics, statistics
+from lossweep.trainers.losses.statistics import Needs, Statistics, statistics
 
 
 class Term(nn.Module):

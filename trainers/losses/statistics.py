@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from spaces.class_prior import IGNORE_INDEX
+from lossweep.spaces.class_prior import IGNORE_INDEX
 
 
 class Needs(NamedTuple):

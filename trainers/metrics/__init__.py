@@ -1,5 +1,5 @@
 """What an evaluation measures: pixel curves from a histogram of logits, objects from connected components."""
 
-from trainers.metrics.meter import Measured, Meter
+from lossweep.trainers.metrics.meter import Measured, Meter
 
 __all__ = ["Measured", "Meter"]

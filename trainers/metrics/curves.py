@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.metrics.counts import Counts
-from trainers.metrics.logit_scale import LARGEST, LOGITS, bin_of
+from lossweep.trainers.metrics.counts import Counts
+from lossweep.trainers.metrics.logit_scale import LARGEST, LOGITS, bin_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -10,15 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spaces.class_prior import IGNORE_INDEX, ClassPrior
-from trainers.metrics.counts import Counts
-from trainers.metrics.curves import ConfusionCurve
-from trainers.metrics.figures import combined, floor_thresholds, metric_names, object_figures, pixel_figures
-from trainers.metrics.kept_images import KeptImages
-from trainers.metrics.logit_scale import BINS, LARGEST, LOWEST_KEY, bin_of, keys
-from trainers.metrics.objects import ObjectCounts, TrueObjects
-from trainers.metrics.one_vs_rest import one_vs_rest
-from trainers.plan import MeasureSpec
+from lossweep.spaces.class_prior import IGNORE_INDEX, ClassPrior
+from lossweep.trainers.metrics.counts import Counts
+from lossweep.trainers.metrics.curves import ConfusionCurve
+from lossweep.trainers.metrics.kept_images import KeptImages
+from lossweep.trainers.metrics.logit_scale import BINS, LARGEST, LOWEST_KEY, bin_of, keys
+from lossweep.trainers.metrics.objects import ObjectCounts, TrueObjects
+from lossweep.trainers.metrics.one_vs_rest import one_vs_rest
+from lossweep.trainers.metrics.summary import (
+    combined,
+    floor_thresholds,
+    metric_names,
+    object_figures,
+    pixel_figures,
+)
+from lossweep.trainers.plan import MeasureSpec
 
 
 @dataclass(frozen=True, slots=True)

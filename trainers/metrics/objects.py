@@ -13,8 +13,8 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.metrics.counts import Counts
-from trainers.plan import MeasureSpec
+from lossweep.trainers.metrics.counts import Counts
+from lossweep.trainers.plan import MeasureSpec
 
 MAXIMUM_OBJECTS: Final = 10_000
 """Predicted components an image may have; a diverged mask can have ten times as many and is not matched."""

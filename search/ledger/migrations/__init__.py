@@ -11,8 +11,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
-from search.ledger.database import shown, writing
-from spaces.errors import Problem, UserError
+from lossweep.search.ledger.database import shown, writing
+from lossweep.spaces.files.errors import Problem, UserError
 
 VERSION_TABLE = "lossweep_alembic_version"
 """Apart from ``alembic_version``, which is Optuna's, in the same database."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from search.ledger.tables import Base
+from lossweep.search.ledger.tables import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -8,9 +8,16 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import exc, text
 
-from search.ledger import database
-from search.ledger.database import file_system_of, is_passing, open_engine, open_storage, patient, shown
-from spaces.errors import UserError
+from lossweep.search.ledger import database
+from lossweep.search.ledger.database import (
+    file_system_of,
+    is_passing,
+    open_engine,
+    open_storage,
+    patient,
+    shown,
+)
+from lossweep.spaces.files.errors import UserError
 
 
 def test_a_password_is_never_shown() -> None:
@@ -141,7 +148,7 @@ def test_a_wrong_statement_is_not_tried_again() -> None:
 @pytest.mark.slow
 def test_processes_that_open_a_new_database_at_once_do_not_clash(tmp_path: Path) -> None:
     code = (
-        "import sys, time\nfrom search.ledger.database import open_storage\n"
+        "import sys, time\nfrom lossweep.search.ledger.database import open_storage\n"
         "sys.stdin.readline()\nprint(len(open_storage(sys.argv[1]).get_all_studies()))"
     )
     command = [sys.executable, "-c", code, f"sqlite:///{tmp_path / 'new.db'}"]

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from small_sweeps import PRIOR, spec
 
-from search.driver import create_sweep
-from search.ledger import Ledger
-from search.ledger import lease as lease_module
-from search.ledger.lease import EXPIRES_AFTER, Holder, Lease, LeaseHeld, LeaseLost, holder_of
+from lossweep.search.ledger import Ledger
+from lossweep.search.ledger import lease as lease_module
+from lossweep.search.ledger.lease import EXPIRES_AFTER, Holder, Lease, LeaseHeld, LeaseLost, holder_of
+from lossweep.search.running.driver import create_sweep
 
 
 @pytest.fixture

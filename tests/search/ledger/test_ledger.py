@@ -12,17 +12,17 @@ from small_sweeps import PRIOR, spec
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from search.driver import create_sweep
-from search.faults import Fault, FaultKind
-from search.history import DecisionRecord
-from search.ledger import Ledger
-from search.ledger.tables import DecisionRow, EvaluationRow
-from search.outcomes import Outcome, OutcomeKind
-from search.study_record import Proposal, StudyRecord
-from spaces.errors import UserError
-from spaces.loss_terms import Jaccard
-from spaces.schedule import LossSchedule, Phase
-from trainers.evaluation import Evaluation, GuardVerdict
+from lossweep.search.ledger import Ledger
+from lossweep.search.ledger.tables import DecisionRow, EvaluationRow
+from lossweep.search.running.driver import create_sweep
+from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.faults import Fault, FaultKind
+from lossweep.search.study.outcomes import Outcome, OutcomeKind
+from lossweep.search.study.record import Proposal, StudyRecord
+from lossweep.spaces.files.errors import UserError
+from lossweep.spaces.losses.terms import Jaccard
+from lossweep.spaces.schedules.schedule import LossSchedule, Phase
+from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 
 SCHEDULE = LossSchedule(phases=(Phase(loss=Jaccard(), learning_rate=1e-3, epochs=4),))
 
@@ -94,7 +94,7 @@ def test_what_is_journaled_is_written_once(ledger: Ledger) -> None:
 
 def test_attempts_remember_faults_and_the_micro_batch(ledger: Ledger) -> None:
     create_sweep(ledger, spec(), PRIOR)
-    book = ledger.attempt_book("small")
+    book = ledger.attempt_log("small")
     assert book.micro_batch(0) is None
     first = book.start(0, None)
     book.end(first, Fault(FaultKind.OUT_OF_MEMORY, "full"), "")

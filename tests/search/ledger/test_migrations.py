@@ -5,11 +5,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from search.ledger import Ledger
-from search.ledger.database import open_engine, open_storage
-from search.ledger.migrations import VERSION_TABLE, upgrade
-from search.ledger.tables import Base
-from spaces.errors import UserError
+from lossweep.search.ledger import Ledger
+from lossweep.search.ledger.database import open_engine, open_storage
+from lossweep.search.ledger.migrations import VERSION_TABLE, upgrade
+from lossweep.search.ledger.tables import Base
+from lossweep.spaces.files.errors import UserError
 
 
 def test_migrating_gives_the_tables_of_the_models(database_url: str) -> None:
@@ -40,7 +40,7 @@ def test_migrating_twice_changes_nothing(database_url: str) -> None:
 
 
 def test_a_database_of_before_the_ledger_is_brought_forward(database_url: str) -> None:
-    from search.ledger.database import open_storage
+    from lossweep.search.ledger.database import open_storage
 
     storage = open_storage(database_url)
     storage.engine.dispose()

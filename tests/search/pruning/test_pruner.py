@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from search.history import DecisionRecord, TrialHistory
-from search.outcomes import OutcomeKind
-from search.pruning import Pruner, PrunerAudit, PruningSpec, audit
-from search.pruning.pruner import build_rule
-from search.simulation.simulated_trainer import SimulatedTrainer
-from search.simulation.sweeps import simulate_sweep
-from spaces.errors import UserError
+from lossweep.search.pruning import Pruner, PrunerAudit, PruningSpec, audit
+from lossweep.search.pruning.pruner import build_rule
+from lossweep.search.simulation.simulated_trainer import SimulatedTrainer
+from lossweep.search.simulation.sweeps import simulate_sweep
+from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.history import TrialHistory
+from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.spaces.files.errors import UserError
 from tests.search.sweeps import evaluation, schedule
 
 ONE = schedule("cross_entropy")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.pruning.curves import Curve
-from search.pruning.rules import BelowMedian, Judgement, NoPruning, Patient, Rungs
+from lossweep.search.pruning.curves import Curve
+from lossweep.search.pruning.rules import BelowMedian, Judgement, NoPruning, Patient, Rungs
 from tests.search.sweeps import evaluation, schedule
 
 ONE = schedule("cross_entropy")

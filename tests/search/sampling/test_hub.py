@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from search.sampling import SamplerSpec, Sampling
-from search.sampling.hub import load_from_hub
-from search.sweep_spec import SweepSpec
-from spaces.errors import UserError
+from lossweep.search.sampling import SamplerSpec, Sampling
+from lossweep.search.sampling.hub import load_from_hub
+from lossweep.search.sweep_spec import SweepSpec
+from lossweep.spaces.files.errors import UserError
 from tests.search.sampling.test_sampling import run
 
 PACKAGE = """\

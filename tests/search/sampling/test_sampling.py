@@ -5,12 +5,12 @@ import pytest
 from optuna.samplers import BaseSampler, RandomSampler
 from pydantic import ValidationError
 
-from search.journal import MemoryJournal
-from search.objectives import Constraint, ObjectiveSpec
-from search.outcomes import Outcome, OutcomeKind
-from search.sampling import SamplerSpec, Sampling, check_sampler
-from spaces.errors import UserError
-from spaces.schedule import LossSchedule
+from lossweep.search.sampling import SamplerSpec, Sampling, check_sampler
+from lossweep.search.study.journal import MemoryJournal
+from lossweep.search.study.objectives import Constraint, ObjectiveSpec
+from lossweep.search.study.outcomes import Outcome, OutcomeKind
+from lossweep.spaces.files.errors import UserError
+from lossweep.spaces.schedules.schedule import LossSchedule
 from tests.search.sweeps import EPOCHS, SmallSpace, conductor, evaluation, schedule
 
 

@@ -7,10 +7,10 @@ import pytest
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
-from search.sampling import SamplerSpec, Sampling
-from search.sampling.proposals import Mirror
-from search.sampling.steady_tpe import SteadyTPESampler
-from search.seeds import derive
+from lossweep.search.sampling import SamplerSpec, Sampling
+from lossweep.search.sampling.proposals import Mirror
+from lossweep.search.sampling.steady_tpe import SteadyTPESampler
+from lossweep.search.seeds import derive
 from tests.search.sweeps import SmallSpace
 
 

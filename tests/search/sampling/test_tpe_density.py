@@ -13,8 +13,8 @@ from optuna.distributions import (
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator, _ParzenEstimatorParameters
 from optuna.samplers._tpe.sampler import default_weights
 
-from search.sampling import tpe_density
-from search.sampling.tpe_density import MOST_STEPS, Density, Integrals
+from lossweep.search.sampling import tpe_density
+from lossweep.search.sampling.tpe_density import MOST_STEPS, Density, Integrals
 
 DISTRIBUTIONS: list[BaseDistribution] = [
     CategoricalDistribution(("a", "b", "c")),

@@ -6,14 +6,14 @@ import time
 import pytest
 import yaml
 
-from search.objectives import ObjectiveSpec
-from search.outcomes import OutcomeKind
-from search.pruning import PruningSpec
-from search.sampling import SamplerSpec
-from search.simulation.simulated_trainer import SimulatedTrainer
-from search.simulation.sweeps import simulate_sweep
-from search.sweep_spec import SweepSpec
-from spaces.class_prior import ClassPrior
+from lossweep.search.pruning import PruningSpec
+from lossweep.search.sampling import SamplerSpec
+from lossweep.search.simulation.simulated_trainer import SimulatedTrainer
+from lossweep.search.simulation.sweeps import simulate_sweep
+from lossweep.search.study.objectives import ObjectiveSpec
+from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.search.sweep_spec import SweepSpec
+from lossweep.spaces.class_prior import ClassPrior
 from tests.search.sweeps import EPOCHS, conductor, schedule
 
 RANDOM = SamplerSpec(sampler="random", ahead=False)

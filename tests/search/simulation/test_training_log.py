@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search.simulation.training_log import Deed, TrainingLog, trained
+from lossweep.search.simulation.training_log import Deed, TrainingLog, trained
 
 Line = tuple[Deed, int, str]
 

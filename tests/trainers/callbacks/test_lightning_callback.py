@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from spaces.class_prior import ClassPrior
-from spaces.errors import UserError
-from spaces.schedule import LossSchedule
-from trainers.callbacks import LossScheduleCallback
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.files.errors import UserError
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.trainers.callbacks import LossScheduleCallback
 
 lightning = pytest.importorskip("lightning.pytorch")
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 import yaml
 
-from spaces.class_prior import ClassPrior
-from spaces.errors import UserError
-from spaces.schedule import LossSchedule
-from spaces.schedule_file import ScheduleFile
-from trainers.callbacks import ScheduledLoss
-from trainers.data.loading import SegmentationData
-from trainers.evaluation import realised
-from trainers.plan import TrialPlan
-from trainers.training import train
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.files.errors import UserError
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.spaces.schedules.schedule_file import ScheduleFile
+from lossweep.trainers.callbacks import ScheduledLoss
+from lossweep.trainers.data.loading import SegmentationData
+from lossweep.trainers.evaluation import realised
+from lossweep.trainers.loop.training import train
+from lossweep.trainers.plan import TrialPlan
 
 PRIOR = ClassPrior(names=("background", "vehicle"), frequencies=(0.98, 0.02))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainers.data.spec import FolderSource
+from lossweep.trainers.data.spec import FolderSource
 
 WritePair = Callable[[Path, str, np.ndarray, np.ndarray], None]
 

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainers.data.batches import Split, gpu_room
-from trainers.data.spec import Augmentation
-from trainers.data.store import Items, Meta, Store, even_anchors
+from lossweep.trainers.data.crops.batches import Split, gpu_room
+from lossweep.trainers.data.spec import Augmentation
+from lossweep.trainers.data.store.decoded import Items, Meta, Store, even_anchors
 
 PLAIN = Augmentation(flip=False, quarter_turns=False, brightness=0.0, contrast=0.0)
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from spaces.errors import UserError
-from trainers.data import content, folder
-from trainers.data.check import check_data
-from trainers.data.loading import SegmentationData, load_data
-from trainers.data.spec import SPLITS, FolderSource, ScenesSource
-from trainers.data.store import Store
+from lossweep.spaces.files.errors import UserError
+from lossweep.trainers.data.checking.check import check_data
+from lossweep.trainers.data.loading import SegmentationData, load_data
+from lossweep.trainers.data.sources import content, folder
+from lossweep.trainers.data.spec import SPLITS, FolderSource, ScenesSource
+from lossweep.trainers.data.store.decoded import Store
 
 SCENES = ScenesSource(source="scenes", train=6, val=3, test=2)
 
@@ -137,8 +137,9 @@ def test_what_a_killed_process_left_behind_is_cleared(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_concurrent_processes_decode_once(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from trainers.data import scenes;"
-        "from trainers.data.loading import load_data; from trainers.data.spec import ScenesSource;"
+        "import sys; from pathlib import Path; from lossweep.trainers.data.sources import scenes\n"
+        "from lossweep.trainers.data.loading import load_data\n"
+        "from lossweep.trainers.data.spec import ScenesSource\n"
         "decode = scenes.Scenes.decode; count = []\n"
         "def counted(self, item): count.append(1); return decode(self, item)\n"
         "scenes.Scenes.decode = counted\n"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from trainers.data.check import check_data, check_quick
-from trainers.data.objects import object_areas, summarize
-from trainers.data.spec import FolderSource, ScenesSource
+from lossweep.trainers.data.checking.check import check_data, check_quick
+from lossweep.trainers.data.checking.objects import object_areas, summarize
+from lossweep.trainers.data.spec import FolderSource, ScenesSource
 
 WritePair = Callable[[Path, str, np.ndarray, np.ndarray], None]
 
@@ -124,7 +124,7 @@ def test_no_test_split_is_noted(folder_spec: FolderSource, tmp_path: Path) -> No
 
 
 def test_the_quick_check_decodes_nothing(folder_spec: FolderSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainers.data.folder.read_picture", None)
+    monkeypatch.setattr("lossweep.trainers.data.sources.folder.read_picture", None)
     assert check_quick(folder_spec).counts == {"train": 3, "val": 2, "test": 1}
     assert check_quick(ScenesSource(source="scenes", train=5)).counts["train"] == 5
 

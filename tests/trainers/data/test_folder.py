@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from spaces.errors import UserError
-from trainers.data.images import as_image, read_picture
-from trainers.data.loading import SegmentationData, load_data
-from trainers.data.pairs import divide
-from trainers.data.spec import FolderSource, Fractions
-from trainers.data.store import Store
+from lossweep.spaces.files.errors import UserError
+from lossweep.trainers.data.loading import SegmentationData, load_data
+from lossweep.trainers.data.sources.images import as_image, read_picture
+from lossweep.trainers.data.sources.pairs import divide
+from lossweep.trainers.data.spec import FolderSource, Fractions
+from lossweep.trainers.data.store.decoded import Store
 
 WritePair = Callable[[Path, str, np.ndarray, np.ndarray], None]
 

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from spaces.errors import UserError
-from trainers.data.check import check_data, check_quick
-from trainers.data.images import as_image, read_header, read_picture
-from trainers.data.loading import MOST_SHOWN, load_data
-from trainers.data.masks import MaskCoding
-from trainers.data.spec import FolderSource, Fractions
+from lossweep.spaces.files.errors import UserError
+from lossweep.trainers.data.checking.check import check_data, check_quick
+from lossweep.trainers.data.loading import MOST_SHOWN, load_data
+from lossweep.trainers.data.sources.images import as_image, read_header, read_picture
+from lossweep.trainers.data.sources.masks import MaskCoding
+from lossweep.trainers.data.spec import FolderSource, Fractions
 
 HALF = np.tile(np.uint8([0, 1]), (40, 24))
 
@@ -379,7 +379,7 @@ def test_a_folder_that_cannot_be_listed_is_one_problem(
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
 
-    monkeypatch.setattr("trainers.data.pairs.os.scandir", refuse)
+    monkeypatch.setattr("lossweep.trainers.data.sources.pairs.os.scandir", refuse)
     (problem,) = check_data(folder_spec, tmp_path / "cache").problems
     assert str(problem) == f"{masks}: folder can't be read: permission denied"
 

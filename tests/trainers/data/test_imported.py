@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from spaces.errors import UserError
-from trainers.data.loading import load_data
-from trainers.data.spec import ImportSource
+from lossweep.spaces.files.errors import UserError
+from lossweep.trainers.data.loading import load_data
+from lossweep.trainers.data.spec import ImportSource
 
 MODULE = """
 import numpy as np, torch

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spaces.errors import UserError
-from trainers.data.check import check_data, check_quick
-from trainers.data.loading import SegmentationData, load_data
-from trainers.data.polygons import read_labels
-from trainers.data.raster import Raster, blocks, windows
-from trainers.data.spec import Blocks, Fractions, RasterSource
+from lossweep.spaces.files.errors import UserError
+from lossweep.trainers.data.checking.check import check_data, check_quick
+from lossweep.trainers.data.loading import SegmentationData, load_data
+from lossweep.trainers.data.sources.polygons import read_labels
+from lossweep.trainers.data.sources.raster import Raster, blocks, windows
+from lossweep.trainers.data.spec import Blocks, Fractions, RasterSource
 
 rasterio = pytest.importorskip("rasterio")
 LEFT, TOP, PIXEL = 500_000.0, 5_200_000.0, 2.0

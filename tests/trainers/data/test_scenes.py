@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainers.data.scenes import Scenes, render
-from trainers.data.spec import ScenesSource
+from lossweep.trainers.data.sources.scenes import Scenes, render
+from lossweep.trainers.data.spec import ScenesSource
 
 
 def test_about_one_percent_is_vehicle_and_about_an_eighth_of_the_tiles_is_empty() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from trainers.data.spec import (
+from lossweep.trainers.data.spec import (
     Augmentation,
     DataSpec,
     FolderSource,
@@ -76,5 +76,8 @@ def test_a_spec_survives_json() -> None:
 
 
 def test_specs_are_read_without_torch() -> None:
-    code = "import sys, trainers.data.spec; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    code = (
+        "import sys, lossweep.trainers.data.spec\n"
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spaces.class_prior import ClassPrior
-from trainers.evaluation import Evaluation, GuardVerdict
-from trainers.guards import Guards, build_guards
-from trainers.guards.base_rate import base_rate, near
-from trainers.guards.spec import (
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.trainers.evaluation import Evaluation, GuardVerdict
+from lossweep.trainers.guards import Guards, build_guards
+from lossweep.trainers.guards.base_rate import base_rate, near
+from lossweep.trainers.guards.spec import (
     AllBackgroundSpec,
     AllForegroundSpec,
     ApCollapseSpec,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spaces.class_prior import ClassPrior
-from trainers.evaluation import GuardVerdict
-from trainers.guards import Guards, build_guards
-from trainers.guards.spec import GuardSpec, LossSpikeSpec, NonFiniteSpec, StuckLossSpec
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.trainers.evaluation import GuardVerdict
+from lossweep.trainers.guards import Guards, build_guards
+from lossweep.trainers.guards.spec import GuardSpec, LossSpikeSpec, NonFiniteSpec, StuckLossSpec
 
 PRIOR = ClassPrior(names=("ground", "car"), frequencies=(0.99, 0.01))
 NAN, INF = math.nan, math.inf

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from spaces.class_prior import ClassPrior
-from trainers.evaluation import Evaluation, GuardVerdict
-from trainers.guards import Guards, build_guards
-from trainers.guards.spec import GuardSpec, LossSpikeSpec
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.trainers.evaluation import Evaluation, GuardVerdict
+from lossweep.trainers.guards import Guards, build_guards
+from lossweep.trainers.guards.spec import GuardSpec, LossSpikeSpec
 
 PRIOR = ClassPrior(names=("ground", "car"), frequencies=(0.99, 0.01))
 HASTY = GuardSpec.model_validate(
@@ -144,5 +144,8 @@ def test_the_documented_defaults_are_the_defaults() -> None:
 
 
 def test_guards_need_no_torch() -> None:
-    code = "import sys, trainers.guards, trainers.guards.spec; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, lossweep.trainers.guards, lossweep.trainers.guards.spec\n"
+        "sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spaces.class_prior import IGNORE_INDEX, ClassPrior
-from spaces.loss_terms import (
+from lossweep.spaces.class_prior import IGNORE_INDEX, ClassPrior
+from lossweep.spaces.losses.terms import (
     Compound,
     CrossEntropy,
     Dice,

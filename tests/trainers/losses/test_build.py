@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spaces.class_prior import ClassPrior
-from spaces.errors import UserError
-from spaces.loss_terms import (
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.files.errors import UserError
+from lossweep.spaces.losses.terms import (
     Compound,
     CrossEntropy,
     EffectiveNumberWeights,
@@ -19,7 +19,7 @@ from spaces.loss_terms import (
     WeightedCrossEntropy,
     WeightedTerm,
 )
-from trainers.losses import build_loss, check_importable, class_weights, rehearse
+from lossweep.trainers.losses import build_loss, check_importable, class_weights, rehearse
 
 FIVE = ClassPrior(names=("a", "b", "c", "d", "e"), frequencies=(0.5, 0.25, 0.2, 0.05, 0.0))
 

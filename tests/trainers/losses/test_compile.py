@@ -7,8 +7,8 @@ import torch
 import torch._dynamo
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from spaces.class_prior import ClassPrior
-from spaces.loss_terms import (
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.losses.terms import (
     Compound,
     Focal,
     FocalTversky,
@@ -20,7 +20,7 @@ from spaces.loss_terms import (
     WeightedCrossEntropy,
     WeightedTerm,
 )
-from trainers.losses import build_loss
+from lossweep.trainers.losses import build_loss
 
 
 def weighted(*parts: tuple[float, Loss]) -> Compound:

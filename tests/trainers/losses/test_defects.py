@@ -14,7 +14,7 @@ from monai.losses import DiceLoss as MonaiDice
 from monai.losses import FocalLoss as MonaiFocal
 from torch import Tensor
 
-from spaces.loss_terms import (
+from lossweep.spaces.losses.terms import (
     CrossEntropy,
     Dice,
     Focal,
@@ -24,7 +24,7 @@ from spaces.loss_terms import (
     Tversky,
     WeightedCrossEntropy,
 )
-from trainers.losses import build_loss
+from lossweep.trainers.losses import build_loss
 
 
 def gradient(loss, logits: Tensor, target: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from monai.losses import DiceLoss, FocalLoss, MCCLoss, TverskyLoss
 from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
-from spaces.class_prior import ClassPrior
-from spaces.loss_terms import (
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.losses.terms import (
     Compound,
     CrossEntropy,
     Dice,
@@ -25,7 +25,7 @@ from spaces.loss_terms import (
     WeightedCrossEntropy,
     WeightedTerm,
 )
-from trainers.losses import build_loss
+from lossweep.trainers.losses import build_loss
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from spaces.class_prior import ClassPrior
-from spaces.loss_terms import (
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.losses.terms import (
     Compound,
     CrossEntropy,
     Dice,
@@ -23,7 +23,7 @@ from spaces.loss_terms import (
     WeightedCrossEntropy,
     WeightedTerm,
 )
-from trainers.losses import build_loss
+from lossweep.trainers.losses import build_loss
 
 TWO = ClassPrior(names=("background", "vehicle"), frequencies=(0.9, 0.1))
 FOUR = ClassPrior(names=("background", "road", "roof", "tree"), frequencies=(0.6, 0.25, 0.1, 0.05))

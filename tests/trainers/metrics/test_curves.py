@@ -6,12 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spaces.metric_names import parametric_name
-from trainers.metrics.counts import Counts
-from trainers.metrics.curves import ConfusionCurve
-from trainers.metrics.figures import floor_thresholds, pixel_figures
-from trainers.metrics.logit_scale import BINS, LARGEST, LOWEST_KEY, keys
-from trainers.plan import MeasureSpec
+from lossweep.spaces.metric_names import parametric_name
+from lossweep.trainers.metrics.counts import Counts
+from lossweep.trainers.metrics.curves import ConfusionCurve
+from lossweep.trainers.metrics.logit_scale import BINS, LARGEST, LOWEST_KEY, keys
+from lossweep.trainers.metrics.summary import floor_thresholds, pixel_figures
+from lossweep.trainers.plan import MeasureSpec
 
 
 def curve(logits: np.ndarray, truth: np.ndarray) -> ConfusionCurve:

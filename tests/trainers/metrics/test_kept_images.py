@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainers.metrics.kept_images import KeptBatch, KeptImages
+from lossweep.trainers.metrics.kept_images import KeptBatch, KeptImages
 
 
 def batch(seed: int, images: int, several: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainers.metrics.logit_scale import BINS, LARGEST, LOGITS, LOWEST_KEY, bin_of, keys
+from lossweep.trainers.metrics.logit_scale import BINS, LARGEST, LOGITS, LOWEST_KEY, bin_of, keys
 
 finite = st.floats(allow_nan=False, width=32)
 

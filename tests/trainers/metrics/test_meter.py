@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from spaces.class_prior import ClassPrior
-from spaces.metric_names import CURVE, FIXED_NAMES, LOWER_IS_BETTER, PIXEL, is_metric
-from trainers.metrics import Measured, Meter
-from trainers.metrics.logit_scale import LARGEST
-from trainers.metrics.objects import TrueObjects
-from trainers.plan import MeasureSpec
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.metric_names import CURVE, FIXED_NAMES, LOWER_IS_BETTER, PIXEL, is_metric
+from lossweep.trainers.metrics import Measured, Meter
+from lossweep.trainers.metrics.logit_scale import LARGEST
+from lossweep.trainers.metrics.objects import TrueObjects
+from lossweep.trainers.plan import MeasureSpec
 
 BINARY = ClassPrior(names=("ground", "car"), frequencies=(0.9, 0.1))
 THREE = ClassPrior(names=("ground", "car", "ship"), frequencies=(0.8, 0.1, 0.1))
@@ -322,7 +322,7 @@ def test_objects_can_be_left_out() -> None:
 
 
 def test_a_shattered_image_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainers.metrics.objects.MAXIMUM_OBJECTS", 10)
+    monkeypatch.setattr("lossweep.trainers.metrics.objects.MAXIMUM_OBJECTS", 10)
     masks = torch.zeros(2, 32, 32, dtype=torch.uint8)
     masks[:, 4:12, 4:12] = 1
     logits = torch.where(masks == 1, 5.0, -5.0).unsqueeze(1)

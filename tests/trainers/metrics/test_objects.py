@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-import trainers.metrics.objects as objects_module
-from trainers.metrics.counts import Counts
-from trainers.metrics.objects import ObjectCounts, TrueObjects
-from trainers.plan import MeasureSpec
+import lossweep.trainers.metrics.objects as objects_module
+from lossweep.trainers.metrics.counts import Counts
+from lossweep.trainers.metrics.objects import ObjectCounts, TrueObjects
+from lossweep.trainers.plan import MeasureSpec
 
 PLAIN = MeasureSpec()
 

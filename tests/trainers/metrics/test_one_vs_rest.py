@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from trainers.metrics.one_vs_rest import one_vs_rest
+from lossweep.trainers.metrics.one_vs_rest import one_vs_rest
 
 
 def reference(logits: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,315 @@
+"""What MLflow is to show of a sweep, as plain data: a function of the history, so that it can be rebuilt.
+
+Timestamps follow from the history too. MLflow drops a metric that it already holds with the same key, step,
+value and timestamp: writing the same content twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import yaml
+
+from lossweep.dashboards.families import loss_family
+from lossweep.dashboards.result import scored_evaluation, sweep_result, trial_label
+from lossweep.search.pruning import audit
+from lossweep.search.running.existing import CHANGEABLE
+from lossweep.search.study.history import SweepHistory, TrialHistory
+from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.trainers.evaluation import Evaluation
+
+SWEEP_TAG: Final = "lossweep.sweep"
+SWEEP_ID_TAG: Final = "lossweep.sweep_id"
+TRIAL_TAG: Final = "lossweep.trial"
+ROLE_TAG: Final = "lossweep.role"
+DIGEST_TAG: Final = "lossweep.digest"
+
+NAME_LENGTH: Final = 250
+PARAMETER_LENGTH: Final = 6000
+TAG_LENGTH: Final = 7900
+
+_KEY: Final = re.compile(r"^[/\w.\- :]{1,200}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of one metric of a run; ``at`` in milliseconds since 1970."""
+
+    key: str
+    value: float
+    at: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunContent:
+    """Everything a run is to hold.
+
+    Attributes:
+        name: shown in the list of runs.
+        status: an MLflow run status.
+        tags: by key.
+        params: by key; MLflow never changes one that is set.
+        points: all values of all metrics, finite.
+        started: milliseconds since 1970.
+        ended: likewise, None while it runs.
+    """
+
+    name: str
+    status: str
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    points: tuple[Point, ...]
+    started: int
+    ended: int | None
+
+    def digest(self) -> str:
+        """Return a fingerprint of the numbers, the parameters and the tags."""
+        parts = sorted((p.key, p.step, p.value.hex(), p.at) for p in self.points)
+        plain = json.dumps([parts, sorted(self.params.items()), sorted(self.tags.items())])
+        return hashlib.sha256(plain.encode()).hexdigest()[:24]
+
+
+def safe_key(name: str) -> str:
+    """Return a key that MLflow takes: the name itself, or a readable stand-in with a fingerprint.
+
+    MLflow refuses keys with characters such as ``<`` and those that are no normal relative path.
+    """
+    normal = posixpath.normpath(name) if name else "."
+    if _KEY.match(name) and normal == name and not name.startswith(("/", "..")) and name != ".":
+        return name
+    readable = re.sub(r"[^\w\- :]+", "_", name)[:180].strip("_ ") or "key"
+    return f"{readable}.{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def milliseconds(moment: datetime | None, otherwise: datetime) -> int:
+    """Return milliseconds since 1970; a moment without a zone is UTC."""
+    moment = moment or otherwise
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def sweep_id(history: SweepHistory) -> str:
+    """Return what tells this sweep from an earlier one of the same name on the same server."""
+    return f"{history.name}@{milliseconds(history.created, history.created)}"
+
+
+def evaluation_points(evaluation: Evaluation, at: int) -> tuple[Point, ...]:
+    """Return the metrics of one evaluation, finite ones only, at its optimizer step."""
+    figures: dict[str, float] = dict(evaluation.metrics)
+    figures |= {f"loss/{name}": value for name, value in evaluation.losses.items()}
+    figures |= {
+        "train/gradient_norm": evaluation.gradient_norm,
+        "train/learning_rate": evaluation.learning_rate,
+        "train/images_per_second": evaluation.images_per_second,
+        "train/seconds": evaluation.seconds,
+        "schedule/phase": float(evaluation.phase),
+        "schedule/cycle": float(evaluation.cycle),
+        "schedule/epoch": float(evaluation.epoch),
+        "threshold": evaluation.threshold,
+    }
+    figures |= {f"threshold/{name}": value for name, value in evaluation.floor_thresholds.items()}
+    return tuple(
+        Point(safe_key(key), float(value), at, evaluation.step)
+        for key, value in figures.items()
+        if math.isfinite(value)
+    )
+
+
+def seconds_so_far(evaluations: Iterable[Evaluation]) -> Iterator[float]:
+    """Yield the running total of seconds; added one by one, so that it can be taken up later."""
+    total = 0.0
+    for evaluation in evaluations:
+        total += evaluation.seconds
+        yield total
+
+
+def moment(trial: TrialHistory, sweep: SweepHistory, seconds: float) -> int:
+    """Return the time, in milliseconds since 1970, so many seconds of work after a trial's start."""
+    return milliseconds(trial.started, sweep.created) + round(1000.0 * seconds)
+
+
+def times(trial: TrialHistory, sweep: SweepHistory) -> Iterator[tuple[Evaluation, int]]:
+    """Yield each evaluation with its time."""
+    for evaluation, seconds in zip(trial.evaluations, seconds_so_far(trial.evaluations), strict=True):
+        yield evaluation, moment(trial, sweep, seconds)
+
+
+def best_points(trial: TrialHistory, sweep: SweepHistory) -> tuple[Point, ...]:
+    """Return the final figures of an ended trial, ``best/*``: one value a run, for tables and charts."""
+    evaluation = scored_evaluation(sweep, trial)
+    if evaluation is None:
+        return ()
+    at = list(times(trial, sweep))[-1][1]
+    figures = {f"best/{name}": value for name, value in evaluation.metrics.items() if "/" not in name}
+    figures |= {"best/step": float(evaluation.step), "best/gpu_seconds": trial.gpu_seconds}
+    if trial.score is not None:
+        figures["best/score"] = trial.score
+    return tuple(
+        Point(safe_key(k), float(v), at, evaluation.step) for k, v in figures.items() if math.isfinite(v)
+    )
+
+
+def trial_name(trial: TrialHistory) -> str:
+    """Return ``#12 weighted_ce ... -> jaccard ...``, cut to what a list can show."""
+    mark = f" [control {trial.control}]" if trial.control else ""
+    return f"#{trial.number}{mark} {trial.schedule}"[:NAME_LENGTH]
+
+
+def trial_content(trial: TrialHistory, sweep: SweepHistory) -> RunContent:
+    """Return the child run of a trial as it stands."""
+    points = [p for evaluation, at in times(trial, sweep) for p in evaluation_points(evaluation, at)]
+    if trial.outcome.is_final:
+        points += best_points(trial, sweep)
+    params: dict[str, object] = dict(trial.parameters)
+    params |= {"schedule": str(trial.schedule), "cycles": trial.schedule.cycles, "seed": trial.seed}
+    tags = {
+        SWEEP_TAG: sweep.name,
+        SWEEP_ID_TAG: sweep_id(sweep),
+        TRIAL_TAG: str(trial.number),
+        ROLE_TAG: "trial",
+        "outcome": trial.outcome.value,
+        "reason": trial.reason,
+        "loss_family": loss_family(trial.schedule),
+        "is_control": str(trial.control is not None).lower(),
+        "control": trial.control or "",
+        "feasible": str(trial.feasible).lower(),
+        "use_case": use_case(sweep),
+        "mlflow.runName": trial_name(trial),
+    }
+    started = milliseconds(trial.started, sweep.created)
+    ended = milliseconds(trial.ended, sweep.created) if trial.ended else None
+    return RunContent(
+        name=trial_name(trial),
+        status=trial.outcome.mlflow_status,
+        tags=_texts(tags, TAG_LENGTH),
+        params=_texts(params, PARAMETER_LENGTH),
+        points=tuple(points),
+        started=started,
+        ended=ended if trial.outcome is not OutcomeKind.RUNNING else None,
+    )
+
+
+def sweep_content(sweep: SweepHistory) -> RunContent:
+    """Return the parent run of a sweep as it stands."""
+    spec = _spec(sweep)
+    # What a resumed sweep may change goes into tags: MLflow never changes a parameter.
+    settled = {key: value for key, value in spec.items() if key not in CHANGEABLE}
+    params = dict(flatten(settled))
+    params |= {"objective": sweep.objective, "metric": sweep.metric, "direction": sweep.direction}
+    tags: dict[str, object] = dict(flatten({key: spec[key] for key in CHANGEABLE if key in spec}))
+    tags |= {
+        SWEEP_TAG: sweep.name,
+        SWEEP_ID_TAG: sweep_id(sweep),
+        ROLE_TAG: "sweep",
+        "state": sweep.state,
+        "use_case": use_case(sweep),
+        "data": sweep.data_fingerprint,
+        "lossweep.version": sweep.code_version,
+        "mlflow.runName": f"sweep {sweep.name}",
+        "mlflow.note.content": description(sweep),
+    }
+    statuses = {"running": "RUNNING", "failed": "FAILED", "interrupted": "KILLED"}
+    ends = [trial.ended for trial in sweep.trials if trial.ended]
+    started = milliseconds(sweep.created, sweep.created)
+    ended = milliseconds(max(ends), sweep.created) if ends else started
+    done = sum(trial.outcome.is_final for trial in sweep.trials)
+    return RunContent(
+        name=f"sweep {sweep.name}"[:NAME_LENGTH],
+        status=statuses.get(sweep.state, "FINISHED"),
+        tags=_texts(tags, TAG_LENGTH),
+        params=_texts(params, PARAMETER_LENGTH),
+        points=_standing_points(sweep, done, ended),
+        started=started,
+        ended=None if sweep.state == "running" else ended,
+    )
+
+
+def _standing_points(sweep: SweepHistory, done: int, at: int) -> tuple[Point, ...]:
+    """Return the winner's and the control's figures, for the sweep's row; the step counts ended trials."""
+    result = sweep_result(sweep)
+    figures: dict[str, float] = {}
+    if result.winner is not None:
+        figures = {p.key: p.value for p in best_points(result.winner, sweep) if p.key != "best/step"}
+    if result.control is not None and result.control.score is not None:
+        figures["control/score"] = result.control.score
+    if result.difference is not None:
+        figures["best/above_control"] = result.difference
+    return tuple(Point(key, value, at, done) for key, value in figures.items())
+
+
+def description(sweep: SweepHistory) -> str:
+    """Return the parent run's Markdown: the standing result first, then how many trials ended how."""
+    result = sweep_result(sweep)
+    lines = [f"**{_plain(result.sentence())}**", ""]
+    rows = [trial for trial in (result.control, sweep.contender()) if trial is not None]
+    if rows:
+        lines += [
+            f"| | {_plain(sweep.metric)} | P / R / F1 at 0.5 | P / R / F1 tuned | AP | schedule |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+    for trial in rows:
+        evaluation = scored_evaluation(sweep, trial)
+        figures: Mapping[str, float] = evaluation.metrics if evaluation else {}
+        fixed = " / ".join(_figure(figures.get(name)) for name in ("precision", "recall", "f1"))
+        tuned = " / ".join(_figure(figures.get(f"tuned_{name}")) for name in ("precision", "recall", "f1"))
+        schedule = _plain(str(trial.schedule)[:300])
+        lines.append(
+            f"| {_plain(trial_label(trial))} | {_figure(trial.score)} | {fixed} | {tuned} "
+            f"| {_figure(figures.get('ap'))} | `{schedule}` |"
+        )
+    counts = ", ".join(f"{count} {kind}" for kind, count in sweep.counts().items() if count)
+    lines += ["", f"Trials: {counts or 'none yet'} of {sweep.budget_trials}.", ""]
+    pruner = audit(sweep)
+    if pruner.pruned or pruner.spared:
+        lines += [str(pruner), ""]
+    lines.append(
+        f"Objective: {_plain(sweep.objective)}. The artifact `report.html` shows the sweep in figures."
+    )
+    return "\n".join(lines)
+
+
+def use_case(sweep: SweepHistory) -> str:
+    """Return the objective's use case as the sweep file gives it, else ``custom``."""
+    objective = _spec(sweep).get("objective")
+    return str(objective.get("use_case") or "custom") if isinstance(objective, dict) else "custom"
+
+
+def flatten(data: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the leaves of nested data with dotted keys; short lists stay one leaf."""
+    if isinstance(data, dict) and data:
+        for key, value in data.items():
+            yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    elif prefix:
+        yield prefix, data
+
+
+def _spec(sweep: SweepHistory) -> dict[str, Any]:
+    try:
+        spec = yaml.safe_load(sweep.spec_yaml)
+    except yaml.YAMLError:
+        return {}
+    return spec if isinstance(spec, dict) else {}
+
+
+def _texts(values: Mapping[str, object] | Iterable[tuple[str, object]], longest: int) -> dict[str, str]:
+    return {safe_key(str(key)): str(value)[:longest] for key, value in dict(values).items()}
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _plain(text: str) -> str:
+    """Keep user text from being read as Markdown or HTML, or from ending a table's cell."""
+    text = " ".join(text.split())
+    for found, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "'")):
+        text = text.replace(found, written)
+    return text

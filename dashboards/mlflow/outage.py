@@ -1,0 +1,56 @@
+"""Tells a store that is away, where waiting may help, from content that it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from lossweep.spaces.files.errors import Problem, UserError
+
+_REFUSALS: Final = frozenset(
+    {
+        "INVALID_PARAMETER_VALUE",
+        "BAD_REQUEST",
+        "MALFORMED_REQUEST",
+        "RESOURCE_DOES_NOT_EXIST",
+        "RESOURCE_ALREADY_EXISTS",
+        "INVALID_STATE",
+        "PERMISSION_DENIED",
+    }
+)
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether waiting may help: the store is away or busy, rather than the content wrong."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        return str(error.error_code) not in _REFUSALS
+    if isinstance(error, OSError):  # requests' errors are, too
+        return True
+    return type(error).__module__.startswith(("sqlalchemy", "requests", "urllib3"))
+
+
+def without_secret(uri: str) -> str:
+    """Return a store's address as it may be shown: without user and password."""
+    head, _, tail = uri.rpartition("@")
+    return f"{head.partition('://')[0]}://***@{tail}" if head else uri
+
+
+@contextmanager
+def reaching(uri: str) -> Iterator[None]:
+    """Turn an outage into one line for the person at the command line.
+
+    Raises:
+        UserError: when the store can't be reached.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, UserError) or not is_outage(error):
+            raise
+        hint = "is its server running? $MLFLOW_TRACKING_URI says where it is looked for"
+        # From None: the error's own text may hold the address with its password.
+        found = f"{without_secret(uri)} ({type(error).__name__})"
+        raise UserError(Problem("MLflow can't be reached", found=found, hint=hint)) from None

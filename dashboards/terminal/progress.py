@@ -1,0 +1,162 @@
+"""Shows a running sweep in the terminal: a live display, or plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from lossweep.dashboards.result import sweep_result
+from lossweep.dashboards.terminal.sweep_progress import SweepProgress
+from lossweep.dashboards.terminal.tables import running_table, tally
+from lossweep.search.study.events import Event, SweepEnded, TrialEvaluated
+
+HEARTBEAT = 30.0
+"""Seconds without a line after which the next evaluation makes one, where there is no terminal."""
+
+
+_SPEAKERS = ("lossweep.search", "lossweep.dashboards")
+"""Loggers whose warnings concern the person at the terminal: resources awaited, workers lost, MLflow away."""
+
+
+class ProgressDisplay:
+    """A `search.study.events.Listener` for a person at a terminal or a log file; a context manager, too.
+
+    As a context manager it also shows what is warned of meanwhile: a sweep that waits has no events.
+    """
+
+    def __init__(
+        self,
+        console: Console | None = None,
+        *,
+        plain: bool | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        most_running: int = 8,
+        stopping: Callable[[], str] = str,
+    ) -> None:
+        """Prepare to show.
+
+        Args:
+            console: where to; standard error by default, so that standard output stays the command's result.
+            plain: lines instead of a live display; by default when the console is no terminal.
+            clock: seconds, for the time left.
+            most_running: running trials shown at once.
+            stopping: why the sweep is about to stop; empty as long as it is not. Asked often, by any thread.
+        """
+        self._console = console or Console(file=sys.stderr)
+        self._plain = not self._console.is_terminal if plain is None else plain
+        self._clock, self._most_running, self._stopping = clock, most_running, stopping
+        self._lock = threading.Lock()
+        self._progress = SweepProgress(clock)
+        self._printed = clock()
+        self._told_stop = False
+        self._live: Live | None = None
+        self._warnings = _Warnings(self.warn)
+
+    def __enter__(self) -> Self:
+        """Show at once that something is under way: reading data takes a while before the first event."""
+        if not self._plain:
+            self._live = Live(
+                console=self._console, get_renderable=self.render, refresh_per_second=4, transient=True
+            )
+            self._live.start()
+        for name in _SPEAKERS:
+            logging.getLogger(name).addHandler(self._warnings)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the live display away, whatever happened."""
+        for name in _SPEAKERS:
+            logging.getLogger(name).removeHandler(self._warnings)
+        self.close()
+
+    def handle(self, event: Event) -> None:
+        """Take one event."""
+        with self._lock:
+            self._progress.take(event)
+        if isinstance(event, SweepEnded):
+            self.close()
+            self._print(self._progress.conclusion(self._stopping()))
+        elif self._plain:
+            self._tell(event)
+
+    def warn(self, words: str) -> None:
+        """Show a warning, above the live display where there is one; by any thread."""
+        self._print(words, style="yellow")
+
+    def close(self) -> None:
+        """Take the live display away."""
+        if self._live is not None:
+            live, self._live = self._live, None
+            live.stop()
+
+    def render(self) -> RenderableType:
+        """Return the live display as it stands."""
+        with self._lock:
+            sweep, left, running = self._progress.history, self._progress.left, self._progress.running
+        if sweep is None:
+            return Text(self._stop_note() or "opening the records and reading the data", style="dim")
+        done = sum(trial.outcome.is_final for trial in sweep.trials)
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(
+            Text(sweep.name, style="bold", no_wrap=True, overflow="ellipsis"),
+            ProgressBar(total=max(1, sweep.budget_trials), completed=done, width=self._console.width // 4),
+            Text(f"{done}/{sweep.budget_trials}", no_wrap=True),
+            Text(left, style="dim", no_wrap=True),
+        )
+        parts: list[RenderableType] = [bar, tally(sweep), Text(sweep_result(sweep).headline())]
+        if note := self._stop_note():
+            parts.append(Text(note, style="bold yellow"))
+        if running:
+            # A trial takes up to two lines, and a display taller than its terminal would be cut.
+            most = max(1, min(self._most_running, (self._console.height - 11) // 2))
+            parts += [Text(), running_table(running[:most])]
+            if len(running) > most:
+                parts.append(Text(f"and {len(running) - most} more", style="dim"))
+        elif done < sweep.budget_trials:
+            parts += [Text(), Text("waiting for workers", style="dim")]
+        return Group(*parts)
+
+    def _tell(self, event: Event) -> None:
+        if not self._told_stop and (note := self._stop_note()):
+            self._told_stop = True
+            self._print(note)
+        line = self._progress.line(event)
+        quiet = self._clock() - self._printed
+        if line is None and isinstance(event, TrialEvaluated) and quiet >= HEARTBEAT:
+            line = self._progress.heartbeat(self._most_running)
+        if line is not None:
+            self._print(line)
+
+    def _print(self, line: str, style: str | None = None) -> None:
+        self._printed = self._clock()
+        self._console.print(line, style=style, highlight=False, markup=False, soft_wrap=self._plain)
+
+    def _stop_note(self) -> str:
+        if not (reason := self._stopping()):
+            return ""
+        ends = "each running trial ends at its next evaluation and can be resumed"
+        return f"Stopping ({reason}): {ends}; Ctrl-C again stops at once."
+
+
+class _Warnings(logging.Handler):
+    """Passes each warning on in one line; tracebacks stay in the log file."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._show(" ".join(record.getMessage().split()))
+        except Exception:
+            self.handleError(record)

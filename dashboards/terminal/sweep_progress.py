@@ -1,0 +1,155 @@
+"""A sweep as its events tell it: how far it is, how long it will still take, what a log file says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from lossweep.dashboards.result import trial_label
+from lossweep.dashboards.terminal.tables import tally
+from lossweep.search.study.events import (
+    Event,
+    SweepEnded,
+    SweepStarted,
+    TrialEnded,
+    TrialEvaluated,
+    TrialStarted,
+)
+from lossweep.search.study.history import SweepHistory, TrialHistory
+from lossweep.search.study.outcomes import OutcomeKind, outcome_after
+
+_LABELS = {"recall": "R", "precision": "P", "f1": "F1", "ap": "AP"}
+
+
+class SweepProgress:
+    """Takes every event of a sweep, in order."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Begin before the sweep's first event; ``clock`` gives seconds."""
+        self._clock = clock
+        self._began = clock()
+        self._sweep: SweepHistory | None = None
+        self._trials: dict[int, TrialHistory] = {}
+        self._epochs = 0
+        self._first: float | None = None
+
+    def take(self, event: Event) -> None:
+        """Take one event."""
+        match event:
+            case SweepStarted(sweep) | SweepEnded(sweep):
+                if isinstance(event, SweepStarted):
+                    self._began, self._epochs, self._first = self._clock(), 0, None
+                self._sweep = sweep
+                self._trials = {trial.number: trial for trial in sweep.trials}
+            case TrialStarted(trial) | TrialEnded(trial):
+                self._trials[trial.number] = trial
+            case TrialEvaluated(number, evaluation, _):
+                trial = self._trials[number]
+                new = evaluation.epoch - _epochs(trial)
+                if new > 0:
+                    if self._first is None:
+                        self._first = self._clock()
+                    else:
+                        self._epochs += new
+                    self._trials[number] = replace(trial, evaluations=(*trial.evaluations, evaluation))
+
+    @property
+    def history(self) -> SweepHistory | None:
+        """The sweep as it stands; None before its first event."""
+        if self._sweep is None:
+            return None
+        return replace(self._sweep, trials=tuple(self._trials[number] for number in sorted(self._trials)))
+
+    @property
+    def running(self) -> tuple[TrialHistory, ...]:
+        """The trials that run."""
+        return tuple(trial for trial in self._trials.values() if trial.outcome is OutcomeKind.RUNNING)
+
+    @property
+    def left(self) -> str:
+        """The time left, in words; empty where nothing is known or left."""
+        seconds = self._seconds_left()
+        return f"about {timedelta(seconds=round(seconds))} left" if seconds and seconds >= 0.5 else ""
+
+    def line(self, event: Event) -> str | None:
+        """Say in one line what happened; None for evaluations that change nothing."""
+        match event:
+            case SweepStarted(sweep):
+                size = f"{sweep.budget_trials} trials of {sweep.budget_epochs} epochs"
+                again = " goes on" if sweep.trials else ""
+                return f"{self._done} Sweep {sweep.name}{again}: {size}, objective {sweep.objective}"
+            case TrialStarted(trial):
+                again = f" goes on after epoch {_epochs(trial)}" if trial.evaluations else " starts"
+                return f"{self._done} {trial_label(trial)}{again}: {trial.schedule}"
+            case TrialEvaluated(number, evaluation, decision):
+                if decision.action == "continue" or outcome_after(evaluation, decision) is not None:
+                    return None
+                where = f"Trial {number} at epoch {evaluation.epoch}/{evaluation.epochs}"
+                return f"{self._done} {where}: {decision.action}, {decision.reason}"
+            case TrialEnded(trial):
+                return self._end(trial)
+            case SweepEnded():
+                return self.conclusion()
+
+    def conclusion(self, why: str = "") -> str:
+        """Say how the sweep ended and its trials with it; who won is the command's to print."""
+        if self._sweep is None:
+            return "The sweep did not start"
+        state = self._sweep.state
+        if why and state != "finished":
+            state = why if why.startswith(state) else f"{state} ({why})"
+        after = timedelta(seconds=round(self._clock() - self._began))
+        ends = tally(self._sweep).plain.replace("  ", ", ") or "no trials"
+        return f"{self._done} Sweep {self._sweep.name} {state} after {after}: {ends}"
+
+    def heartbeat(self, most: int) -> str:
+        """Say how the running trials are getting on, ``most`` of them in figures."""
+        measured = [trial for trial in self.running if trial.evaluations]
+        parts = [_figures(trial) for trial in measured[:most]]
+        if len(measured) > most:
+            parts.append(f"{len(measured) - most} more")
+        return "; ".join([f"{self._done} running: {', '.join(parts) or 'none'}", *filter(None, [self.left])])
+
+    @property
+    def _done(self) -> str:
+        done = sum(trial.outcome.is_final for trial in self._trials.values())
+        budget = self._sweep.budget_trials if self._sweep else 0
+        return f"[{done:>{len(str(budget))}}/{budget}]"
+
+    def _end(self, trial: TrialHistory) -> str:
+        completed = trial.outcome is OutcomeKind.COMPLETED
+        said = f"{self._done} {trial_label(trial)} {trial.outcome.value}"
+        if trial.evaluations and not completed:
+            said += f" at epoch {_epochs(trial)}/{trial.evaluations[-1].epochs}"
+        if trial.score is not None and self._sweep is not None:
+            said += f", {self._sweep.metric} {trial.score:.3f}"
+        if trial.reason and not completed:
+            said += f": {trial.reason}"
+        left = self.left
+        return f"{said}; {left}" if left else said
+
+    def _seconds_left(self) -> float | None:
+        """Estimate from the epochs a second so far and the epochs a trial of this sweep takes on average.
+
+        Counted from the first evaluation: until then the workers load their libraries and their data.
+        """
+        sweep, elapsed = self._sweep, self._clock() - (self._first or 0.0)
+        if sweep is None or not self._epochs or elapsed <= 0.0:
+            return None
+        trials = self._trials.values()
+        spent = [_epochs(trial) for trial in trials if trial.outcome.is_final]
+        usual = sum(spent) / len(spent) if spent else float(sweep.budget_epochs)
+        rest = sum(max(0.0, usual - _epochs(trial)) for trial in trials if not trial.outcome.is_final)
+        rest += usual * max(0, sweep.budget_trials - len(self._trials))
+        return rest * elapsed / self._epochs
+
+
+def _epochs(trial: TrialHistory) -> int:
+    return trial.evaluations[-1].epoch if trial.evaluations else 0
+
+
+def _figures(trial: TrialHistory) -> str:
+    last = trial.evaluations[-1]
+    figures = (f"{label} {last.metrics[name]:.2f}" for name, label in _LABELS.items() if name in last.metrics)
+    return f"#{trial.number} {last.epoch}/{last.epochs} {' '.join(figures)}"

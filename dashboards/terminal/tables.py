@@ -1,0 +1,203 @@
+"""What the commands print of a sweep: leaderboard, status, why and list, as rich renderables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from lossweep.dashboards.result import scored_evaluation, sweep_result
+from lossweep.dashboards.terminal.fitted_table import Column, FittedTable
+from lossweep.dashboards.terminal.sparkline import sparkline
+from lossweep.search.pruning import audit
+from lossweep.search.study.front import front_of, objective_of
+from lossweep.search.study.history import SweepHistory, TrialHistory
+from lossweep.search.study.outcomes import OutcomeKind
+
+STYLES: Mapping[OutcomeKind, str] = {
+    OutcomeKind.COMPLETED: "green",
+    OutcomeKind.RUNNING: "blue",
+    OutcomeKind.PRUNED: "yellow",
+    OutcomeKind.DIVERGED: "magenta",
+    OutcomeKind.FAILED: "red",
+    OutcomeKind.INTERRUPTED: "dim",
+}
+
+FIGURES = {
+    "precision": Column("P", extra=2),
+    "recall": Column("R", extra=2),
+    "f1": Column("F1", extra=2),
+    "tuned_precision": Column("P tuned", extra=4),
+    "tuned_recall": Column("R tuned", extra=4),
+    "tuned_f1": Column("F1 tuned", extra=4),
+    "ap": Column("AP", extra=3),
+}
+"""The columns that show a trial's pixel figures, by metric."""
+
+_CURVES = {"recall": "blue", "precision": "dark_orange", "f1": ""}
+_CURVE = 12
+"""Evaluations in a running trial's curve."""
+
+
+def leaderboard(history: SweepHistory, most: int = 10) -> RenderableType:
+    """Return the best trials; the control's row stands right under the best, whatever its rank."""
+    ranked = list(enumerate(history.ranked(), start=1))
+    control = history.control()
+    rows = ranked[:most]
+    if control is not None and ranked and ranked[0][1] is not control:
+        beside = next(row for row in ranked if row[1] is control)
+        rows = [rows[0], beside, *(row for row in rows[1:] if row is not beside)]
+    table = FittedTable(
+        Column("rank"),
+        Column("trial"),
+        Column("outcome", justify="left", extra=1),
+        Column(history.metric, style="bold"),
+        Column("vs control"),
+        *FIGURES.values(),
+        long="schedule",
+    )
+    for rank, trial in rows:
+        evaluation = scored_evaluation(history, trial)
+        name = Text(f"control {trial.control}: " if trial.control else "", style="red")
+        table.add(
+            str(rank),
+            f"#{trial.number}",
+            outcome(trial),
+            number(trial.score),
+            _difference(trial, control),
+            *figures(evaluation.metrics if evaluation else {}),
+            long=name + Text(str(trial.schedule)),
+        )
+    note = Text(sweep_result(history).sentence())
+    return Group(note, Text(), table) if rows else note
+
+
+def status(history: SweepHistory, most: int = 5) -> RenderableType:
+    """Return how far a sweep is, what runs, and who leads."""
+    done = sum(trial.outcome.is_final for trial in history.trials)
+    head = Text.assemble(
+        (history.name, "bold"), f"  {history.state}  {done}/{history.budget_trials} trials  ", tally(history)
+    )
+    parts: list[RenderableType] = [head, Text(f"objective: {history.objective}", style="dim"), Text()]
+    running = [trial for trial in history.trials if trial.outcome is OutcomeKind.RUNNING]
+    if running:
+        parts += [running_table(running), Text()]
+    parts.append(leaderboard(history, most))
+    return Group(*parts, *pareto_front(history), *pruner_audit(history))
+
+
+def pareto_front(history: SweepHistory) -> tuple[RenderableType, ...]:
+    """Return the trials no other beats in every metric, under an empty line; nothing with one objective."""
+    front = front_of(history)
+    if not front:
+        return ()
+    table = FittedTable(
+        Column("trial"),
+        *(Column(name, style="bold") for name in objective_of(history).names),
+        long="schedule",
+    )
+    for trial in front:
+        name = Text(f"control {trial.control}: " if trial.control else "", style="red")
+        table.add(f"#{trial.number}", *map(number, trial.values), long=name + Text(str(trial.schedule)))
+    return (Text(), Text("Pareto front: no trial is better than these in every metric"), Text(), table)
+
+
+def pruner_audit(history: SweepHistory) -> tuple[RenderableType, ...]:
+    """Return how often the pruner would have been wrong, under an empty line; nothing if it ended nothing."""
+    found = audit(history)
+    return (Text(), Text(str(found), style="dim")) if found.pruned or found.spared else ()
+
+
+def running_table(trials: Sequence[TrialHistory]) -> RenderableType:
+    """Return the running trials: the course of recall, precision and F1 at 0.5, and the phase they are in."""
+    table = FittedTable(
+        Column("trial"),
+        Column("epoch"),
+        *(Column("F1" if name == "f1" else name, justify="left", style=_CURVES[name]) for name in _CURVES),
+        Column("AP", extra=1),
+        long="phase",
+        least=30,
+    )
+    for trial in trials:
+        last = trial.evaluations[-1] if trial.evaluations else None
+        table.add(
+            f"#{trial.number}",
+            f"{last.epoch}/{last.epochs}" if last else "–",
+            *(_curve([e.metrics[name] for e in trial.evaluations if name in e.metrics]) for name in _CURVES),
+            number(last.metrics.get("ap") if last else None),
+            long=f"{last.loss_name}, cycle {last.cycle + 1}"
+            if last
+            else f"starting with {trial.schedule.phases[0].loss_name}",
+        )
+    return table
+
+
+def sweeps(histories: Iterable[SweepHistory]) -> RenderableType:
+    """Return one line a sweep, or two where there is little room."""
+    table = FittedTable(
+        Column("sweep", justify="left", style="bold"),
+        Column("state", justify="left"),
+        Column("trials"),
+        Column("best"),
+        Column("vs control"),
+        Column("created (UTC)", extra=1),
+        long="objective, and how its trials ended",
+        least=60,
+    )
+    for history in histories:
+        result = sweep_result(history)
+        done = sum(trial.outcome.is_final for trial in history.trials)
+        table.add(
+            history.name,
+            history.state,
+            f"{done}/{history.budget_trials}",
+            number(result.winner.score if result.winner else None),
+            "–" if result.difference is None else f"{result.difference:+.3f}",
+            f"{history.created:%Y-%m-%d %H:%M}",
+            long=Text(f"{history.objective}  ") + tally(history),
+        )
+    return table if len(table) else Text("No sweeps here yet.")
+
+
+def described(values: Mapping[str, str]) -> FittedTable:
+    """Return names with their values, aligned; a long value is folded beside its name."""
+    table = FittedTable(Column("", justify="left", style="dim"), least=24)
+    for name, value in values.items():
+        table.add(name, long=value)
+    return table
+
+
+def tally(history: SweepHistory) -> Text:
+    """Return how many trials ended how, coloured."""
+    counts = history.counts()
+    parts = [
+        (f"{counts[kind.value]} {kind.value}", STYLES[kind]) for kind in OutcomeKind if counts[kind.value]
+    ]
+    return Text("  ").join(Text(words, style=style) for words, style in parts)
+
+
+def outcome(trial: TrialHistory) -> Text:
+    """Return a trial's outcome, coloured."""
+    return Text(trial.outcome.value, style=STYLES[trial.outcome])
+
+
+def number(value: float | None) -> str:
+    """Return a figure with three decimals, or a dash."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def figures(metrics: Mapping[str, float]) -> Iterable[str]:
+    """Return the figures of `FIGURES`, with a dash for what was not measured."""
+    return (number(metrics.get(name)) for name in FIGURES)
+
+
+def _curve(values: Sequence[float]) -> str:
+    """Of one width however many values there are, so that a live display does not jump."""
+    return f"{sparkline(values, _CURVE):<{_CURVE}} {values[-1]:.2f}" if values else "–".ljust(_CURVE + 5)
+
+
+def _difference(trial: TrialHistory, control: TrialHistory | None) -> str:
+    if control is None or trial is control or control.score is None or trial.score is None:
+        return "–"
+    return f"{trial.score - control.score:+.3f}"

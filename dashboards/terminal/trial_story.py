@@ -1,0 +1,111 @@
+"""The story of one trial: what was proposed, what it reported, what was decided, where its files are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from lossweep.dashboards.report.plots.cost import seconds_words
+from lossweep.dashboards.terminal.fitted_table import Column, FittedTable
+from lossweep.dashboards.terminal.tables import FIGURES, described, figures, number, outcome
+from lossweep.search.ledger import Attempt
+from lossweep.search.study.history import SweepHistory, TrialHistory
+from lossweep.spaces.files.errors import Problem, UserError
+
+
+def why(
+    history: SweepHistory,
+    chosen: int,
+    *,
+    attempts: Sequence[Attempt] = (),
+    checkpoints: Sequence[Path] = (),
+    run: str | None = None,
+) -> RenderableType:
+    """Return all that is known of one trial: proposal, evaluations, each decision with its figures, its end.
+
+    Args:
+        history: the sweep.
+        chosen: the trial's number.
+        attempts: `search.ledger.Ledger.attempts` of it.
+        checkpoints: `search.upkeep.checkpoints.checkpoints_of` it.
+        run: id of its MLflow run.
+
+    Raises:
+        UserError: the sweep has no trial of that number.
+    """
+    trial = next((trial for trial in history.trials if trial.number == chosen), None)
+    if trial is None:
+        allowed = f"0 to {len(history.trials) - 1}" if history.trials else "none yet: no trial has started"
+        raise UserError(
+            Problem(f"sweep {history.name} has no such trial", found=str(chosen), allowed=allowed)
+        )
+    facts = {
+        "schedule": str(trial.schedule),
+        "proposed as": f"control {trial.control}" if trial.control else "a proposal of the sampler",
+        "seed": str(trial.seed),
+        history.metric: number(trial.score) + ("" if trial.feasible else " (misses a constraint)"),
+        "reason": trial.reason or "–",
+        seconds_words(history): f"{trial.gpu_seconds:.1f}",
+        "checkpoint": f"{checkpoints[-1]} ({len(checkpoints)} in all)" if checkpoints else "none left",
+        "MLflow run": run or "none",
+    }
+    parameters = {
+        name: f"{value:.4g}" if isinstance(value, float) else str(value)
+        for name, value in trial.parameters.items()
+    }
+    parts: list[RenderableType] = [Text.assemble((f"Trial {trial.number}", "bold"), "  ", outcome(trial))]
+    parts.append(described(facts))
+    if parameters:
+        parts += [Text(), Text("Parameters", style="bold"), described(parameters)]
+    if trial.evaluations:
+        parts += [Text(), Text("Evaluations", style="bold"), _evaluations(trial)]
+    if trial.decisions:
+        parts += [Text(), Text("Decisions", style="bold"), _decisions(trial)]
+    if attempts:
+        parts += [Text(), Text("Attempts", style="bold"), _attempts(attempts)]
+    if trial.traceback:
+        parts += [Text(), Text(trial.traceback, style="red")]
+    return Group(*parts)
+
+
+def _evaluations(trial: TrialHistory) -> FittedTable:
+    table = FittedTable(Column("step"), Column("epoch"), Column("rate", extra=1), *FIGURES.values())
+    before: tuple[int, int] | None = None
+    for evaluation in trial.evaluations:
+        place = (evaluation.cycle, evaluation.phase)
+        phase = Text(f"cycle {evaluation.cycle + 1}, phase {evaluation.phase + 1}: {evaluation.loss_name}")
+        table.add(
+            str(evaluation.step),
+            str(evaluation.epoch),
+            f"{evaluation.learning_rate:.2g}",
+            *figures(evaluation.metrics),
+            above=None if place == before else phase,
+        )
+        before = place
+    return table
+
+
+def _decisions(trial: TrialHistory) -> FittedTable:
+    table = FittedTable(Column("step"), Column("action", justify="left"), long="reason, and its figures")
+    for decision in trial.decisions:
+        figures = ", ".join(f"{name}={value:.4g}" for name, value in decision.figures.items())
+        told = Text(decision.reason) + Text(f"  {figures}" if figures else "", style="dim")
+        table.add(str(decision.step), decision.action, long=told)
+    return table
+
+
+def _attempts(attempts: Sequence[Attempt]) -> FittedTable:
+    table = FittedTable(Column("started (UTC)"), Column("seconds"), Column("fault"), long="how it ended")
+    for attempt in attempts:
+        smaller = f"; micro-batch {attempt.micro_batch}" if attempt.micro_batch else ""
+        seconds = (attempt.ended - attempt.started).total_seconds() if attempt.ended else None
+        table.add(
+            f"{attempt.started:%Y-%m-%d %H:%M:%S}",
+            "–" if seconds is None else f"{seconds:.0f}",
+            attempt.fault.value if attempt.fault else "–",
+            long=Text((attempt.message or "not over") + smaller),
+        )
+    return table

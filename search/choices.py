@@ -1,0 +1,48 @@
+"""Whether what a sweep file names by import path can be imported and built."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+from lossweep.search.pruning.pruner import build_rule
+from lossweep.search.pruning.spec import PruningSpec
+from lossweep.search.sampling import SamplerSpec, Sampling
+from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.spaces.losses.terms import ImportedLoss
+from lossweep.spaces.proposing.space_spec import SpaceSpec
+
+
+def import_problems(space: SpaceSpec) -> Iterator[Problem]:
+    """Yield what is wrong with users' own losses that the space may propose: import path, parameters.
+
+    The controls hold none.
+    """
+    if any(space.imported_losses()):
+        # Imported here: it pulls torch in, which a sweep of known losses is read without.
+        from lossweep.trainers.losses import check_importable
+
+        yield from of_each_import(space, check_importable)
+
+
+def choice_problems(sampler: SamplerSpec, pruning: PruningSpec, objectives: int) -> Iterator[Problem]:
+    """Yield what is wrong with the sampler and the pruner: import path, download, parameters."""
+    try:
+        Sampling(sampler, 0, objectives).sampler(0)
+    except UserError as error:
+        yield from error.problems
+    try:
+        build_rule(pruning)
+    except UserError as error:
+        yield from error.problems
+
+
+def of_each_import(space: SpaceSpec, check: Callable[[ImportedLoss], list[Problem]]) -> Iterator[Problem]:
+    """Yield what a check says of each of the user's own losses, by key, once."""
+    seen: set[Problem] = set()
+    for key, loss in space.imported_losses():
+        for problem in check(loss):
+            found = dataclasses.replace(problem, key=f"{key}.{problem.key}")
+            if found not in seen:
+                yield found
+            seen.add(found)

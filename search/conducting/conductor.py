@@ -1,0 +1,307 @@
+"""Conducts a sweep: which trial next, whether it goes on, how it ended. Plain Python over one Optuna study.
+
+Runners ask for plans, tell every evaluation and say how each trial ended. All three may be repeated after a
+crash: the database decides what is known already. Only the driver's process holds a conductor, and only it
+writes to the study.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from optuna import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from lossweep.search.conducting.settings import PlanTemplate, SearchSettings
+from lossweep.search.pruning import Pruner
+from lossweep.search.sampling.proposals import Proposer
+from lossweep.search.seeds import derive
+from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.events import Listener, ListenerGroup, TrialEnded, TrialEvaluated, TrialStarted
+from lossweep.search.study.history import TrialHistory
+from lossweep.search.study.journal import Journal
+from lossweep.search.study.objectives import Score, score
+from lossweep.search.study.outcomes import Outcome, OutcomeKind
+from lossweep.search.study.record import (
+    CONTROL,
+    DIVERGED,
+    SEED,
+    StudyRecord,
+    outcome_of,
+    schedule_of,
+    trial_history,
+)
+from lossweep.trainers.evaluation import Evaluation
+from lossweep.trainers.plan import TrialPlan
+
+
+class Conductor:
+    """One sweep over one Optuna study.
+
+    Args:
+        study: with the objective's directions. Its own sampler and pruner are not used.
+        settings: what is searched.
+        template: what all trials have in common.
+        journal: where evaluations and decisions are written.
+        listeners: who is told.
+        slots: GPUs a trial holds, or 1 on a CPU; for the seconds accounted.
+        clock: seconds, for the budget of hours.
+
+    Raises:
+        UserError: when the sampler or pruner cannot be built or does not fit.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        settings: SearchSettings,
+        template: PlanTemplate,
+        journal: Journal,
+        listeners: Iterable[Listener] = (),
+        slots: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        settings.check()
+        self.settings = settings
+        self.listeners = ListenerGroup(listeners)
+        self._template = template
+        self._journal = journal
+        self._slots = slots
+        self._clock = clock
+        self._since = clock()
+        self._spent_before = float(study.user_attrs.get("seconds", 0.0))
+        self._noted = self._spent_before
+        self._study = study
+        self._record = StudyRecord(study)
+        self._pruner = Pruner(settings.pruning, settings.objective.pilot, settings.seed)
+        trials = self._record.trials()
+        self._outcomes = {trial.number: outcome_of(trial).kind for trial in trials}
+        self._mine: set[int] = set()
+        for trial in trials:
+            if self._outcomes[trial.number] is not OutcomeKind.FAILED:
+                self._track(trial)
+        self._proposer = Proposer(
+            settings.objective.directions, settings.space, settings.sampler, settings.seed, trials
+        )
+
+    # --- what is asked ------------------------------------------------------------------------------------
+
+    def adopt(self) -> tuple[int, ...]:
+        """Take over what a dead driver left running: interrupted from now on, and asked for again first.
+
+        Call it once, holding the sweep's lease. Returns the trials' numbers.
+        """
+        left = [number for number in self.running if number not in self._mine]
+        for number in left:
+            self._interrupt(number, Outcome(OutcomeKind.INTERRUPTED, "its driver died"))
+        return tuple(left)
+
+    def ask(self) -> TrialPlan | None:
+        """Return the next trial to train, or None when nothing more is to be started.
+
+        Interrupted trials come first, with the number, seed and schedule they had; then the controls; then
+        proposals. A plan that was asked for and never started is found again by `adopt`.
+        """
+        waiting = [n for n, kind in self._outcomes.items() if kind is OutcomeKind.INTERRUPTED]
+        if self.out_of_time:
+            return None
+        if waiting:
+            return self._resume(min(waiting))
+        number = len(self._outcomes)
+        if number >= self.settings.trials:
+            return None
+        seed = derive(self.settings.seed, "trial", number)
+        controls = tuple(self.settings.controls.items())
+        if number < len(controls):
+            name, schedule = controls[number]
+            proposal = self._proposer.enter(schedule, seed, name)
+        else:
+            proposal = self._proposer.next(seed)
+        written = self._record.create(proposal)
+        if written != number:
+            raise RuntimeError(f"trial {number} was written as {written}: someone else writes to this study")
+        self._proposer.taken(prepare=len(controls) <= number + 1 < self.settings.trials)
+        return self._start(self._record.trial(number))
+
+    def observe(self, number: int, evaluation: Evaluation) -> DecisionRecord:
+        """Write an evaluation and decide whether its trial goes on; see `ending`.
+
+        Idempotent by (number, step): what is known already is neither written nor told again, and gets the
+        decision it got. What comes after the trial's end is ignored.
+        """
+        kind = self._outcomes[number]
+        if kind is not OutcomeKind.RUNNING:
+            return DecisionRecord(evaluation.step, "prune", f"the trial is {kind.value} already")
+        evaluation = _finite(evaluation)
+        new = self._journal.record_evaluation(number, evaluation)
+        if not new:
+            taken = [d for d in self._journal.decisions(number) if d.step == evaluation.step]
+            for decision in taken:
+                if decision.action in ("continue", "prune", "spare", "diverge"):
+                    return decision
+        decision = self._decide(number, evaluation)
+        self._journal.record_decision(number, decision)
+        self._report(number, evaluation)
+        self.listeners.tell(TrialEvaluated(number, evaluation, decision))
+        return decision
+
+    def close(self, number: int, outcome: Outcome) -> None:
+        """Write how a trial ended. A trial that has ended already stays as it is.
+
+        A completed trial without a value of the objective's metrics is written as failed, and says so.
+        """
+        if self._outcomes[number] is not OutcomeKind.RUNNING:
+            return
+        if outcome.kind is OutcomeKind.INTERRUPTED:
+            self._interrupt(number, outcome)
+        elif outcome.kind is OutcomeKind.RUNNING:
+            raise ValueError("a trial cannot be closed as running")
+        else:
+            self._finish(number, outcome)
+        self._note_time()
+        self.listeners.tell(TrialEnded(self.history(number)))
+
+    def note(self, number: int, decision: DecisionRecord) -> None:
+        """Write a runner's own decision, such as ``retry``."""
+        self._journal.record_decision(number, decision)
+
+    # --- how it stands ------------------------------------------------------------------------------------
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the budget of hours is spent."""
+        return self.settings.hours is not None and self.seconds_spent >= 3600.0 * self.settings.hours
+
+    @property
+    def seconds_spent(self) -> float:
+        """Wall-clock seconds of this sweep's drivers: earlier ones as they noted it, this one up to now."""
+        return self._spent_before + self._clock() - self._since
+
+    @property
+    def finished(self) -> bool:
+        """Whether the budget is spent and nothing is left to go on with."""
+        spent = self.out_of_time or len(self._outcomes) >= self.settings.trials
+        return spent and not self.running and not self.interrupted
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """Numbers of the trials that run."""
+        return tuple(n for n, kind in self._outcomes.items() if kind is OutcomeKind.RUNNING)
+
+    @property
+    def interrupted(self) -> tuple[int, ...]:
+        """Numbers of the trials that are to go on."""
+        return tuple(n for n, kind in self._outcomes.items() if kind is OutcomeKind.INTERRUPTED)
+
+    def history(self, number: int) -> TrialHistory:
+        """Return everything recorded of a trial."""
+        return trial_history(
+            self._record.trial(number),
+            self.settings.objective,
+            self._journal.evaluations(number),
+            self._journal.decisions(number),
+            self._slots,
+        )
+
+    def release(self) -> None:
+        """Let go of the study, at the end: the time spent is noted, the proposing thread ends."""
+        self._note_time(force=True)
+        self._proposer.close()
+
+    # --- inside -------------------------------------------------------------------------------------------
+
+    def _track(self, trial: FrozenTrial) -> None:
+        exempt = trial.user_attrs.get(CONTROL) is not None
+        self._pruner.begin(trial.number, schedule_of(trial), exempt, self._journal.evaluations(trial.number))
+
+    def _resume(self, number: int) -> TrialPlan:
+        self._record.resume(number)
+        self._proposer.set_state(number, TrialState.RUNNING)
+        return self._start(self._record.trial(number))
+
+    def _start(self, trial: FrozenTrial) -> TrialPlan:
+        self._outcomes[trial.number] = OutcomeKind.RUNNING
+        self._mine.add(trial.number)
+        self._track(trial)
+        self.listeners.tell(TrialStarted(self.history(trial.number)))
+        return self._template.plan(trial.number, trial.user_attrs[SEED], schedule_of(trial))
+
+    def _decide(self, number: int, evaluation: Evaluation) -> DecisionRecord:
+        if (verdict := evaluation.verdict) is not None:
+            reason = f"{verdict.rule}: {verdict.message}"
+            return DecisionRecord(evaluation.step, "diverge", reason, verdict.figures)
+        decision = self._pruner.decide(number, evaluation)
+        if evaluation.finished and decision.action != "continue":
+            return DecisionRecord(evaluation.step, "continue", "trained its whole budget", decision.figures)
+        return decision
+
+    def _report(self, number: int, evaluation: Evaluation) -> None:
+        """Give Optuna the score so far, where it can take one: with one metric, once there is one."""
+        so_far = self._score(number)
+        if so_far is not None and len(so_far.values) == 1:
+            self._record.report(number, evaluation.step, so_far.values[0])
+
+    def _score(self, number: int) -> Score | None:
+        return score(self.settings.objective, self._journal.evaluations(number))
+
+    def _finish(self, number: int, outcome: Outcome) -> None:
+        scored = self._score(number)
+        if outcome.kind is OutcomeKind.COMPLETED and scored is None:
+            names = ", ".join(self.settings.objective.names)
+            outcome = Outcome(OutcomeKind.FAILED, f"no evaluation holds {names}")
+        state = outcome.kind.optuna_state
+        violations = self._violations(number, outcome, scored)
+        reported = self._record.trial(number).intermediate_values
+        values = scored.values if scored and state is TrialState.COMPLETE else None
+        if state is TrialState.PRUNED and reported:
+            values = (reported[max(reported)],)  # as study.tell does
+        self._record.finish(number, outcome, values, violations)
+        self._proposer.finish(number, state, values, reported, violations)
+        self._outcomes[number] = outcome.kind
+        if outcome.kind is OutcomeKind.FAILED:
+            self._pruner.forget(number)
+
+    def _violations(self, number: int, outcome: Outcome, scored: Score | None) -> dict[str, float]:
+        """The objective's constraints, and one that a diverged trial violates, the more the sooner it did."""
+        violations = dict(scored.violations) if scored and outcome.kind is not OutcomeKind.FAILED else {}
+        if outcome.kind is OutcomeKind.DIVERGED:
+            evaluations = self._journal.evaluations(number)
+            unmeasured = {str(constraint): 1.0 for constraint in self.settings.objective.constraints}
+            violations = unmeasured | violations
+            violations[DIVERGED] = 2.0 - (evaluations[-1].share if evaluations else 0.0)
+        return violations
+
+    def _interrupt(self, number: int, outcome: Outcome) -> None:
+        self._record.interrupt(number, outcome)
+        self._proposer.set_state(number, TrialState.WAITING)
+        self._outcomes[number] = OutcomeKind.INTERRUPTED
+
+    def _note_time(self, force: bool = False) -> None:
+        """Keep the seconds spent where the next driver finds them, at most every half minute."""
+        spent = self.seconds_spent
+        if force or spent - self._noted > 30.0:
+            self._study.set_user_attr("seconds", spent)
+            self._noted = spent
+
+
+def _finite(evaluation: Evaluation) -> Evaluation:
+    """Return the evaluation without what is not finite: nothing such is ever stored."""
+    verdict = evaluation.verdict
+    if verdict is not None:
+        verdict = dataclasses.replace(verdict, figures=_kept(verdict.figures))
+    return dataclasses.replace(
+        evaluation,
+        metrics=_kept(evaluation.metrics),
+        losses=_kept(evaluation.losses),
+        verdict=verdict,
+        gradient_norm=evaluation.gradient_norm if math.isfinite(evaluation.gradient_norm) else 0.0,
+        threshold=evaluation.threshold if math.isfinite(evaluation.threshold) else 0.0,
+        floor_thresholds=_kept(evaluation.floor_thresholds),
+    )
+
+
+def _kept(figures: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in figures.items() if math.isfinite(value)}

@@ -1,0 +1,1 @@
+"""Running a sweep: driver, dispatcher, and the runners that train its trials."""

@@ -1,0 +1,240 @@
+"""Between the conductor and whatever runs trials: hands out attempts, takes reports, keeps the retry policy.
+
+A runner asks for an `Assignment`, lets a worker train it and brings back what the worker reports. One
+assignment is one attempt at one trial; a retry is a new assignment of the same trial. The desk runs in the
+driver's main thread and alone writes.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from lossweep.search.running.assignment import Assignment
+from lossweep.search.running.stopping import StopRequest
+from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.faults import AlikeFailures, Answer, Fault, FaultKind, RetryPolicy, SweepFailed
+from lossweep.search.study.outcomes import Outcome, OutcomeKind, outcome_after
+from lossweep.trainers.evaluation import Evaluation
+from lossweep.trainers.plan import TrialPlan
+
+log = logging.getLogger(__name__)
+
+
+class Conducts(Protocol):
+    """What the desk needs of the conductor."""
+
+    def ask(self) -> TrialPlan | None:
+        """The next trial, unfinished ones first; None when the budget is spent."""
+
+    def observe(self, number: int, evaluation: Evaluation) -> DecisionRecord:
+        """Record an evaluation and decide."""
+
+    def close(self, number: int, outcome: Outcome) -> None:
+        """Record the end of a trial."""
+
+    def note(self, number: int, decision: DecisionRecord) -> None:
+        """Record a decision of the runner's own."""
+
+
+class AttemptLog(Protocol):
+    """Where attempts are written: the ledger, or nowhere in a simulation."""
+
+    def start(self, trial: int, micro_batch: int | None) -> str:
+        """Write that an attempt starts; return its fencing id."""
+
+    def end(self, attempt: str, fault: Fault | None, message: str) -> None:
+        """Write how it ended."""
+
+    def faults(self, trial: int) -> Sequence[FaultKind]:
+        """The kinds of the trial's faults so far, those under earlier drivers included."""
+
+    def micro_batch(self, trial: int) -> int | None:
+        """The micro-batch of its newest attempt."""
+
+
+class MemoryAttempts:
+    """Attempts that are forgotten with the process: for tests and simulations."""
+
+    def __init__(self) -> None:
+        self._trial_of: dict[str, tuple[int, int | None]] = {}
+        self._faults: dict[int, list[FaultKind]] = {}
+
+    def start(self, trial: int, micro_batch: int | None) -> str:
+        """See `AttemptLog`."""
+        attempt = uuid.uuid4().hex
+        self._trial_of[attempt] = (trial, micro_batch)
+        return attempt
+
+    def end(self, attempt: str, fault: Fault | None, message: str) -> None:
+        """See `AttemptLog`."""
+        if fault is not None:
+            self._faults.setdefault(self._trial_of[attempt][0], []).append(fault.kind)
+
+    def faults(self, trial: int) -> Sequence[FaultKind]:
+        """See `AttemptLog`."""
+        return self._faults.get(trial, [])
+
+    def micro_batch(self, trial: int) -> int | None:
+        """See `AttemptLog`."""
+        known = [batch for number, batch in self._trial_of.values() if number == trial]
+        return known[-1] if known else None
+
+
+@dataclass(slots=True)
+class _Open:
+    assignment: Assignment
+    step: int = 0
+
+
+class Dispatcher:
+    """Hands out attempts and takes reports; see the module.
+
+    Attributes:
+        stop: asks the running trials to end at their next evaluation and hands out no more.
+        paused: why the sweep has to pause (a full disk), or empty.
+        job_began: told by the Ray Tune runner which job runs the trials.
+    """
+
+    def __init__(
+        self,
+        conductor: Conducts,
+        *,
+        attempts: AttemptLog | None = None,
+        policy: RetryPolicy = RetryPolicy(),  # noqa: B008  # immutable
+        alike: AlikeFailures | None = None,
+        stop: StopRequest | None = None,
+        check: Callable[[], None] = lambda: None,
+        job_began: Callable[[str], None] = lambda job: None,
+    ) -> None:
+        """Stand between ``conductor`` and a runner.
+
+        Args:
+            conductor: decides.
+            attempts: where attempts are written.
+            policy: what is tried again.
+            alike: stops a sweep whose first trials all fail alike.
+            stop: somebody's wish to stop.
+            check: raises when this driver may write no more (its lease was lost).
+            job_began: told the id of the Ray job that runs the trials, if one does.
+        """
+        self.stop = stop or StopRequest()
+        self.paused = ""
+        self._conductor = conductor
+        self._attempts = attempts or MemoryAttempts()
+        self._policy = policy
+        self._alike = alike or AlikeFailures()
+        self._check = check
+        self.job_began = job_began
+        self._open: dict[str, _Open] = {}
+        self._again: deque[TrialPlan] = deque()
+
+    @property
+    def running(self) -> int:
+        """Attempts handed out and not over."""
+        return len(self._open)
+
+    def next(self) -> Assignment | None:
+        """Hand out the next attempt; None when there is nothing to start now.
+
+        With nothing running, None means that the runner is done.
+        """
+        self._check()
+        if self.stop.is_set():
+            return None
+        if self._again:
+            plan = self._again.popleft()
+        else:
+            asked = self._conductor.ask()
+            if asked is None:
+                return None
+            plan = asked
+            smaller = self._attempts.micro_batch(plan.number)
+            if smaller is not None:
+                plan = replace(plan, micro_batch=smaller)
+        assignment = Assignment(plan, self._attempts.start(plan.number, plan.micro_batch))
+        self._open[assignment.attempt] = _Open(assignment)
+        return assignment
+
+    def evaluated(self, attempt: str, evaluation: Evaluation) -> bool:
+        """Take an evaluation; return whether the worker goes on."""
+        self._check()
+        trial = self._open.get(attempt)
+        if trial is None:
+            log.info("Ignoring a report of an attempt that is over.")
+            return False
+        number = trial.assignment.plan.number
+        trial.step = evaluation.step
+        decision = self._conductor.observe(number, evaluation)
+        outcome = outcome_after(evaluation, decision)
+        if outcome is None and self.stop.is_set():
+            outcome = Outcome(OutcomeKind.INTERRUPTED, self.stop.reason)
+        if outcome is None:
+            return True
+        self._end(attempt, outcome)
+        return False
+
+    def ended(self, attempt: str) -> None:
+        """Take the end of a worker's evaluations; a trainer that stops short of its budget has failed."""
+        if attempt in self._open:
+            self.faulted(
+                attempt, Fault(FaultKind.EXCEPTION, "the trainer stopped before the trial's budget was spent")
+            )
+
+    def faulted(self, attempt: str, fault: Fault) -> None:
+        """Take a fault; the trial is handed out again, or ends, as the policy says."""
+        self._check()
+        trial = self._open.get(attempt)
+        if trial is None:
+            return
+        plan = trial.assignment.plan
+        micro_batch = plan.micro_batch or plan.training.batch
+        answer = self._policy.answer(fault, self._attempts.faults(plan.number), micro_batch)
+        match answer:
+            case Answer.FAIL:
+                self._end(
+                    attempt, Outcome(OutcomeKind.FAILED, fault.message, traceback=fault.traceback), fault
+                )
+                return
+            case Answer.PAUSE:
+                self.paused = fault.message
+                self.stop.set(f"paused: {fault.message}")
+                self._end(attempt, Outcome(OutcomeKind.INTERRUPTED, fault.message), fault)
+                return
+            case Answer.HALVE:
+                plan = replace(plan, micro_batch=max(1, micro_batch // 2))
+                what = f"tried again with a micro-batch of {plan.micro_batch}"
+            case Answer.RESUME:
+                what = "resumed from its newest checkpoint"
+        del self._open[attempt]
+        self._attempts.end(attempt, fault, "")
+        self._conductor.note(plan.number, DecisionRecord(trial.step, "retry", f"{fault.message}; {what}"))
+        log.warning("Trial %d: %s; %s.", plan.number, fault.message, what)
+        if self.stop.is_set():
+            self._conductor.close(plan.number, Outcome(OutcomeKind.INTERRUPTED, self.stop.reason))
+        else:
+            self._again.append(plan)
+
+    def interrupt_all(self, reason: str) -> None:
+        """Mark everything that is still open as interrupted; it goes on when the sweep is resumed."""
+        for attempt in list(self._open):
+            self._end(attempt, Outcome(OutcomeKind.INTERRUPTED, reason))
+        while self._again:
+            self._conductor.close(self._again.popleft().number, Outcome(OutcomeKind.INTERRUPTED, reason))
+
+    def _end(self, attempt: str, outcome: Outcome, fault: Fault | None = None) -> None:
+        number = self._open.pop(attempt).assignment.plan.number
+        self._conductor.close(number, outcome)
+        self._attempts.end(attempt, fault, outcome.reason)
+        if outcome.kind is OutcomeKind.FAILED:
+            try:
+                self._alike.ended(number, fault)
+            except SweepFailed:
+                self.stop.set("the first trials failed alike")
+                raise
+        elif outcome.kind.is_final:
+            self._alike.ended(number, None)

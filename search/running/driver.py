@@ -1,0 +1,248 @@
+"""Drives one sweep from its database: takes the lease, runs what is left, and leaves nothing running."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from importlib.metadata import version
+
+import optuna
+import yaml
+
+from lossweep.search.conducting.conductor import Conductor
+from lossweep.search.conducting.plans import template_of
+from lossweep.search.conducting.settings import SearchSettings
+from lossweep.search.ledger import Ledger, NewSweep, SweepRecord
+from lossweep.search.ledger.lease import Lease, LeaseHeld, holder_of
+from lossweep.search.running.dispatcher import Dispatcher
+from lossweep.search.running.existing import resume_problems, stored_spec
+from lossweep.search.running.runner import Runner, runner_for
+from lossweep.search.running.stopping import StopRequest
+from lossweep.search.running.task import TrainingTask, segmentation
+from lossweep.search.study.events import Listener, SweepEnded, SweepStarted
+from lossweep.search.study.faults import AlikeFailures, RetryPolicy, SweepFailed
+from lossweep.search.study.history import SweepHistory
+from lossweep.search.sweep_spec import SweepSpec
+from lossweep.search.workspace import Workspace
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.spaces.proposing.schedule_space import ScheduleSpace
+from lossweep.spaces.schedules.controls import controls
+
+log = logging.getLogger(__name__)
+
+ALIKE = 3
+"""So many first controls, or first proposals, failing alike stop a sweep."""
+
+
+def create_sweep(ledger: Ledger, spec: SweepSpec, prior: ClassPrior, fingerprint: str = "") -> SweepRecord:
+    """Write a new sweep: its row, and its empty study."""
+    record = ledger.create(
+        NewSweep(
+            name=spec.name,
+            spec_yaml=_spec_yaml(spec),
+            seed=spec.seed,
+            objective=str(spec.objective),
+            metric=spec.objective.names[0],
+            direction=spec.objective.directions[0],
+            prior=prior,
+            budget_trials=spec.budget.trials,
+            budget_epochs=spec.budget.epochs,
+            slots=spec.resources.gpus_per_trial or 1.0,
+            data_fingerprint=fingerprint,
+            code_version=version("lossweep"),
+        )
+    )
+    _study(ledger, spec)
+    return record
+
+
+def run_sweep(
+    spec: SweepSpec,
+    workspace: Workspace,
+    listeners: Iterable[Listener] = (),
+    *,
+    resume: bool = False,
+    on_signal: bool = True,
+    stop: StopRequest | None = None,
+    cluster: str | None = None,
+    task: TrainingTask | None = None,
+    runner: Runner | None = None,
+) -> SweepHistory:
+    """Run a sweep, or what is left of it, to its end or until it is stopped.
+
+    Args:
+        spec: what to run.
+        workspace: where its database, data cache, checkpoints and logs lie.
+        listeners: told of everything, in order.
+        resume: go on with the sweep of this name; it must exist, and must not without.
+        on_signal: handle Ctrl-C and SIGTERM: once, running evaluations are finished; twice, it stops now.
+        stop: a wish to stop that the caller keeps an eye on, in place of ``on_signal``.
+        cluster: address of a Ray cluster, such as ``auto``; None for this machine alone.
+        task: instead of training a segmentation model on ``spec.data``; for simulations.
+        runner: instead of the one that ``spec.resources`` asks for.
+
+    Returns:
+        The sweep as it stands at the end. Nothing in it is running.
+
+    Raises:
+        UserError: when the sweep exists (or does not, when resuming), or its data or its file have changed.
+        LeaseHeld: when another living driver has it.
+        SweepFailed: when the first trials all failed alike; it carries the first traceback.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    ledger = Ledger(workspace.database_url)
+    stop = stop or StopRequest(signals=on_signal)
+    stop.install()
+    try:
+        _check_existence(ledger, spec, resume)
+        work = task if task is not None else segmentation(spec, workspace)
+        if resume:
+            _check_unchanged(ledger, spec, work)
+        else:
+            _settings(spec, work.prior).check()  # before the sweep's name is taken
+            create_sweep(ledger, spec, work.prior, work.fingerprint)
+        with Lease(ledger, spec.name, lambda asked: stop.set(asked)) as lease:
+            chosen = runner if runner is not None else runner_for(spec, workspace, cluster)
+            return _drive(spec, ledger, lease, stop, work, chosen, tuple(listeners))
+    finally:
+        stop.uninstall()
+        ledger.close()
+
+
+def _drive(
+    spec: SweepSpec,
+    ledger: Ledger,
+    lease: Lease,
+    stop: StopRequest,
+    work: TrainingTask,
+    runner: Runner,
+    listeners: tuple[Listener, ...],
+) -> SweepHistory:
+    conductor = _conductor(spec, ledger, work, listeners)
+    ledger.change(spec.name, state="running", note="", stop_requested=None)
+    ledger.attempt_log(spec.name).end_lost()
+    dispatcher = Dispatcher(
+        conductor,
+        attempts=ledger.attempt_log(spec.name),
+        policy=RetryPolicy(spec.resources.max_failures),
+        alike=AlikeFailures(min(ALIKE, spec.budget.trials), controls=len(conductor.settings.controls)),
+        stop=stop,
+        check=lease.check,
+        job_began=lambda job: ledger.change(spec.name, ray_job=job),
+    )
+    state, note = "failed", "the driver ended by an error of its own"
+    try:
+        conductor.adopt()
+        conductor.listeners.tell(SweepStarted(ledger.history(spec.name)))
+        runner.run(dispatcher, work.trainer)
+        state, note = _end_of(conductor, dispatcher, stop)
+    except SweepFailed as error:
+        note = error.message
+        raise
+    except KeyboardInterrupt:
+        state, note = "interrupted", f"{stop.reason or 'interrupted'}, and again"
+    except Exception as error:
+        note = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise
+    finally:
+        if not lease.lost.is_set():
+            dispatcher.interrupt_all(note or "the sweep ended")
+            conductor.release()
+            ledger.change(spec.name, state=state, note=note)
+            conductor.listeners.tell(SweepEnded(ledger.history(spec.name)))
+        conductor.listeners.close()
+    return ledger.history(spec.name)
+
+
+def _end_of(conductor: Conductor, dispatcher: Dispatcher, stop: StopRequest) -> tuple[str, str]:
+    if conductor.finished:
+        return "finished", "its hours are spent" if conductor.out_of_time else ""
+    if dispatcher.paused:
+        return "interrupted", f"paused: {dispatcher.paused}"
+    if conductor.out_of_time:
+        return "interrupted", "its hours are spent; give it more to go on with what is unfinished"
+    if stop.is_set():
+        return ("stopped" if stop.reason.startswith("lossweep stop") else "interrupted"), stop.reason
+    return "interrupted", "the runner had nothing to run on"
+
+
+def _settings(spec: SweepSpec, prior: ClassPrior) -> SearchSettings:
+    epochs = spec.budget.epochs
+    return SearchSettings(
+        space=ScheduleSpace(spec.space, epochs, prior),
+        objective=spec.objective,
+        pruning=spec.pruning,
+        sampler=spec.sampler,
+        trials=spec.budget.trials,
+        hours=spec.budget.hours,
+        controls=controls(epochs, prior),
+        seed=spec.seed,
+    )
+
+
+def _conductor(
+    spec: SweepSpec, ledger: Ledger, work: TrainingTask, listeners: tuple[Listener, ...]
+) -> Conductor:
+    return Conductor(
+        _study(ledger, spec),
+        _settings(spec, work.prior),
+        template_of(spec),
+        ledger.journal(spec.name),
+        listeners,
+        slots=spec.resources.gpus_per_trial or 1.0,
+    )
+
+
+def _study(ledger: Ledger, spec: SweepSpec) -> optuna.Study:
+    return optuna.create_study(
+        study_name=spec.name,
+        storage=ledger.storage,
+        directions=list(spec.objective.directions),
+        load_if_exists=True,
+    )
+
+
+def _check_existence(ledger: Ledger, spec: SweepSpec, resume: bool) -> None:
+    if resume:
+        ledger.sweep(spec.name)
+        holder, in_force = holder_of(ledger, spec.name)
+        if in_force:
+            raise LeaseHeld(spec.name, holder)
+    elif (record := ledger.find(spec.name)) is not None:
+        raise UserError(
+            Problem(
+                f"there is already a sweep named {spec.name}, {record.state}",
+                hint=f"go on with it: lossweep resume {spec.name}; or give this one another name",
+            )
+        )
+
+
+def _check_unchanged(ledger: Ledger, spec: SweepSpec, work: TrainingTask) -> None:
+    """Refuse to mix two sweeps in one study; take over what may change."""
+    record = ledger.sweep(spec.name)
+    old = stored_spec(record)
+    problems = resume_problems(old, spec)
+    if record.data_fingerprint and work.fingerprint != record.data_fingerprint:
+        problems.append(
+            Problem(
+                "the data have changed since the sweep began",
+                key="data",
+                found=work.fingerprint[:19],
+                allowed=record.data_fingerprint[:19],
+                hint="put the data back, or give the sweep another name",
+            )
+        )
+    if problems:
+        raise UserError(problems)
+    if old != spec:
+        ledger.change(
+            spec.name,
+            spec_yaml=_spec_yaml(spec),
+            budget_trials=spec.budget.trials,
+            slots=spec.resources.gpus_per_trial or 1.0,
+        )
+
+
+def _spec_yaml(spec: SweepSpec) -> str:
+    return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

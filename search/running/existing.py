@@ -1,0 +1,144 @@
+"""A sweep that was submitted before: how it stands, and whether a sweep file may go on with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import yaml
+from pydantic import ValidationError
+
+from lossweep.search.choices import choice_problems
+from lossweep.search.ledger import Ledger, SweepRecord, unreadable
+from lossweep.search.ledger.lease import Holder, LeaseHeld, holder_of
+from lossweep.search.sweep_spec import SweepSpec
+from lossweep.search.workspace import Workspace
+from lossweep.spaces.files.errors import Problem, UserError
+
+CHANGEABLE = ("budget", "resources", "confirm", "pruning")
+"""What a sweep file may say differently when resumed; all else would mix two sweeps in one study."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingSweep:
+    """How an existing sweep stands, and so what resuming it would do.
+
+    Attributes:
+        name: of the sweep.
+        state: see `search.study.history.SweepHistory`.
+        note: why it stands so, one line.
+        counts: trials by outcome.
+        left: trials that would start anew.
+        unfinished: trials that would go on from their checkpoints.
+        holder: the driver that has it, None when none has.
+        changes: keys in which the sweep file at hand differs from the one submitted.
+        problems: why the sweep cannot go on by the file at hand.
+        spent: whether its hours are over.
+    """
+
+    name: str
+    state: str
+    note: str
+    counts: dict[str, int]
+    left: int
+    unfinished: int
+    holder: Holder | None
+    changes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    spent: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do, or no time to do it in."""
+        return self.spent or (not self.left and not self.unfinished)
+
+    def check(self) -> None:
+        """Make sure that the sweep can be gone on with.
+
+        Raises:
+            LeaseHeld: when a living driver has it.
+            UserError: when the file at hand is another sweep's.
+        """
+        if self.holder is not None:
+            raise LeaseHeld(self.name, self.holder)
+        if self.problems:
+            raise UserError(self.problems)
+
+    def __str__(self) -> str:
+        done = ", ".join(f"{count} {kind}" for kind, count in self.counts.items() if count) or "no trials yet"
+        if self.holder is not None:
+            return f"sweep {self.name} is being driven by {self.holder}: {done}"
+        if self.spent:
+            return f"sweep {self.name} has spent its hours: {done}"
+        if self.finished:
+            return f"sweep {self.name} is finished: {done}"
+        taken = f", by the new {', '.join(self.changes)}" if self.changes else ""
+        return (
+            f"sweep {self.name} is {self.state}: {done}; resuming would go on with {self.unfinished} "
+            f"unfinished trials from their checkpoints and start {self.left} new ones{taken}"
+        )
+
+
+def existing_sweep(workspace: Workspace, name: str, spec: SweepSpec | None = None) -> ExistingSweep | None:
+    """How the sweep of this name stands, or None when there is none.
+
+    Args:
+        workspace: where to look.
+        name: of the sweep.
+        spec: a sweep file of the same name, to compare with the one submitted.
+    """
+    ledger = Ledger(workspace.database_url)
+    try:
+        record = ledger.find(name)
+        if record is None:
+            return None
+        history = ledger.history(name)
+        holder, in_force = holder_of(ledger, name)
+        counts = history.counts()
+        submitted = stored_spec(record)
+        budget = (spec or submitted).budget
+        spent = budget.hours is not None and ledger.seconds(name) >= 3600.0 * budget.hours
+        return ExistingSweep(
+            name=name,
+            state=record.state,
+            note=record.note,
+            counts=counts,
+            left=0 if spent else max(0, budget.trials - len(history.trials)),
+            unfinished=counts["running"] + counts["interrupted"],
+            holder=holder if in_force else None,
+            changes=_changes(submitted, spec) if spec is not None else (),
+            problems=tuple(resume_problems(submitted, spec)) if spec is not None else (),
+            spent=spent,
+        )
+    finally:
+        ledger.close()
+
+
+def stored_spec(record: SweepRecord) -> SweepSpec:
+    """Return the sweep file as submitted.
+
+    Raises:
+        UserError: when another version of lossweep wrote it, and this one cannot read it.
+    """
+    try:
+        return SweepSpec.model_validate(yaml.safe_load(record.spec_yaml))
+    except ValidationError:
+        raise unreadable(record) from None
+
+
+def resume_problems(old: SweepSpec, new: SweepSpec) -> list[Problem]:
+    """Return why a sweep cannot go on by another file: what may not change, and what does not work."""
+    problems = [
+        Problem("differs from the sweep as submitted", key=key, hint="give the changed sweep another name")
+        for key in _changes(old, new)
+        if key not in CHANGEABLE
+    ]
+    return problems + list(choice_problems(new.sampler, new.pruning, len(new.objective.names)))
+
+
+def _changes(old: SweepSpec, new: SweepSpec) -> tuple[str, ...]:
+    """The top-level keys in which two sweep files differ; epochs count as a key of their own."""
+    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
+    keys = [key for key in before if before[key] != after[key]]
+    if old.budget.epochs != new.budget.epochs:
+        keys.append("budget.epochs")
+    return tuple(keys)

@@ -1,0 +1,105 @@
+"""The inline runner: trials in this process, by the same desk and conductor as on Ray."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lossweep.search.running.dispatcher import Dispatcher
+from lossweep.search.study.faults import Fault
+from lossweep.trainers.evaluation import Evaluation
+
+if TYPE_CHECKING:  # it pulls torch in, which simulations do without
+    from lossweep.trainers.trial import TrialTrainer
+
+
+@dataclass(order=True, slots=True)
+class _Slot:
+    """One of the trials side by side. ``busy_until`` is in the seconds that its evaluations say they took."""
+
+    busy_until: float
+    index: int
+    attempt: str = field(default="", compare=False)
+    stream: Iterator[Evaluation] | None = field(default=None, compare=False)
+    evaluation: Evaluation | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class InlineRunner:
+    """Steps trials in this process.
+
+    With several slots, trials are interleaved by the seconds their evaluations report: whichever would be
+    done first reports first. So pruning and proposing meet other trials half-way, as they do on a cluster,
+    yet every run is the same.
+
+    Attributes:
+        slots: trials side by side.
+        fault_of: tells the kind of an exception.
+    """
+
+    slots: int = 1
+    fault_of: Callable[[BaseException], Fault] = Fault.of
+
+    def run(self, dispatcher: Dispatcher, trainer: TrialTrainer) -> None:
+        """Train until the desk hands out nothing more.
+
+        Raises:
+            SweepFailed: when the first trials all fail alike.
+        """
+        prepared = False
+        busy: list[_Slot] = []
+        free = [_Slot(0.0, index) for index in range(self.slots)]
+        now = 0.0
+        try:
+            while True:
+                while free and (assignment := dispatcher.next()) is not None:
+                    if not prepared:
+                        trainer.prepare()
+                        prepared = True
+                    slot = free.pop(0)
+                    slot.attempt, slot.busy_until = assignment.attempt, now
+                    slot.stream = iter(trainer.trial(assignment.plan, _go_on))
+                    self._train(slot, dispatcher, busy, free)
+                if not busy:
+                    return
+                slot = heapq.heappop(busy)
+                now = slot.busy_until
+                assert slot.evaluation is not None
+                if dispatcher.evaluated(slot.attempt, slot.evaluation):
+                    self._train(slot, dispatcher, busy, free)
+                else:
+                    _close(slot)
+                    free.append(slot)
+        finally:
+            for slot in busy:
+                _close(slot)
+
+    def _train(self, slot: _Slot, dispatcher: Dispatcher, busy: list[_Slot], free: list[_Slot]) -> None:
+        """Train up to the next evaluation, which is reported when its seconds are over."""
+        assert slot.stream is not None
+        try:
+            slot.evaluation = next(slot.stream, None)
+        except Exception as error:
+            free.append(slot)
+            dispatcher.faulted(slot.attempt, self.fault_of(error))
+            return
+        if slot.evaluation is None:
+            free.append(slot)
+            dispatcher.ended(slot.attempt)
+            return
+        slot.busy_until += slot.evaluation.seconds
+        heapq.heappush(busy, slot)
+
+
+def _close(slot: _Slot) -> None:
+    close = getattr(slot.stream, "close", None)
+    if close is not None:
+        close()
+    slot.stream = None
+
+
+def _go_on() -> bool:
+    """A stop comes from the desk, between two evaluations, so that none is lost."""
+    return False

@@ -1,0 +1,58 @@
+"""What is looked at before the first worker starts: what is imported, the files, the model."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from lossweep.search.choices import import_problems, of_each_import
+from lossweep.search.sweep_spec import SweepSpec
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.files.errors import Problem, UserError
+
+
+def check_before_loading(spec: SweepSpec) -> None:
+    """Check what shows without decoding an image: imports, folders, pairs, headers.
+
+    Raises:
+        UserError: with everything that is wrong.
+    """
+    from lossweep.trainers.data.checking.check import check_quick
+
+    problems = [_within_space(problem) for problem in import_problems(spec.space)]
+    try:
+        check_quick(spec.data)
+    except UserError as error:
+        problems += error.problems
+    if problems:
+        raise UserError(problems)
+
+
+def check_before_training(spec: SweepSpec, prior: ClassPrior, channels: int) -> None:
+    """Check what needs the classes and bands: users' own losses compute, the model builds and fits.
+
+    Args:
+        spec: the sweep.
+        prior: classes and their frequencies in the training masks.
+        channels: bands of an image.
+
+    Raises:
+        UserError: with everything that is wrong, pretrained weights that can't be loaded included.
+    """
+    from lossweep.trainers.losses import rehearse
+    from lossweep.trainers.models import check_model
+
+    tile = spec.data.tile
+    problems = [
+        _within_space(problem)
+        for problem in of_each_import(spec.space, lambda loss: rehearse(loss, prior, tile))
+    ]
+    try:
+        check_model(spec.model, prior, channels, tile)
+    except UserError as error:
+        problems += error.problems
+    if problems:
+        raise UserError(problems)
+
+
+def _within_space(problem: Problem) -> Problem:
+    return dataclasses.replace(problem, key=f"space.{problem.key}")

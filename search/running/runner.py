@@ -1,0 +1,38 @@
+"""Which runner a sweep's resources ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from lossweep.search.running.dispatcher import Dispatcher
+from lossweep.search.sweep_spec import SweepSpec
+from lossweep.search.workspace import Workspace
+
+if TYPE_CHECKING:  # it pulls torch in, which simulations do without
+    from lossweep.trainers.trial import TrialTrainer
+
+
+class Runner(Protocol):
+    """Runs a desk's assignments on a trainer until the desk hands out nothing more."""
+
+    def run(self, dispatcher: Dispatcher, trainer: TrialTrainer) -> None:
+        """Run; what the desk raises is passed on."""
+
+
+def runner_for(spec: SweepSpec, workspace: Workspace, cluster: str | None = None) -> Runner:
+    """The runner that a sweep's resources ask for."""
+    resources = spec.resources
+    if resources.runner == "inline":
+        from lossweep.search.running.inline import InlineRunner
+
+        return InlineRunner()
+    from lossweep.search.running.tune.runner import TuneRunner
+
+    return TuneRunner(
+        logs=workspace.logs(spec.name),
+        parallel=resources.parallel,
+        cpus=resources.cpus_per_trial,
+        gpus=resources.gpus_per_trial,
+        threads=spec.training.threads,
+        address=cluster,
+    )

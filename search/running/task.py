@@ -1,0 +1,45 @@
+"""What a sweep's trials train on: a trainer for the workers, and what the driver must know of its data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lossweep.search.running.preflight import check_before_loading, check_before_training
+from lossweep.search.sweep_spec import SweepSpec
+from lossweep.search.workspace import Workspace
+from lossweep.spaces.class_prior import ClassPrior
+
+if TYPE_CHECKING:  # it pulls torch in, which simulations do without
+    from lossweep.trainers.trial import TrialTrainer
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingTask:
+    """A trainer and its data's figures.
+
+    Attributes:
+        trainer: sent to every worker.
+        prior: classes and their frequencies in the training masks.
+        fingerprint: of the decoded data; a sweep goes on only over the data it began with.
+    """
+
+    trainer: TrialTrainer
+    prior: ClassPrior
+    fingerprint: str = ""
+
+
+def segmentation(spec: SweepSpec, workspace: Workspace) -> TrainingTask:
+    """The workload of real sweeps. Decodes the data into the home's cache, unless they are there already.
+
+    Raises:
+        UserError: with everything that is wrong with the user's own losses and the files, or else with the
+            pixels, or else with the model.
+    """
+    from lossweep.trainers.trial import SegmentationTrainer
+
+    check_before_loading(spec)
+    trainer = SegmentationTrainer(spec.data, workspace.cache, workspace.checkpoints(spec.name))
+    data = trainer.data()
+    check_before_training(spec, data.prior, data.channels)
+    return TrainingTask(trainer, data.prior, data.fingerprint)

@@ -1,0 +1,1 @@
+"""Ray Tune as a runner."""

@@ -1,0 +1,173 @@
+"""The two places where Ray Tune meets the desk: a searcher that hands out, a scheduler that takes reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ray.tune import Stopper
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from lossweep.search.running.assignment import Report
+from lossweep.search.running.dispatcher import Dispatcher
+from lossweep.search.running.tune.cluster import IdleWatch
+from lossweep.search.running.tune.worker import ASSIGNMENT, REPORT
+from lossweep.search.study.faults import Fault, FaultKind
+
+R = TypeVar("R")
+
+_LOST = Fault(FaultKind.WORKER_LOST, "the worker was lost")
+
+
+class TuneBridge:
+    """Calls the desk on Tune's behalf and keeps what it raises.
+
+    Tune turns an exception in a searcher or scheduler into text; kept here, the runner raises it as it was.
+
+    Attributes:
+        error: what the desk raised; from then on everything stops.
+        started: whether any trial runs on an actor right now.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, slots: int, watch: IdleWatch) -> None:
+        self.dispatcher = dispatcher
+        self.slots = slots
+        self.error: BaseException | None = None
+        self.started = False
+        self.attempts: dict[str, str] = {}
+        self.losses: dict[str, Fault] = {}
+        self.watch = watch
+
+    def call(self, work: Callable[[], R], otherwise: R) -> R:
+        """Do ``work``; once something was raised, return ``otherwise``."""
+        if self.error is not None:
+            return otherwise
+        try:
+            return work()
+        except Exception as error:
+            self.error = error
+            return otherwise
+
+    @property
+    def over(self) -> bool:
+        """Nothing is to be started any more."""
+        return self.error is not None or self.dispatcher.stop.is_set()
+
+    def __reduce__(self) -> tuple[type[_Nothing], tuple[()]]:
+        # Tuner pickles whatever it is given, for a restore that is never made.
+        return _Nothing, ()
+
+
+class _Nothing:
+    """What is pickled in place of a clerk."""
+
+
+class DispatchSearcher(Searcher):
+    """Suggests the desk's next assignment; a Tune trial is one attempt."""
+
+    def __init__(self, bridge: TuneBridge) -> None:
+        super().__init__(metric=None, mode=None)
+        self._bridge = bridge
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """Hand out an assignment, or None while all slots are taken, or FINISHED."""
+        bridge = self._bridge
+        if bridge.error is None and bridge.dispatcher.running >= bridge.slots:
+            return None
+        assignment = bridge.call(bridge.dispatcher.next, None)
+        if assignment is None:
+            # What still runs may fault and be handed out again: only the last one finishes the search.
+            if bridge.error is None and bridge.dispatcher.running:
+                return None
+            finished: Any = Searcher.FINISHED  # a word, whatever Ray's own annotation says
+            return finished  # type: ignore[no-any-return]
+        bridge.attempts[trial_id] = assignment.attempt
+        return {ASSIGNMENT: assignment}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Take the loss of a worker: everything else was a report."""
+        attempt = self._bridge.attempts.pop(trial_id, None)
+        if error and attempt is not None:
+            fault = self._bridge.losses.pop(trial_id, _LOST)
+            self._bridge.call(lambda: self._bridge.dispatcher.faulted(attempt, fault), None)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study is the only state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the study is the only state."""
+
+
+class DispatchScheduler(FIFOScheduler):
+    """Takes reports to the desk, and answers whether the worker goes on."""
+
+    def __init__(self, bridge: TuneBridge) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # of Ray
+        self._bridge = bridge
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Take one report."""
+        report: Report = result[REPORT]
+        goes_on = self._bridge.call(lambda: self._take(report), False)
+        decision: str = TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+        return decision
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Keep Ray's word on how a worker was lost; the searcher is told next."""
+        self._bridge.losses[trial.trial_id] = _loss(trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """Leave the choice to Tune, which starts what is pending in order; called in every round."""
+        self._bridge.started = any(
+            trial.status == Trial.RUNNING for trial in tune_controller.get_live_trials()
+        )
+        if self._bridge.started:
+            self._bridge.watch.busy()
+        else:
+            self._bridge.watch.idle(self._bridge.dispatcher.running)
+
+    def _take(self, report: Report) -> bool:
+        dispatcher = self._bridge.dispatcher
+        if report.fault is not None:
+            dispatcher.faulted(report.attempt, report.fault)
+            return False
+        if report.evaluation is None:
+            dispatcher.ended(report.attempt)
+            return False
+        return dispatcher.evaluated(report.attempt, report.evaluation)
+
+
+def _loss(trial: Trial) -> Fault:
+    """What Ray says about the end of a worker. Tune gives it away only in a file."""
+    try:
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    except (OSError, TypeError):
+        return _LOST
+    lines = [line for line in text.splitlines() if line.strip()][1:]
+    if "raised in its creation task" in text:
+        return Fault(FaultKind.EXCEPTION, lines[-1].strip(), text)
+    facts = dict(line.strip().partition(": ")[::2] for line in lines if line.startswith("\t"))
+    said = next((line for line in lines if not line.startswith(("\t", "The actor died"))), "")
+    where = f" (process {facts['pid']} on {facts['ip']})" if {"pid", "ip"} <= facts.keys() else ""
+    reason = f": {said.partition('. ')[0][:200]}" if said else ""
+    return Fault(FaultKind.WORKER_LOST, f"{_LOST.message}{where}{reason}")
+
+
+class DispatchStopper(Stopper):
+    """Ends everything once a stop is wanted and no worker is in mid-evaluation, or at once after an error."""
+
+    def __init__(self, bridge: TuneBridge) -> None:
+        self._bridge = bridge
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Never ends a single trial: the scheduler does."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether everything is to end now."""
+        return self._bridge.error is not None or (self._bridge.over and not self._bridge.started)

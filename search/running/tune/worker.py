@@ -1,0 +1,102 @@
+"""What runs inside a Ray Tune worker: one warm process that trains attempt after attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ray import tune
+
+from lossweep.search.running.assignment import Assignment, Report
+from lossweep.search.study.faults import Fault
+from lossweep.trainers.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from lossweep.trainers.trial import TrialTrainer  # imports torch, which the driver can do without
+
+REPORT = "report"
+ASSIGNMENT = "assignment"
+
+_CONTEXT_BYTES = 768 * 2**20
+"""GPU memory that a process's CUDA context takes beside what torch's allocator is allowed."""
+
+
+class TrialWorker(tune.Trainable):
+    """A class Trainable whose actor is reused: the trainer and its data stay, the trial changes.
+
+    ``setup`` may run for a trial that another actor takes over, so the trial itself begins in the first
+    ``step``. Exceptions become reports: a raised one would cost the warm actor.
+    """
+
+    # tune.with_parameters adds the keywords.
+    def setup(  # type: ignore[override]
+        self, config: dict[str, Any], trainer: TrialTrainer, gpus: float
+    ) -> None:
+        """Load the data once; what goes wrong is reported by the first step."""
+        self._trainer = trainer
+        self._evaluations: Iterator[Evaluation] | None = None
+        self._broken: Fault | None = None
+        try:
+            _bound_gpu_memory(gpus)
+            trainer.prepare()
+        except Exception as error:
+            self._broken = Fault.of(error)
+
+    def step(self) -> dict[str, Any]:
+        """Train up to the next evaluation."""
+        assignment: Assignment = self.config[ASSIGNMENT]
+        return {REPORT: self._report(assignment)}
+
+    def get_auto_filled_metrics(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """What Ray adds to each result, less the configuration: the plan need not travel back every time."""
+        filled: dict[str, Any] = super().get_auto_filled_metrics(*args, **kwargs)
+        filled.pop("config", None)
+        return filled
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take another assignment."""
+        self._close()
+        self.config = new_config
+        return True
+
+    def cleanup(self) -> None:
+        """Drop the trial. Runs after errors too, so nothing is saved here: checkpoints are the trainer's."""
+        self._close()
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Not used: the trainer keeps its own checkpoints."""
+
+    def load_checkpoint(self, checkpoint: object) -> None:
+        """Not used: the trainer finds its newest checkpoint by itself."""
+
+    def _report(self, assignment: Assignment) -> Report:
+        attempt = assignment.attempt
+        if self._broken is not None:
+            return Report(attempt, fault=self._broken)
+        try:
+            if self._evaluations is None:
+                self._evaluations = iter(self._trainer.trial(assignment.plan, lambda: False))
+            evaluation = next(self._evaluations, None)
+        except Exception as error:
+            self._close()
+            return Report(attempt, fault=Fault.of(error))
+        return Report(attempt, evaluation=evaluation)
+
+    def _close(self) -> None:
+        evaluations, self._evaluations = self._evaluations, None
+        close = getattr(evaluations, "close", None)
+        if close is not None:
+            close()
+
+
+def _bound_gpu_memory(gpus: float) -> None:
+    """Hold this process to its share of the GPU: Ray's fraction is bookkeeping only."""
+    if not 0.0 < gpus < 1.0:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        return
+    total = torch.cuda.get_device_properties(0).total_memory
+    # Contexts lie outside torch's allocator: without this, processes that keep to their share still overflow.
+    torch.cuda.set_per_process_memory_fraction(max(gpus / 2, gpus - _CONTEXT_BYTES / total), 0)

@@ -1,0 +1,1 @@
+"""What a study holds: trials, evaluations, decisions, outcomes, and how they are scored."""

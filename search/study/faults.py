@@ -1,0 +1,161 @@
+"""What goes wrong with a trial from outside, and what is done about it: one policy for every runner."""
+
+from __future__ import annotations
+
+import errno
+import re
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lossweep.spaces.files.errors import LossweepError, UserError
+
+
+class FaultKind(StrEnum):
+    """The kinds of fault that are told apart. A divergence is none: it is an outcome, and never retried."""
+
+    WORKER_LOST = "worker_lost"
+    OUT_OF_MEMORY = "out_of_memory"
+    EXCEPTION = "exception"
+    DISK_FULL = "disk_full"
+
+
+class Answer(StrEnum):
+    """What is done about a fault."""
+
+    RESUME = "resume"
+    """Go on from the newest checkpoint."""
+    HALVE = "halve"
+    """Go on with half the micro-batch and the same effective batch."""
+    FAIL = "fail"
+    """The trial FAILs; the sweep goes on."""
+    PAUSE = "pause"
+    """The sweep stops and can be resumed; nothing recorded is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault, as plain data that crosses processes.
+
+    Attributes:
+        kind: which.
+        message: one line.
+        traceback: as text, empty for a lost worker.
+    """
+
+    kind: FaultKind
+    message: str
+    traceback: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Fault:
+        """Tell the kind of an exception that training raised."""
+        text = "".join(traceback.format_exception(error))
+        message = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
+        return cls(_kind_of(error), message, text)
+
+
+class SweepFailed(LossweepError):
+    """The sweep cannot go on. Printed, it shows the first failed trial's traceback, once.
+
+    Attributes:
+        message: one line.
+        traceback: of the first failed trial, or empty.
+    """
+
+    def __init__(self, message: str, traceback: str = "") -> None:
+        super().__init__(f"{traceback.rstrip()}\n\n{message}" if traceback else message)
+        self.message = message
+        self.traceback = traceback
+
+    def __reduce__(self) -> tuple[type[SweepFailed], tuple[str, str]]:
+        return type(self), (self.message, self.traceback)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often what is tried again.
+
+    Attributes:
+        max_failures: how often a trial is resumed after its worker or node was lost.
+    """
+
+    max_failures: int = 2
+
+    def answer(self, fault: Fault, earlier: Sequence[FaultKind], micro_batch: int) -> Answer:
+        """Decide about a trial's newest fault.
+
+        Args:
+            fault: the newest.
+            earlier: the kinds of the trial's earlier faults, of all drivers.
+            micro_batch: images a forward pass when it happened.
+        """
+        match fault.kind:
+            case FaultKind.WORKER_LOST:
+                return Answer.RESUME if _count(earlier, fault.kind) < self.max_failures else Answer.FAIL
+            case FaultKind.OUT_OF_MEMORY:
+                again = _count(earlier, fault.kind) == 0 and micro_batch > 1
+                return Answer.HALVE if again else Answer.FAIL
+            case FaultKind.DISK_FULL:
+                return Answer.PAUSE
+            case FaultKind.EXCEPTION:
+                return Answer.FAIL
+
+
+class AlikeFailures:
+    """Stops a sweep whose first trials all fail in the same way: the mistake is not in the schedules.
+
+    Controls and proposals are watched apart: controls train with losses of our own, so that they go well
+    however broken a user's own loss is.
+    """
+
+    def __init__(self, first: int = 3, controls: int = 0) -> None:
+        """Watch the ``first`` trials that end, of the ``controls`` lowest numbers and of all others."""
+        self._first = first
+        self._controls = controls
+        self._failures: dict[str, list[Fault]] = {"controls": [], "proposals": []}
+
+    def ended(self, number: int, failure: Fault | None) -> None:
+        """Take the end of a trial: its failure, or None when it did not fail.
+
+        Raises:
+            SweepFailed: when the first trials all failed alike.
+        """
+        kind = "controls" if number < self._controls else "proposals"
+        alike = self._failures.get(kind)
+        if alike is None:
+            return
+        if failure is None or (alike and _signature(failure) != _signature(alike[0])):
+            del self._failures[kind]
+            return
+        alike.append(failure)
+        if len(alike) == self._first:
+            del self._failures[kind]
+            head = alike[0]
+            what = kind if self._controls else "trials"
+            trials = what.removesuffix("s") if self._first == 1 else f"{self._first} {what}"
+            raise SweepFailed(f"the first {trials} failed alike: {head.message}", head.traceback)
+
+
+def _count(kinds: Sequence[FaultKind], kind: FaultKind) -> int:
+    return sum(one == kind for one in kinds)
+
+
+def _signature(fault: Fault) -> str:
+    return f"{fault.kind}: {re.sub(r'0x[0-9a-f]+|[0-9.]+', '#', fault.message)}"
+
+
+def _kind_of(error: BaseException) -> FaultKind:
+    if isinstance(error, UserError):
+        return FaultKind.EXCEPTION
+    names = {one.__name__ for one in type(error).__mro__}
+    # By name: this floor does not import torch only to ask.
+    if names & {"OutOfMemory", "OutOfMemoryError", "MemoryError"}:
+        return FaultKind.OUT_OF_MEMORY
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or "No space left on device" in str(error) or "PytorchStreamWriter failed writing" in str(error):
+        return FaultKind.DISK_FULL
+    if error.__cause__ is not None:
+        return _kind_of(error.__cause__)
+    return FaultKind.EXCEPTION

@@ -1,0 +1,54 @@
+"""Where on its curve a trained model operates: at the threshold that its objective's score holds at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from lossweep.search.study.objectives import ObjectiveSpec
+from lossweep.spaces.metric_names import OBJECT, PARAMETRIC, PIXEL
+from lossweep.trainers.evaluation import Evaluation
+
+_FIXED: Final = frozenset((*PIXEL, *OBJECT, "count_error"))
+"""Metrics of the fixed operating point; F-beta is another."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """A threshold, and what it is the threshold of.
+
+    Attributes:
+        threshold: on logits; ``logit >= threshold`` is foreground.
+        rule: what it was chosen by, as one line: the name of a floor metric, ``highest F1``, ...
+    """
+
+    threshold: float
+    rule: str
+
+
+def operating_point(objective: ObjectiveSpec, evaluation: Evaluation) -> OperatingPoint:
+    """Return where a model operates for an objective: what is exported, trained with and drawn.
+
+    It is the point of the curve that the leading metric holds at: probability 0.5 for one without a prefix,
+    its own threshold for a floor metric, and the tuned one, of the highest F1, for all others. AP is of the
+    whole curve and names no point; the next metric does, then the constraints' metrics. A floor that no
+    threshold reaches has none, and the tuned one stands in. With several foreground classes the likeliest
+    class is predicted: no threshold decides, and the first class's tuned one is only told.
+
+    Args:
+        objective: what the model was sought for.
+        evaluation: the one its score was taken from.
+    """
+    if any("/" in name for name in evaluation.metrics):
+        return OperatingPoint(evaluation.threshold, "the likeliest class")
+    named = (*objective.names, *(constraint.metric for constraint in objective.constraints))
+    name = next((name for name in named if name != "ap"), "max_f1")
+    parametric = PARAMETRIC.fullmatch(name)
+    if name in _FIXED or (parametric and parametric["name"] == "fbeta"):
+        return OperatingPoint(0.0, "probability 0.5")
+    if name in evaluation.floor_thresholds:
+        return OperatingPoint(evaluation.floor_thresholds[name], name)
+    rule = "highest F1"
+    if parametric and not evaluation.metrics.get(name):
+        rule += f", as no threshold reaches the floor of {name}"
+    return OperatingPoint(evaluation.threshold, rule)

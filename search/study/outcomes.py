@@ -1,0 +1,84 @@
+"""How a trial ends, and what each end is called in Optuna, in MLflow and on the command line: one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from optuna.trial import TrialState
+
+from lossweep.trainers.evaluation import Evaluation
+
+if (
+    TYPE_CHECKING
+):  # lossweep.search.study.history names its trials' outcomes, so this way round only for the types
+    from lossweep.search.study.decisions import DecisionRecord
+
+
+class OutcomeKind(StrEnum):
+    """How a trial ended, or that it has not."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    PRUNED = "pruned"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def optuna_state(self) -> TrialState:
+        """The state of the Optuna trial."""
+        return _TABLE[self][0]
+
+    @property
+    def mlflow_status(self) -> str:
+        """The status of the MLflow run. Pruned and diverged runs are FINISHED: red there means trouble."""
+        return _TABLE[self][1]
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more is to be done; an interrupted trial goes on when the sweep is resumed."""
+        return self not in (OutcomeKind.RUNNING, OutcomeKind.INTERRUPTED)
+
+
+_TABLE: Mapping[OutcomeKind, tuple[TrialState, str]] = {
+    OutcomeKind.RUNNING: (TrialState.RUNNING, "RUNNING"),
+    OutcomeKind.COMPLETED: (TrialState.COMPLETE, "FINISHED"),
+    OutcomeKind.PRUNED: (TrialState.PRUNED, "FINISHED"),
+    OutcomeKind.DIVERGED: (TrialState.PRUNED, "FINISHED"),
+    OutcomeKind.FAILED: (TrialState.FAIL, "FAILED"),
+    # Optuna's WAITING: not RUNNING (nothing is), and not finished either (it goes on from its checkpoint).
+    OutcomeKind.INTERRUPTED: (TrialState.WAITING, "KILLED"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one trial ended.
+
+    Attributes:
+        kind: which end.
+        reason: one line: the guard's sentence, the pruner's comparison, the exception.
+        figures: the numbers behind the reason.
+        traceback: of a failed trial, as text.
+    """
+
+    kind: OutcomeKind
+    reason: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    traceback: str = ""
+
+
+def outcome_after(evaluation: Evaluation, decision: DecisionRecord) -> Outcome | None:
+    """Return how a trial ends after an evaluation and what was decided upon it, or None when it goes on."""
+    if evaluation.verdict is not None:
+        verdict = evaluation.verdict
+        figures = {"step": float(verdict.step), "phase": float(verdict.phase), **verdict.figures}
+        return Outcome(OutcomeKind.DIVERGED, f"{verdict.rule}: {verdict.message}", figures)
+    if decision.action == "prune":
+        return Outcome(OutcomeKind.PRUNED, decision.reason, decision.figures)
+    if evaluation.finished:
+        return Outcome(OutcomeKind.COMPLETED, "trained its whole budget")
+    return None

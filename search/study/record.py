@@ -1,0 +1,203 @@
+"""How trials stand in an Optuna study: what is written in which attribute, and reading it back.
+
+Everything that touches the study's storage is here. Optuna's public interface cannot put a running trial back
+to WAITING nor address a trial by number without the sampler's help, so this room speaks to the storage
+directly.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.history import TrialHistory
+from lossweep.search.study.objectives import ObjectiveSpec, score
+from lossweep.search.study.outcomes import Outcome, OutcomeKind
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.trainers.evaluation import Evaluation
+
+SCHEDULE: Final = "schedule"
+SEED: Final = "seed"
+CONTROL: Final = "control"
+STARTED: Final = "started"
+END: Final = "end"
+DIVERGED: Final = "diverged"
+"""The constraint that a diverged trial violates; the sooner it diverged, the more."""
+
+_CONSTRAINT_PREFIX: Final = "constraints:"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A trial before it is written: what is to be trained, and the Optuna parameters it was made of."""
+
+    schedule: LossSchedule
+    seed: int
+    control: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    distributions: Mapping[str, BaseDistribution] = field(default_factory=dict)
+    system_attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class StudyRecord:
+    """The trials of one Optuna study, by number."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self._storage = study._storage
+        self._id = study._study_id
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, in order of number; not to be changed."""
+        return self._storage.get_all_trials(self._id, deepcopy=False)
+
+    def trial(self, number: int) -> FrozenTrial:
+        """One trial as it stands.
+
+        Raises:
+            KeyError: when there is no such trial.
+        """
+        return self._storage.get_trial(self._trial_id(number))
+
+    def create(self, proposal: Proposal) -> int:
+        """Write a proposal as a running trial, in one transaction, and return its number."""
+        template = create_trial(
+            state=TrialState.RUNNING,
+            params=dict(proposal.parameters),
+            distributions=dict(proposal.distributions),
+            user_attrs={
+                SCHEDULE: proposal.schedule.plain(),
+                SEED: proposal.seed,
+                STARTED: datetime.now(UTC).isoformat(),
+                **({CONTROL: proposal.control} if proposal.control is not None else {}),
+            },
+            system_attrs=dict(proposal.system_attributes),
+        )
+        trial_id = self._storage.create_new_trial(self._id, template_trial=template)
+        return self._storage.get_trial_number_from_id(trial_id)
+
+    def report(self, number: int, step: int, value: float) -> None:
+        """Write an intermediate value."""
+        self._storage.set_trial_intermediate_value(self._trial_id(number), step, value)
+
+    def resume(self, number: int) -> None:
+        """Let an interrupted trial run again."""
+        self._storage.set_trial_state_values(self._trial_id(number), TrialState.RUNNING)
+
+    def interrupt(self, number: int, outcome: Outcome) -> None:
+        """Mark a running trial as interrupted: neither running nor finished."""
+        self._end(number, outcome)
+        self._storage.set_trial_state_values(self._trial_id(number), TrialState.WAITING)
+
+    def finish(
+        self,
+        number: int,
+        outcome: Outcome,
+        values: Sequence[float] | None,
+        violations: Mapping[str, float],
+    ) -> None:
+        """End a running trial. The state is written last: until then the trial counts as unfinished."""
+        self._end(number, outcome)
+        for name, violation in violations.items():
+            self._storage.set_trial_system_attr(
+                self._trial_id(number), f"{_CONSTRAINT_PREFIX}{name}", violation
+            )
+        self._storage.set_trial_state_values(self._trial_id(number), outcome.kind.optuna_state, values)
+
+    def _end(self, number: int, outcome: Outcome) -> None:
+        end = {
+            "outcome": outcome.kind.value,
+            "reason": outcome.reason,
+            "figures": {key: jsonable(value) for key, value in outcome.figures.items()},
+            "traceback": outcome.traceback,
+        }
+        self._storage.set_trial_user_attr(self._trial_id(number), END, end)
+
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+
+def jsonable(value: float) -> float | str:
+    """Return a number as JSON can hold it: non-finite ones, which are evidence, as words."""
+    return value if math.isfinite(value) else str(value)
+
+
+def outcome_of(trial: FrozenTrial) -> Outcome:
+    """Return how a trial ended, or that it runs; an unfinished one that nobody runs is interrupted."""
+    if trial.state is TrialState.RUNNING:
+        return Outcome(OutcomeKind.RUNNING)
+    end = trial.user_attrs.get(END)
+    if end is None or OutcomeKind(end["outcome"]).optuna_state is not trial.state:
+        fallback = {
+            TrialState.WAITING: OutcomeKind.INTERRUPTED,
+            TrialState.COMPLETE: OutcomeKind.COMPLETED,
+            TrialState.PRUNED: OutcomeKind.PRUNED,
+            TrialState.FAIL: OutcomeKind.FAILED,
+        }
+        return Outcome(fallback[trial.state])
+    return Outcome(
+        kind=OutcomeKind(end["outcome"]),
+        reason=end["reason"],
+        figures={key: float(value) for key, value in end["figures"].items()},
+        traceback=end["traceback"],
+    )
+
+
+def schedule_of(trial: FrozenTrial) -> LossSchedule:
+    """Return what a trial trains."""
+    stored = trial.user_attrs[SCHEDULE]
+    return LossSchedule.model_validate_json(json.dumps(stored))
+
+
+def trial_history(
+    trial: FrozenTrial,
+    objective: ObjectiveSpec,
+    evaluations: Sequence[Evaluation],
+    decisions: Sequence[DecisionRecord],
+    slots: float = 1.0,
+) -> TrialHistory:
+    """Return everything recorded of a trial.
+
+    Args:
+        trial: as it stands in the study.
+        objective: what the score is taken by.
+        evaluations: in order of step.
+        decisions: in order of time.
+        slots: GPUs a trial holds, or 1 when it trains on a CPU.
+    """
+    outcome = outcome_of(trial)
+    scored = score(objective, evaluations)
+    started = trial.user_attrs.get(STARTED)
+    return TrialHistory(
+        number=trial.number,
+        schedule=schedule_of(trial),
+        seed=trial.user_attrs[SEED],
+        control=trial.user_attrs.get(CONTROL),
+        parameters=dict(trial.params),
+        outcome=outcome.kind,
+        reason=outcome.reason,
+        score=scored.values[0] if scored else None,
+        feasible=scored is not None and scored.feasible and outcome.kind is not OutcomeKind.DIVERGED,
+        evaluations=tuple(evaluations),
+        decisions=tuple(decisions),
+        started=datetime.fromisoformat(started) if started else _utc(trial.datetime_start),
+        ended=_utc(trial.datetime_complete),
+        gpu_seconds=slots * sum(e.seconds for e in evaluations),
+        traceback=outcome.traceback,
+        scored_step=scored.evaluation.step if scored else None,
+        values=scored.values if scored else (),
+    )
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """Optuna writes local time without saying so."""
+    return moment.astimezone(UTC) if moment else None

@@ -1,0 +1,1 @@
+"""After a sweep: checks, cleaning up, export."""

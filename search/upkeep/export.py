@@ -1,0 +1,96 @@
+"""The winner as a file: its schedule, its threshold, how it really went, and where it comes from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from lossweep.search.study.front import front_of, objective_of
+from lossweep.search.study.history import SweepHistory, TrialHistory
+from lossweep.search.study.objectives import ObjectiveSpec, Score, score
+from lossweep.search.study.operating_points import operating_point
+from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.spaces.schedules.schedule_file import RealisedPhase, ScheduleFile
+from lossweep.trainers.evaluation import realised
+
+_SHOWN = ("precision", "recall", "f1")
+"""Shown beside the objective's metrics, at 0.5 and at the tuned threshold."""
+
+
+def export_best(history: SweepHistory, number: int | None = None) -> ScheduleFile:
+    """Return the winner, or the trial of a number, as ``best.yaml`` holds it; ``.to_yaml()`` writes it.
+
+    It holds the schedule with its budget of epochs, the threshold that its score holds at, as a probability
+    and on logits, the phases as they really went, and as provenance the scores beside those of the control.
+    No path, no secret.
+
+    Raises:
+        UserError: when the sweep has no such trial, or none that was scored.
+    """
+    trial = _chosen(history, number)
+    objective = objective_of(history)
+    taken = score(objective, trial.evaluations)
+    if taken is None:
+        raise UserError(Problem(f"trial {trial.number} of sweep {history.name} has no score to export"))
+    control = history.control()
+    point = operating_point(objective, taken.evaluation)
+    return ScheduleFile(
+        phases=trial.schedule.phases,
+        cycles=trial.schedule.cycles,
+        epochs=trial.schedule.epochs or history.budget_epochs,
+        classes=history.prior.names,
+        frequencies=history.prior.frequencies,
+        threshold=_probability(point.threshold),
+        logit_threshold=point.threshold,
+        realised=tuple(RealisedPhase(**asdict(stay)) for stay in realised(trial.evaluations)),
+        provenance={
+            "sweep": history.name,
+            "trial": trial.number,
+            **({"control": trial.control} if trial.control else {}),
+            "seed": trial.seed,
+            "data": history.data_fingerprint,
+            "lossweep": history.code_version,
+            "objective": history.objective,
+            "scored_at_epoch": taken.evaluation.epoch,
+            "threshold_of": point.rule,
+            "scores": _scores(objective, taken),
+            **({"front": [one.number for one in front]} if (front := front_of(history)) else {}),
+            **({"against": _against(objective, control)} if control is not None else {}),
+        },
+    )
+
+
+def _chosen(history: SweepHistory, number: int | None) -> TrialHistory:
+    if number is None:
+        winner = history.winner()
+        if winner is None:
+            raise UserError(Problem(f"no trial of sweep {history.name} has completed yet"))
+        return winner
+    found = next((trial for trial in history.trials if trial.number == number), None)
+    if found is None:
+        allowed = f"0 to {len(history.trials) - 1}" if history.trials else "none: no trial has started"
+        raise UserError(
+            Problem(f"sweep {history.name} has no such trial", found=str(number), allowed=allowed)
+        )
+    return found
+
+
+def _against(objective: ObjectiveSpec, control: TrialHistory) -> dict[str, Any]:
+    taken = score(objective, control.evaluations)
+    return {
+        "control": control.control,
+        "trial": control.number,
+        "scores": _scores(objective, taken) if taken is not None else {},
+    }
+
+
+def _scores(objective: ObjectiveSpec, taken: Score) -> dict[str, float]:
+    """Validation figures of the evaluation that the score was taken from."""
+    shown = (*objective.watched, *_SHOWN, *(f"tuned_{name}" for name in _SHOWN))
+    metrics = taken.evaluation.metrics
+    return {name: round(metrics[name], 6) for name in dict.fromkeys(shown) if name in metrics}
+
+
+def _probability(logit: float) -> float:
+    return 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))

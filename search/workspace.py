@@ -1,0 +1,63 @@
+"""Where a project's sweeps live on disk."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+HOME_VARIABLE = "LOSSWEEP_HOME"
+DATABASE_VARIABLE = "LOSSWEEP_DATABASE"
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """One folder with everything that sweeps leave behind, and the two stores that may lie elsewhere.
+
+    Attributes:
+        root: the folder, absolute.
+        database_url: SQLAlchemy URL of the study's database, the one source of truth. May hold a password.
+        mlflow_uri: where MLflow records, a view that can be rebuilt.
+    """
+
+    root: Path
+    database_url: str
+    mlflow_uri: str
+
+    @classmethod
+    def at(cls, root: Path | str | None = None) -> Workspace:
+        """Return the home at ``root``, else at ``$LOSSWEEP_HOME``, else at ``./runs``.
+
+        ``$LOSSWEEP_DATABASE`` and ``$MLFLOW_TRACKING_URI`` move the two stores to servers.
+        """
+        folder = Path(root or os.environ.get(HOME_VARIABLE) or "runs").expanduser().absolute()
+        return cls(
+            root=folder,
+            database_url=os.environ.get(DATABASE_VARIABLE) or f"sqlite:///{folder / 'lossweep.db'}",
+            mlflow_uri=os.environ.get(TRACKING_VARIABLE) or f"sqlite:///{folder / 'mlflow.db'}",
+        )
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no sweep was ever submitted here: the SQLite file is not there. False of a server."""
+        kind, _, file = self.database_url.partition(":///")
+        return kind == "sqlite" and not Path(file.partition("?")[0]).exists()
+
+    @property
+    def cache(self) -> Path:
+        """Decoded images, shared by all sweeps."""
+        return self.root / "cache"
+
+    @property
+    def artifacts(self) -> Path:
+        """What MLflow stores beside its database."""
+        return self.root / "mlflow-artifacts"
+
+    def checkpoints(self, sweep: str) -> Path:
+        """The checkpoints of one sweep."""
+        return self.root / "checkpoints" / sweep
+
+    def logs(self, sweep: str) -> Path:
+        """The logs of one sweep: Ray's own noise and tracebacks."""
+        return self.root / "logs" / sweep

@@ -1,0 +1,1 @@
+"""Loss terms as data: what they are, and the catalog of them."""

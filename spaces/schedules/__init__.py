@@ -1,0 +1,1 @@
+"""Schedules as data: written, read, followed, and compared with controls."""

@@ -1,0 +1,91 @@
+"""A schedule as it is exported and kept: with its classes, how it really went, and where it comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.files.errors import UserError
+from lossweep.spaces.files.yaml_source import load_yaml, validate
+from lossweep.spaces.losses.terms import Frozen
+from lossweep.spaces.schedules.fit import misfits
+from lossweep.spaces.schedules.schedule import LossSchedule
+
+
+class RealisedPhase(Frozen):
+    """One stay in a phase, as a training really went: what an ``until`` came to.
+
+    Attributes:
+        phase: index in the schedule unrolled over its cycles, from 0.
+        cycle: index of its cycle, from 0.
+        from_step: optimizer steps done when it was entered.
+        to_step: optimizer steps done when it was left.
+        from_epoch: epochs done when it was entered.
+        epochs: how long it lasted.
+    """
+
+    phase: int = Field(ge=0)
+    cycle: int = Field(default=0, ge=0)
+    from_step: int = Field(default=0, ge=0)
+    to_step: int = Field(default=0, ge=0)
+    from_epoch: int = Field(ge=0)
+    epochs: int = Field(ge=1)
+
+
+class ScheduleFile(LossSchedule):
+    """A schedule and what is known of it. The outermost keys are the schedule's own.
+
+    Attributes:
+        classes: the class names it was found for, background first.
+        frequencies: each class's share of the training pixels it was found on; class weights that a term
+            leaves to be computed follow from them.
+        threshold: from which probability on a pixel is foreground; it holds the objective's score on
+            validation. With several foreground classes, of the first.
+        logit_threshold: the same on logits. Region losses saturate, and as a probability their thresholds
+            are rounded to 0 or 1: where both stand, this one decides.
+        realised: the phases as the exported training really went through them.
+        provenance: the sweep, trial, seed, data and scores it comes from.
+    """
+
+    classes: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+    frequencies: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] | None = None
+    threshold: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    logit_threshold: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    realised: tuple[RealisedPhase, ...] = ()
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_frequency_a_class(self) -> Self:
+        if self.frequencies is not None and len(self.frequencies) != len(self.classes or ()):
+            found = f"{len(self.frequencies)} frequencies and {len(self.classes or ())} classes"
+            raise ValueError(f"frequencies must stand beside classes, one each, but got {found}")
+        return self
+
+    @property
+    def prior(self) -> ClassPrior | None:
+        """The classes with their frequencies, when the file holds them."""
+        if self.classes is None or self.frequencies is None:
+            return None
+        return ClassPrior(names=self.classes, frequencies=self.frequencies)
+
+    @property
+    def schedule(self) -> LossSchedule:
+        """The schedule alone."""
+        return LossSchedule(phases=self.phases, cycles=self.cycles, epochs=self.epochs)
+
+
+def load_schedule(path: str | Path) -> ScheduleFile:
+    """Read a schedule file.
+
+    Raises:
+        UserError: with everything that is wrong, by file, line and key; class weights and metrics that don't
+            fit the file's classes included.
+    """
+    source = load_yaml(path)
+    file = validate(ScheduleFile, source)
+    if file.classes is not None and (problems := list(misfits(source.data["phases"], file.classes))):
+        raise UserError([source.located(problem) for problem in problems])
+    return file

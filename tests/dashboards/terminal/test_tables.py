@@ -1,0 +1,188 @@
+"""What the terminal shows: tables and comparisons."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import histories
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console, RenderableType
+
+from lossweep.commands.driving import conclude
+from lossweep.dashboards.report.build import build_report
+from lossweep.dashboards.result import sweep_result
+from lossweep.dashboards.terminal import tables
+from lossweep.dashboards.terminal.compare import build_comparison
+from lossweep.dashboards.terminal.sparkline import BARS, sparkline
+from lossweep.dashboards.terminal.trial_story import why
+from lossweep.search.ledger import Attempt
+from lossweep.search.sampling import SamplerSpec
+from lossweep.search.simulation.sweeps import simulate_sweep
+from lossweep.search.study.faults import FaultKind
+from lossweep.search.study.front import front_of
+from lossweep.search.study.objectives import ObjectiveSpec
+from lossweep.search.workspace import Workspace
+from lossweep.spaces.files.errors import UserError
+
+
+def shown(what: RenderableType, width: int = 220) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(what)
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return] # a StringIO
+
+
+def test_the_leaderboard_puts_the_control_beside_the_best_even_from_beyond_the_cut() -> None:
+    sweep = histories.sweep()
+    lines = shown(tables.leaderboard(sweep, most=1)).splitlines()
+    rows = [line for line in lines if "#" in line]
+    assert "#2" in rows[0]
+    assert "#0" in rows[1]
+    assert "control cross_entropy" in rows[1]
+    assert "unconfirmed" in " ".join(lines[:2])
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 150, 200])
+def test_every_table_fits_its_terminal_with_every_score_in_full(width: int) -> None:
+    sweep = histories.sweep("running")
+    views = [
+        tables.leaderboard(sweep),
+        tables.status(sweep),
+        tables.sweeps([sweep]),
+        *(why(sweep, trial.number) for trial in sweep.trials),
+    ]
+    pages = [shown(view, width) for view in views]
+    assert max(len(line) for page in pages for line in page.splitlines()) <= width
+    assert not any("…" in page for page in pages)
+    result = sweep_result(sweep)
+    assert result.winner is not None
+    for page in pages[:3]:
+        assert f"{result.winner.score:.3f}" in page
+        assert f"{result.difference:+.3f}" in page
+
+
+def test_the_leaderboard_at_80_columns_has_the_figures_at_half_and_the_schedule_below() -> None:
+    lines = shown(tables.leaderboard(histories.sweep()), 80).splitlines()
+    head = next(line for line in lines if "rank" in line)
+    assert head.split() == ["rank", "trial", "outcome", "tuned_f1", "vs", "control", "P", "R", "F1", "AP"]
+    row = next(i for i, line in enumerate(lines) if "#2" in line)
+    assert len(re.findall(r"\d\.\d{3}\b", lines[row])) == 6
+    assert lines[row + 1].strip() == str(histories.cycling())
+
+
+def test_the_evaluations_of_a_trial_stand_under_their_phases() -> None:
+    lines = shown(why(histories.sweep(), 2), 80).splitlines()
+    phases = [line for line in lines if line.startswith("cycle ")]
+    assert phases[1] == "cycle 1, phase 2: jaccard"
+    assert len(phases) == 6
+
+
+def test_markup_in_user_text_is_text() -> None:
+    sweep = histories.sweep()
+    reason = "[red]not markup[/red] [/oops]"
+    sweep = replace(sweep, name="a[b]c", trials=(replace(sweep.trials[3], reason=reason),))
+    assert reason in shown(why(sweep, 3))
+    assert "a[b]c" in shown(tables.sweeps([sweep]))
+    assert "a[b]c" in shown(tables.status(sweep))
+
+
+def test_why_tells_the_whole_story() -> None:
+    page = shown(why(histories.sweep(), 4))
+    for words in ("diverged", "all_foreground", "focal", "first rung", "ap=0.1", "phase0.loss"):
+        assert words in page
+    assert "Traceback" in shown(why(histories.sweep(), 5))
+    began = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    lost = Attempt(4, "a", 2, began, began + timedelta(seconds=7), FaultKind.WORKER_LOST, "its worker died")
+    page = shown(why(histories.sweep(), 4, attempts=[lost], checkpoints=[Path("x.ckpt")], run="abc"))
+    for words in ("x.ckpt (1 in all)", "abc", "2026-01-02 03:04:05", "its worker died; micro-batch 2"):
+        assert words in page
+    with pytest.raises(UserError, match="no such trial"):
+        why(histories.sweep(), 999)
+
+
+def test_status_shows_running_trials_with_their_curves() -> None:
+    page = shown(tables.status(histories.sweep("running")))
+    assert "5/12" in page
+    assert any(bar in page for bar in BARS)
+
+
+def test_status_and_the_end_of_a_sweep_say_how_often_the_pruner_would_have_been_wrong(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    sweep = histories.audited(histories.sweep())
+    assert "it was wrong about " in shown(tables.status(sweep), 1000)
+    conclude(sweep, Workspace.at(tmp_path))
+    assert "it was wrong about " in capsys.readouterr().out
+    assert "pruner" not in shown(tables.status(replace(sweep, trials=sweep.trials[:3])), 1000)
+
+
+def test_status_the_end_of_a_sweep_and_the_report_list_the_pareto_front(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    objective = ObjectiveSpec(metrics=("recall", "tuned_count_error"))
+    sweep = simulate_sweep(16, 0, objective=objective, sampler=SamplerSpec(sampler="nsga2"))
+    conclude(sweep, Workspace.at(tmp_path))
+    for page in (shown(tables.status(sweep), 1000), capsys.readouterr().out):
+        _, title, below = page.partition("Pareto front: no trial is better than these in every metric")
+        assert title
+        for trial in front_of(sweep):
+            assert f"#{trial.number}" in below
+            assert f"{trial.values[1]:.3f}" in below
+    assert build_report(sweep).count('<table id="front-table"') == 1
+    assert "Pareto front" not in shown(tables.status(histories.sweep()), 1000)
+    assert "front-table" not in build_report(histories.sweep())
+
+
+def test_an_empty_project_says_so() -> None:
+    assert "No sweeps" in shown(tables.sweeps([]))
+
+
+@given(st.lists(st.floats(allow_nan=True), max_size=40))
+def test_sparklines_take_any_number(values: list[float]) -> None:
+    assert len(sparkline(values, width=16)) == min(16, len(values))
+
+
+def test_a_sparkline_by_hand() -> None:
+    assert sparkline([0.0, 0.5, 1.0, float("nan")]) == "▁▅█·"
+
+
+def test_a_comparison_says_who_leads_and_why_to_doubt_it() -> None:
+    first = histories.sweep()
+    second = replace(
+        first, name="ships", trials=first.trials[:2], data_fingerprint="sha256:other", budget_epochs=6
+    )
+    comparison = build_comparison(first, second)
+    words = comparison.to_text()
+    assert comparison.verdict.startswith("The winner of vehicles is ahead by")
+    assert "the data differ" in words
+    assert "12 and 6 epochs" in words
+    assert build_comparison(first, replace(second, trials=())).verdict.startswith("At least one")
+    assert "different metrics" in build_comparison(first, replace(second, metric="ap")).verdict
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_a_comparison_fits_its_terminal(width: int) -> None:
+    first = histories.sweep()
+    second = replace(
+        first, name="ships", spec_yaml=first.spec_yaml.replace("scenes", "folder, root: " + "x" * 90)
+    )
+    words = build_comparison(first, second).to_text(width)
+    assert max(map(len, words.splitlines())) <= width
+    assert "weighted_ce" in words
+
+
+def test_a_comparison_names_the_settings_that_differ_and_escapes_them() -> None:
+    first = histories.sweep(hostile=True)
+    second = replace(first, name="ships", spec_yaml=first.spec_yaml.replace("epochs: 12", "epochs: 24"))
+    comparison = build_comparison(first, second)
+    assert ("budget.epochs", "12", "24") in comparison.settings
+    page = build_comparison(first, histories.sweep()).to_html()
+    assert histories.HOSTILE not in page
+    assert "&lt;script&gt;" in page

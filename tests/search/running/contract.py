@@ -1,0 +1,99 @@
+"""What every runner must do. A test class inherits `RunnerContract` and gives a fixture ``runner``."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from lossweep.search.pruning import PruningSpec
+from lossweep.search.running.dispatcher import Dispatcher
+from lossweep.search.running.runner import Runner
+from lossweep.search.running.stopping import StopRequest
+from lossweep.search.simulation.simulated_trainer import SimulatedTrainer
+from lossweep.search.study.events import Event, TrialEvaluated
+from lossweep.search.study.faults import AlikeFailures, SweepFailed
+from lossweep.search.study.journal import MemoryJournal
+from lossweep.search.study.outcomes import OutcomeKind
+from tests.search.sweeps import EPOCHS, conductor, schedule
+
+CONTROLS = {"ce": schedule("cross_entropy"), "jaccard": schedule("jaccard")}
+
+
+class StopAfter:
+    """A listener that wants the sweep stopped after so many evaluations."""
+
+    def __init__(self, evaluations: int) -> None:
+        self.stop = StopRequest()
+        self._left = evaluations
+
+    def handle(self, event: Event) -> None:
+        self._left -= isinstance(event, TrialEvaluated)
+        if self._left == 0:
+            self.stop.set("a test wants it")
+
+    def close(self) -> None:
+        pass
+
+
+class RunnerContract:
+    """Sweeps of a few simulated trials, real as far as the conductor and the study can see."""
+
+    @pytest.fixture
+    def runner(self) -> Runner:
+        raise NotImplementedError
+
+    def test_every_end_is_told_as_it_was(self, runner: Runner) -> None:
+        study = optuna.create_study(direction="maximize")
+        boss = conductor(8, study=study, pruning=PruningSpec(min_peers=2, audit=0.0), controls=CONTROLS)
+        trainer = SimulatedTrainer(planted={0: "memory", 3: "exception", 4: "diverge"})
+        dispatcher = Dispatcher(boss)
+        runner.run(dispatcher, trainer)
+        boss.release()
+
+        trials = [boss.history(number) for number in range(8)]
+        outcomes = {trial.number: trial.outcome for trial in trials}
+        assert outcomes[0] is outcomes[1] is OutcomeKind.COMPLETED
+        assert outcomes[3] is OutcomeKind.FAILED
+        assert "simulated exception" in trials[3].traceback
+        assert outcomes[4] is OutcomeKind.DIVERGED
+        assert "retry" in {decision.action for decision in trials[0].decisions}
+        assert OutcomeKind.PRUNED in outcomes.values()
+        assert not {TrialState.RUNNING, TrialState.WAITING} & {trial.state for trial in study.get_trials()}
+        assert dispatcher.running == 0
+        for trial in trials:
+            epochs = [evaluation.epoch for evaluation in trial.evaluations]
+            assert epochs == list(range(1, len(epochs) + 1))
+            assert (epochs[-1:] == [EPOCHS]) == (trial.outcome is OutcomeKind.COMPLETED)
+            stops = [d.step for d in trial.decisions if d.action in ("prune", "diverge")]
+            assert stops in ([], [trial.evaluations[-1].step if trial.evaluations else 0])
+
+    def test_a_stopped_sweep_goes_on_to_the_same_end(self, runner: Runner) -> None:
+        whole = conductor(4)
+        runner.run(Dispatcher(whole), SimulatedTrainer())
+        study, journal = optuna.create_study(direction="maximize"), MemoryJournal()
+        listener = StopAfter(6)
+        first = conductor(4, study=study, journal=journal, listeners=[listener])
+        dispatcher = Dispatcher(first, stop=listener.stop)
+        runner.run(dispatcher, SimulatedTrainer())
+        dispatcher.interrupt_all("a test wants it")
+        states = [trial.state for trial in study.get_trials()]
+        assert TrialState.RUNNING not in states
+        assert TrialState.WAITING in states
+
+        again = conductor(4, study=study, journal=journal)
+        runner.run(Dispatcher(again), SimulatedTrainer())
+        assert again.finished
+        for number in range(4):
+            resumed, uninterrupted = again.history(number), whole.history(number)
+            assert resumed.evaluations == uninterrupted.evaluations
+            assert resumed.schedule == uninterrupted.schedule
+            assert resumed.outcome is OutcomeKind.COMPLETED
+
+    def test_when_the_first_trials_all_fail_alike_the_sweep_ends(self, runner: Runner) -> None:
+        boss = conductor(20)
+        with pytest.raises(SweepFailed, match="failed alike") as raised:
+            runner.run(Dispatcher(boss, alike=AlikeFailures(3)), SimulatedTrainer(exceptions=1.0))
+        assert "Traceback" in raised.value.traceback
+        failed = [n for n, kind in boss._outcomes.items() if kind is OutcomeKind.FAILED]
+        assert len(failed) == 3

@@ -1,0 +1,102 @@
+"""What a sweep is refused for before its first worker starts, with the line where it is known."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from lossweep.search.running.task import segmentation
+from lossweep.search.sweep_spec import SweepSpec
+from lossweep.search.workspace import Workspace
+from lossweep.spaces.files.errors import UserError
+from lossweep.spaces.files.yaml_source import parse_yaml
+
+SWEEP = """\
+name: mine
+data: {source: scenes, train: 8, val: 4, test: 2, tile: 64}
+model: {encoder: tu-test_resnet, options: {encoder_depth: 3, decoder_channels: [16, 8, 8]}}
+space:
+  learning_rate: 1e-3
+  phases:
+    - losses:
+        - {term: cross_entropy}
+        - term: "losses_beside_the_sweep:Edge"
+          parameters: {width: {low: 1, high: 3}}
+        - sum:
+            - {loss: {term: jaccard}}
+            - loss: {term: "losses_beside_the_sweep:Edge", parameters: {width: 2}}
+objective: {use_case: balanced}
+budget: {trials: 2, epochs: 2}
+"""
+LOSSES = """
+class Edge:
+    def __init__(self, width):
+        self.width = width
+        if width > 3:
+            raise ValueError("wider than a tile")
+    def __call__(self, logits, target):
+        return (logits.sigmoid().mean() - 0.5) ** 2 * self.width
+"""
+
+
+@pytest.fixture(autouse=True)
+def _losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "losses_beside_the_sweep.py").write_text(LOSSES)
+    sys.modules.pop("losses_beside_the_sweep", None)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def read(tmp_path: Path, *changes: tuple[str, str]) -> SweepSpec:
+    text = SWEEP
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return SweepSpec.read(parse_yaml(text, "sweep.yaml"), tmp_path)
+
+
+def test_a_sound_sweep_starts(tmp_path: Path) -> None:
+    assert segmentation(read(tmp_path), Workspace.at(tmp_path / "runs")).prior.names[0] == "background"
+
+
+def test_a_users_loss_is_checked_when_the_file_is_read(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as raised:
+        read(
+            tmp_path,
+            ('sweep:Edge"\n', 'sweep:Egde"\n'),
+            ("parameters: {width: 2}", "parameters: {wide: 2}"),
+        )
+    first, second = raised.value.problems
+    assert (first.line, first.key) == (9, "space.phases[0].losses[1].term")
+    assert first.hint == "did you mean 'Edge'?"
+    assert (second.line, second.key) == (13, "space.phases[0].losses[2].sum[1].loss.parameters")
+    assert "wide" in str(second)
+    assert str(second).endswith("allowed: width")
+
+
+def test_a_users_loss_is_computed_before_any_training(tmp_path: Path) -> None:
+    spec = read(tmp_path, ("high: 3", "high: 5"), ("resnet,", "resnett,"))
+    with pytest.raises(UserError) as raised:
+        segmentation(spec, Workspace.at(tmp_path / "runs"))
+    loss, model = raised.value.problems
+    assert loss.key == "space.phases[0].losses[1].term"
+    assert "computing it raised ValueError: wider than a tile" in loss.message
+    assert model.key is not None
+    assert model.key.startswith("model")
+
+
+def test_losses_and_files_are_told_together(tmp_path: Path) -> None:
+    spec = read(
+        tmp_path,
+        (
+            "{source: scenes, train: 8, val: 4, test: 2, tile: 64}",
+            "{source: folder, root: nowhere, classes: [a, b]}",
+        ),
+    )
+    (tmp_path / "losses_beside_the_sweep.py").unlink()
+    sys.modules.pop("losses_beside_the_sweep")
+    with pytest.raises(UserError) as raised:
+        segmentation(spec, Workspace.at(tmp_path / "runs"))
+    assert "there is no module 'losses_beside_the_sweep'" in str(raised.value)
+    assert "nowhere" in str(raised.value)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import errno
+import pickle
+
+import pytest
+
+from lossweep.search.simulation.simulated_trainer import OutOfMemory
+from lossweep.search.study.faults import AlikeFailures, Answer, Fault, FaultKind, RetryPolicy, SweepFailed
+from lossweep.spaces.files.errors import UserError
+
+LOST, FULL, BROKEN, DISK = (
+    FaultKind.WORKER_LOST,
+    FaultKind.OUT_OF_MEMORY,
+    FaultKind.EXCEPTION,
+    FaultKind.DISK_FULL,
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "earlier", "micro_batch", "answer"),
+    [
+        (LOST, [], 8, Answer.RESUME),
+        (LOST, [LOST], 8, Answer.RESUME),
+        (LOST, [LOST, LOST], 8, Answer.FAIL),
+        (LOST, [FULL, FULL], 8, Answer.RESUME),
+        (FULL, [], 8, Answer.HALVE),
+        (FULL, [LOST, LOST], 8, Answer.HALVE),
+        (FULL, [FULL], 4, Answer.FAIL),
+        (FULL, [], 1, Answer.FAIL),
+        (BROKEN, [], 8, Answer.FAIL),
+        (DISK, [DISK], 8, Answer.PAUSE),
+    ],
+)
+def test_the_retry_policy(
+    kind: FaultKind, earlier: list[FaultKind], micro_batch: int, answer: Answer
+) -> None:
+    assert RetryPolicy(max_failures=2).answer(Fault(kind, "x"), earlier, micro_batch) is answer
+
+
+def _raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
+    try:
+        raise error from cause
+    except BaseException as caught:
+        return caught
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("gamma"), BROKEN),
+        (UserError("no such folder"), BROKEN),
+        (OutOfMemory("full"), FULL),
+        (MemoryError(), FULL),
+        (OSError(errno.ENOSPC, "No space left on device"), DISK),
+        (OSError(errno.EACCES, "Permission denied"), BROKEN),
+    ],
+)
+def test_the_kind_of_an_exception(error: Exception, kind: FaultKind) -> None:
+    fault = Fault.of(_raised(error))
+    assert fault.kind is kind
+    assert type(error).__name__ in fault.message
+    assert "test_faults.py" in fault.traceback
+
+
+def test_the_trainers_own_errors_are_known() -> None:
+    from lossweep.trainers.loop.checkpoints import CheckpointDiskFull
+
+    cause = OSError(errno.ENOSPC, "No space left on device")
+    assert Fault.of(_raised(CheckpointDiskFull("the disk is full"), cause)).kind is DISK
+
+
+def test_first_failures_alike_stop_the_sweep_with_the_first_traceback() -> None:
+    watch = AlikeFailures(3)
+    for number in range(2):
+        watch.ended(number, Fault(BROKEN, f"ValueError: bad shape {number}", f"traceback {number}"))
+    with pytest.raises(SweepFailed) as caught:
+        watch.ended(2, Fault(BROKEN, "ValueError: bad shape 17", "traceback 17"))
+    assert caught.value.traceback == "traceback 0"
+    assert str(caught.value).count("traceback 0") == 1
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (again.message, again.traceback) == (caught.value.message, caught.value.traceback)
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "second", [None, Fault(BROKEN, "TypeError: other"), Fault(FULL, "ValueError: bad shape 3")]
+)
+def test_one_trial_that_ends_otherwise_is_enough(second: Fault | None) -> None:
+    watch = AlikeFailures(2)
+    watch.ended(0, Fault(BROKEN, "ValueError: bad shape 3"))
+    watch.ended(1, second)
+    for number in range(2, 7):
+        watch.ended(number, Fault(BROKEN, "ValueError: bad shape 3"))

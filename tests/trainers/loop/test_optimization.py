@@ -1,0 +1,119 @@
+"""One optimizer step: clipping, precision, moments, scaling."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.losses.terms import CrossEntropy
+from lossweep.trainers.loop.numerics import Numerics
+from lossweep.trainers.loop.optimization import Optimization
+from lossweep.trainers.losses import build_loss
+from lossweep.trainers.plan import TrainingSpec
+
+PRIOR = ClassPrior(names=("background", "vehicle"), frequencies=(0.5, 0.5))
+CRITERION = build_loss(CrossEntropy(), PRIOR)
+
+
+def optimization(training: TrainingSpec, micro_batch: int = 8) -> Optimization:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 1))
+    numerics = Numerics.of(training, "cpu")
+    return Optimization(numerics.place(model), training, numerics, micro_batch)
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(4, 3, 8, 8, generator=generator)
+    return images, (images[:, 0] > 0).to(torch.uint8)
+
+
+def parameters(trained: Optimization) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in trained.model.parameters()])
+
+
+def test_the_reported_norm_is_the_one_before_clipping() -> None:
+    # Plain gradient descent, so that the change of the weights is the clipped gradient.
+    spec = TrainingSpec(optimizer="sgd", momentum=0.0, weight_decay=0.0, precision="float32", clip_norm=0.01)
+    clipped = optimization(spec)
+    free = optimization(spec.model_copy(update={"clip_norm": None}))
+    before = parameters(clipped)
+    figures, unclipped = (each.step(*batch(), CRITERION, 1.0) for each in (clipped, free))
+    assert figures.gradient_norm.item() == pytest.approx(unclipped.gradient_norm.item(), rel=1e-5)
+    assert figures.gradient_norm.item() > 0.01
+    assert (parameters(clipped) - before).norm().item() == pytest.approx(0.01, rel=1e-3)
+    assert (parameters(free) - before).norm().item() == pytest.approx(
+        unclipped.gradient_norm.item(), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_every_precision_and_optimizer_learns(precision: str, optimizer: str) -> None:
+    trained = optimization(TrainingSpec(precision=precision, optimizer=optimizer))  # type: ignore[arg-type]  # parametrized literals
+    rate = 1e-2 if optimizer == "adamw" else 0.3
+    losses = [trained.step(*batch(), CRITERION, rate).parts["cross_entropy"].item() for _ in range(60)]
+    assert losses[-1] < 0.7 * losses[0]
+    assert all(parameter.dtype is torch.float32 for parameter in trained.model.parameters())
+
+
+def test_a_scaler_leaves_out_a_step_that_overflows_and_comes_back() -> None:
+    trained = optimization(TrainingSpec(precision="float16"))
+    before = parameters(trained)
+    images, masks = batch()
+    first = trained.step(images * 1e30, masks, CRITERION, 1e-2)
+    assert not torch.isfinite(first.gradient_norm)
+    assert torch.equal(parameters(trained), before)
+    second = trained.step(images, masks, CRITERION, 1e-2)
+    assert torch.isfinite(second.gradient_norm)
+    assert not torch.equal(parameters(trained), before)
+
+
+def test_forgotten_moments_are_as_new() -> None:
+    spec = TrainingSpec(precision="float32")
+    used = optimization(spec)
+    used.step(*batch(), CRITERION, 1e-2)
+    fresh = Optimization(copy.deepcopy(used.model), spec, Numerics.of(spec, "cpu"), 8)
+    used.forget_moments()
+    for each in (used, fresh):
+        each.step(*batch(), CRITERION, 1e-2)
+    assert torch.equal(parameters(used), parameters(fresh))
+
+
+def test_a_state_goes_on_bit_for_bit() -> None:
+    spec = TrainingSpec(precision="float16")
+    whole, part = optimization(spec), optimization(spec)
+    for _ in range(3):
+        part.step(*batch(), CRITERION, 1e-2)
+    resumed = optimization(spec)
+    resumed.load_state_dict(copy.deepcopy(part.state_dict()))
+    for _ in range(2):
+        resumed.step(*batch(), CRITERION, 1e-2)
+    for _ in range(5):
+        whole.step(*batch(), CRITERION, 1e-2)
+    assert torch.equal(parameters(resumed), parameters(whole))
+
+
+def test_micro_batches_are_as_equal_as_they_can_be() -> None:
+    seen: list[int] = []
+    trained = optimization(TrainingSpec(precision="float32"), micro_batch=3)
+    trained.model.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    trained.step(*batch(), CRITERION, 1e-2)
+    assert seen == [2, 2], "3 and 1 would give batch normalization a batch of one"
+
+
+def test_auto_precision_follows_from_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
+    assert str(Numerics.of(TrainingSpec(), "cpu")) == "cpu float32"
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert str(Numerics.of(TrainingSpec(), "cpu")) == "cpu bfloat16"
+    assert str(Numerics.of(TrainingSpec(precision="float32"), "cpu")) == "cpu float32"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert str(Numerics.of(TrainingSpec(), "cuda:0")) == "cuda float16"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    assert str(Numerics.of(TrainingSpec(), "cuda:0")) == "cuda bfloat16"

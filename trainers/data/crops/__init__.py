@@ -1,0 +1,1 @@
+"""Batches of crops: which, where, and how they are cut."""

@@ -1,0 +1,168 @@
+"""Batches cut on the device: crops, symmetries, scale and brightness as operations on whole batches."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lossweep.spaces.class_prior import IGNORE_INDEX
+from lossweep.trainers.data.crops.cutting import Cutter, as_float
+from lossweep.trainers.data.crops.placement import crops_of, place
+from lossweep.trainers.data.spec import Augmentation, SplitName
+from lossweep.trainers.data.store.decoded import Store
+
+STRIDE = 32
+"""Evaluated images are padded to a multiple of this: the coarsest stride of common encoders."""
+
+_RESIDENT_SHARE = 0.3
+"""Of a GPU's room when data is first asked for: what the resident pixels may take at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Images and masks on one device.
+
+    Attributes:
+        images: (images, bands, height, width) float32, zero mean and unit variance over training, channels
+            last in memory; 0 where padded.
+        masks: (images, height, width) uint8 class indices, 255 where ignored or padded.
+        indices: the images' positions in their split.
+    """
+
+    images: Tensor
+    masks: Tensor
+    indices: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class Split:
+    """One split: its images, and how batches are cut from them.
+
+    Attributes:
+        name: train, val or test.
+        sizes: (height, width) of the images, in order.
+    """
+
+    def __init__(
+        self, store: Store, name: SplitName, tile: int, augment: Augmentation, crops: int | None
+    ) -> None:
+        self.name = name
+        self._store, self._tile, self._augment = store, tile, augment
+        self._rows = store.items.rows(name)
+        self._crops = crops_of(store.items, self._rows, tile, crops)
+        self._offsets = store.items.offsets
+        self._resident: dict[torch.device, tuple[Tensor, Tensor]] = {}
+        items, lengths = store.items, store.items.areas[self._rows]
+        self.sizes = tuple(
+            zip(items.heights[self._rows].tolist(), items.widths[self._rows].tolist(), strict=True)
+        )
+        self._first = int(self._offsets[self._rows[0]]) if len(self._rows) else 0
+        self._extent = slice(self._first, self._first + int(lengths.sum()))
+
+    def __len__(self) -> int:
+        """Images."""
+        return len(self._rows)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the images, in order."""
+        return tuple(map(str, self._store.items.names[self._rows]))
+
+    @property
+    def crops(self) -> int:
+        """Crops in an epoch."""
+        return len(self._crops)
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Whole batches in an epoch, at least one; the crops left over differ from epoch to epoch."""
+        return max(1, self.crops // batch_size)
+
+    def training_batches(
+        self, seed: int, epoch: int, batch_size: int, device: torch.device | str
+    ) -> Iterator[Batch]:
+        """Yield the augmented crops of an epoch, in `steps_per_epoch` batches of ``batch_size``.
+
+        A crop and its place in the order follow from (seed, epoch, index): neither the batch size nor
+        anything trained before matters. With fewer crops than ``batch_size``, crops are repeated.
+        """
+        device = torch.device(device)
+        pixels, masks = self._pixels(device)
+        placed = place(self._store.items, self._rows, self._crops, self._tile, self._augment, seed, epoch)
+        offsets = self._offsets[placed.images] - self._first
+        cutter = Cutter(self._store, placed, offsets, self._tile, (pixels, masks), device)
+        for step in range(self.steps_per_epoch(batch_size)):
+            chosen = placed.order[np.arange(step * batch_size, (step + 1) * batch_size) % self.crops]
+            yield Batch(*cutter.cut(chosen), tuple(map(int, self._crops[chosen])))
+
+    def evaluation_batches(self, batch_size: int, device: torch.device | str) -> Iterator[Batch]:
+        """Yield every whole image once, padded right and below to a multiple of 32 with ignored pixels.
+
+        Images of equal padded size share batches; within one size they keep their order.
+        """
+        device = torch.device(device)
+        pixels, masks = self._pixels(device)
+        gain, bias = (t.to(device) for t in self._normalization())
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for index, (height, width) in enumerate(self.sizes):
+            by_size.setdefault((-height % STRIDE + height, -width % STRIDE + width), []).append(index)
+        for padded, indices in by_size.items():
+            for first in range(0, len(indices), batch_size):
+                few = indices[first : first + batch_size]
+                yield self._whole(few, padded, pixels, masks, gain, bias, device)
+
+    def _whole(
+        self,
+        indices: Sequence[int],
+        padded: tuple[int, int],
+        pixels: Tensor,
+        masks: Tensor,
+        gain: Tensor,
+        bias: Tensor,
+        device: torch.device,
+    ) -> Batch:
+        images = torch.zeros(len(indices), *padded, self._store.meta.bands, device=device)
+        labels = torch.full((len(indices), *padded), IGNORE_INDEX, dtype=torch.uint8, device=device)
+        for place_, index in enumerate(indices):
+            height, width = self.sizes[index]
+            start = int(self._offsets[self._rows[index]]) - self._first
+            part = slice(start, start + height * width)
+            image = as_float(pixels[part].to(device)).view(height, width, -1)
+            images[place_, :height, :width] = image * gain + bias
+            labels[place_, :height, :width] = masks[part].to(device).view(height, width)
+        return Batch(images.permute(0, 3, 1, 2), labels, tuple(indices))
+
+    def _normalization(self) -> tuple[Tensor, Tensor]:
+        mean, std = torch.tensor(self._store.meta.mean), torch.tensor(self._store.meta.std)
+        return 1.0 / std, -mean / std
+
+    def _pixels(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The split's pixels (pixels, bands) and masks, on the device when they fit, else on the host."""
+        if device not in self._resident:
+            images = self._store.images[self._extent]
+            with warnings.catch_warnings():  # that mapped pixels can't be written to is as it should be
+                warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+                # torch indexes int16 everywhere but uint16 not: the same bits, read back by `as_float`.
+                pixels = torch.from_numpy(images.view(np.int16) if images.dtype == np.uint16 else images)
+                masks = torch.from_numpy(self._store.masks[self._extent])
+            if device.type == "cuda" and pixels.nbytes + masks.nbytes <= _RESIDENT_SHARE * gpu_room(device):
+                pixels, masks = pixels.to(device), masks.to(device)
+            self._resident[device] = (pixels, masks)
+        return self._resident[device]
+
+
+def gpu_room(device: torch.device) -> int:
+    """Return the bytes of GPU memory that this process may still take: what is free, within its share.
+
+    Several trials on one GPU are each held to a share of it (`search.running.tune.worker`).
+    """
+    free, total = torch.cuda.mem_get_info(device)
+    share_of = getattr(torch.cuda, "get_per_process_memory_fraction", None)  # not before torch 2.8
+    share = share_of(device) if share_of is not None else 1.0
+    return min(free, int(share * total) - torch.cuda.memory_reserved(device))

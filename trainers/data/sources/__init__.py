@@ -1,0 +1,1 @@
+"""Where images and masks come from, and how they are read."""

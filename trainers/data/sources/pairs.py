@@ -1,0 +1,214 @@
+"""Finds images and their masks in folders, and divides them into splits; reads names only."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from lossweep.spaces.files.errors import Problem
+from lossweep.trainers.data.sources.source import Item, Listing, Problems
+from lossweep.trainers.data.spec import SPLITS, FolderSource, Fractions, RasterSource, SplitName
+
+Pair = tuple[Path, Path]
+
+
+def list_pairs(spec: FolderSource | RasterSource, images: Sequence[str], masks: Sequence[str]) -> Listing:
+    """List the pairs of a data set: items whose place is (image file, mask file).
+
+    Args:
+        spec: with its root absolute.
+        images: suffixes of image files, lower case.
+        masks: suffixes of mask files, lower case.
+    """
+    root = Path(spec.root)
+    chosen: Mapping[SplitName, Sequence[Pair]]
+    if spec.split is not None:
+        found, pairs = find_pairs(spec, images, masks)
+        problems, notes = Problems(list(found.problems)), list(found.notes)
+        chosen = _divided(root, pairs, spec.split, problems) if pairs else {}
+    else:
+        problems, notes = Problems(), []
+        there = _is_folder(root, problems, "data folder")
+        chosen = _by_folder(root, images, masks, problems, notes) if there else {}
+    items = tuple(
+        Item(image.relative_to(root).as_posix(), split, (image, mask))
+        for split in SPLITS
+        for image, mask in chosen.get(split, ())
+    )
+    if not problems.found:
+        problems.found.extend(missing_splits(items, root))
+    if not any(item.split == "test" for item in items):
+        notes.append("no test split: nothing can be confirmed on untouched images")
+    return Listing(items, tuple(problems.found), tuple(notes))
+
+
+def find_pairs(
+    spec: FolderSource | RasterSource, images: Sequence[str], masks: Sequence[str]
+) -> tuple[Listing, list[Pair]]:
+    """Find the pairs of ``root/{images,masks}``, undivided; the listing holds problems and notes only."""
+    problems, notes = Problems(), list[str]()
+    found = list[Pair]()
+    if _is_folder(Path(spec.root), problems, "data folder"):
+        found = _pairs(Path(spec.root), images, masks, problems, notes)
+    return Listing((), tuple(problems.found), tuple(notes)), found
+
+
+def missing_splits(items: Sequence[Item], root: Path) -> list[Problem]:
+    """Training and validation can't do without images."""
+    present = {item.split for item in items}
+    needed: tuple[SplitName, ...] = ("train", "val")
+    return [
+        Problem(f"no image is left for the {split} split", file=str(root))
+        for split in needed
+        if split not in present
+    ]
+
+
+def divide(units: Iterable[str], fractions: Fractions) -> dict[str, SplitName]:
+    """Divide units by the fractions, in an order that follows from the seed and each unit's name alone.
+
+    Adding a unit moves few others. With at least as many units as splits, no split asked for stays empty.
+    """
+    ordered = sorted(
+        set(units),
+        key=lambda unit: sha256(f"{fractions.seed}/{unit}".encode(errors="surrogatepass")).digest(),
+    )
+    wanted = [split for split in SPLITS if getattr(fractions, split) > 0.0]
+    sizes = {split: max(1, round(getattr(fractions, split) * len(ordered))) for split in wanted[1:]}
+    split_of: dict[str, SplitName] = {}
+    for split, size in sizes.items():
+        taken, ordered = ordered[:size], ordered[size:]
+        split_of |= dict.fromkeys(taken, split)
+    return split_of | dict.fromkeys(ordered, "train")
+
+
+def _is_folder(path: Path, problems: Problems, what: str) -> bool:
+    try:
+        if stat.S_ISDIR(path.stat().st_mode):
+            return True
+        problems.add(f"{what} is a file", path)
+    except PermissionError:
+        problems.add(f"{what} can't be read: permission denied", path)
+    except OSError as error:
+        circular = error.errno == errno.ELOOP
+        problems.add("symbolic links lead in a circle" if circular else f"{what} is missing", path)
+    return False
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something lies there; also where it can't be looked at, which opening it will explain."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _by_folder(
+    root: Path, images: Sequence[str], masks: Sequence[str], problems: Problems, notes: list[str]
+) -> Mapping[SplitName, Sequence[Pair]]:
+    if not _is_there(root / "train") and _is_there(root / "images"):
+        problems.add(
+            "data folder holds images itself, not train, val and test",
+            root,
+            hint="say how to divide them: `split: {train: 0.7, val: 0.15, test: 0.15}`",
+        )
+        return {}
+    chosen: dict[SplitName, Sequence[Pair]] = {}
+    for split in SPLITS:
+        if split == "test" and not _is_there(root / split):
+            continue
+        if _is_folder(root / split, problems, "folder"):
+            chosen[split] = _pairs(root / split, images, masks, problems, notes)
+    return chosen
+
+
+def _pairs(
+    folder: Path, images: Sequence[str], masks: Sequence[str], problems: Problems, notes: list[str]
+) -> list[Pair]:
+    found: dict[str, dict[str, Path | None]] = {}
+    for kind, suffixes in (("images", images), ("masks", masks)):
+        if _is_folder(folder / kind, problems, "folder"):
+            try:
+                entries = sorted(os.scandir(folder / kind), key=lambda entry: entry.name)
+            except OSError as error:
+                problems.add(f"folder can't be read: {(error.strerror or str(error)).lower()}", folder / kind)
+                continue
+            found[kind] = _by_stem(map(Path, entries), suffixes, problems, notes)
+    if len(found) < 2:
+        return []
+    by_image, by_mask = found["images"], found["masks"]
+    pairs = list[Pair]()
+    for stem in sorted({*by_image, *by_mask}):
+        image, mask = by_image.get(stem), by_mask.get(stem)
+        if image is not None and mask is not None:
+            pairs.append((image, mask))
+        elif image is not None and stem not in by_mask:
+            problems.add("image has no mask", image, hint=f"expected {folder / 'masks' / stem}.*")
+        elif mask is not None and stem not in by_image:
+            problems.add("mask has no image", mask, hint=f"expected {folder / 'images' / stem}.*")
+    return pairs
+
+
+def _by_stem(
+    entries: Iterable[Path], suffixes: Sequence[str], problems: Problems, notes: list[str]
+) -> dict[str, Path | None]:
+    """The files of a folder by stem; None where what lies there is a problem already told."""
+    by_stem: dict[str, Path | None] = {}
+    others = []
+    for path in entries:
+        if path.name.startswith(".") or path.name == "Thumbs.db":
+            continue
+        try:
+            kind = stat.S_IFMT(path.stat().st_mode)
+        except OSError:  # a dangling or circular link, a closed folder: opening it will say so
+            kind = stat.S_IFREG
+        if kind == stat.S_IFDIR:
+            problems.add("a folder lies where only files are read", path)
+            by_stem[path.stem] = None
+        elif path.suffix.lower() not in suffixes:
+            others.append(path)
+        elif kind != stat.S_IFREG:  # reading a pipe would wait for ever, and /dev/zero never ends
+            problems.add("a pipe, socket or device, not a file", path)
+            by_stem[path.stem] = None
+        elif path.stem in by_stem:
+            problems.add("another file or folder has the same stem", path)
+            by_stem[path.stem] = None
+        else:
+            by_stem[path.stem] = path
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        notes.append(f"{others[0]}{more}: left out, neither of {', '.join(suffixes)}")
+    return by_stem
+
+
+def _divided(
+    root: Path, pairs: Sequence[Pair], fractions: Fractions, problems: Problems
+) -> Mapping[SplitName, Sequence[Pair]]:
+    groups = [_group(image, fractions.group, problems) for image, _ in pairs]
+    wanted = sum(getattr(fractions, split) > 0.0 for split in SPLITS)
+    if pairs and len(set(groups)) < wanted:
+        what = "groups" if fractions.group else "images"
+        problems.add(f"{len(set(groups))} {what} can't be divided into {wanted} splits", root)
+    split_of = divide(groups, fractions)
+    chosen: dict[SplitName, list[Pair]] = {split: [] for split in SPLITS}
+    for pair, group in zip(pairs, groups, strict=True):
+        chosen[split_of[group]].append(pair)
+    return chosen
+
+
+def _group(image: Path, pattern: str | None, problems: Problems) -> str:
+    if pattern is None:
+        return image.stem
+    match = re.search(pattern, image.stem)
+    if match is None:
+        problems.add("file name doesn't match the group's regular expression", image, allowed=pattern)
+        return image.stem
+    return match[1] if match.re.groups and match[1] is not None else match[0]

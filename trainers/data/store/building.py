@@ -1,0 +1,205 @@
+"""Decodes a source into a store, once; every problem met on the way is collected, none stops the others."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossweep.spaces.class_prior import IGNORE_INDEX
+from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.trainers.data.sources.source import Decoded, Item, Pixels, Progress, Source
+from lossweep.trainers.data.spec import SPLITS
+from lossweep.trainers.data.store.decoded import Meta, even_anchors
+
+Range = tuple[float, float]
+
+_PIECE = 1 << 22
+"""Pixels of an image that are summed at once: the largest images would take gigabytes as float64."""
+
+
+def decode_all(source: Source, items: Sequence[Item]) -> Iterator[tuple[Item, Decoded | UserError]]:
+    """Decode items in order, several at a time, holding only a few decoded ones."""
+    threads = min(8, os.cpu_count() or 1)
+
+    def attempt(item: Item) -> Decoded | UserError:
+        try:
+            return source.decode(item)
+        except UserError as error:
+            return error
+
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, len(items), 2 * threads):
+            few = items[first : first + 2 * threads]
+            yield from zip(few, pool.map(attempt, few), strict=True)
+
+
+def build(
+    source: Source,
+    items: Sequence[Item],
+    classes: tuple[str, ...],
+    folder: Path,
+    progress: Progress,
+    percentiles: Range = (0.1, 99.9),
+) -> tuple[Problem, ...]:
+    """Decode every item into a store in ``folder``; what can't be decoded is left out and reported.
+
+    Args:
+        source: the items' source.
+        items: in the order of the splits.
+        classes: names, background first.
+        folder: an empty folder. When nothing at all could be decoded, no store is written.
+        progress: told of every item.
+        percentiles: of the training values that float bands are scaled by.
+
+    Returns:
+        The problems met; the store is fit for training only when there are none.
+    """
+    writer = _Writer(classes, folder)
+    ranges = _float_ranges(source, [item for item in items if item.split == "train"], percentiles, progress)
+    with ExitStack() as stack:
+        writer.open(stack)
+        for done, (item, decoded) in enumerate(decode_all(source, items), start=1):
+            writer.add(item, decoded, ranges)
+            progress("decode", done, len(items))
+    writer.close(ranges)
+    return tuple(dict.fromkeys(writer.problems))  # a scene's labels fail the same way in each of its windows
+
+
+def _float_ranges(
+    source: Source, items: Sequence[Item], percentiles: Range, progress: Progress
+) -> tuple[Range, ...]:
+    """The ends of each band's range when the images are floats; nothing when they are integers."""
+    for item in items:
+        try:
+            if source.decode(item).image.dtype != np.float32:
+                return ()
+            break
+        except UserError:  # told when it is decoded in earnest
+            continue
+    samples: list[NDArray[np.float32]] = []
+    for done, (_, decoded) in enumerate(decode_all(source, items), start=1):
+        if isinstance(decoded, UserError) or decoded.image.dtype != np.float32:
+            continue
+        labelled = decoded.image[(decoded.mask != IGNORE_INDEX) & np.isfinite(decoded.image).all(axis=2)]
+        samples.append(labelled[:: max(1, len(labelled) // 4096)])
+        progress("measure", done, len(items))
+    fitting = [sample for sample in samples if sample.shape[1] == samples[0].shape[1] and len(sample)]
+    if not fitting:
+        return ()
+    low, high = np.percentile(np.concatenate(fitting), percentiles, axis=0)
+    return tuple((float(a), float(b) if b > a else float(a) + 1.0) for a, b in zip(low, high, strict=True))
+
+
+class _Writer:
+    """Appends decoded images to a store's files."""
+
+    def __init__(self, classes: tuple[str, ...], folder: Path) -> None:
+        self.problems: list[Problem] = []
+        self._classes, self._folder = classes, folder
+        self._rows: list[tuple[Item, int, int, NDArray[np.int64], int]] = []
+        self._anchors: list[list[NDArray[np.int64]]] = []
+        self._notes: dict[str, list[str]] = {}
+        self._kind: tuple[int, str] | None = None
+        self._first = ""
+        self._hash = hashlib.sha256("\n".join(classes).encode())
+        self._pixels, self._sums, self._squares = 0, np.zeros(1), np.zeros(1)
+
+    def open(self, stack: ExitStack) -> None:
+        self._images = stack.enter_context((self._folder / "images.bin").open("wb"))
+        self._masks = stack.enter_context((self._folder / "masks.bin").open("wb"))
+
+    def add(self, item: Item, decoded: Decoded | UserError, ranges: tuple[Range, ...]) -> None:
+        if isinstance(decoded, UserError):
+            self.problems.extend(decoded.problems)
+            return
+        image: Pixels = decoded.image
+        kind = (image.shape[2], str(image.dtype))
+        if self._kind is None:
+            self._kind, self._first = kind, item.name
+        if kind != self._kind:
+            self.problems.append(
+                Problem(
+                    "image of another kind than the first",
+                    file=item.name,
+                    found=f"{kind[0]} bands of {kind[1]}",
+                    allowed=f"{self._kind[0]} bands of {self._kind[1]} as in {self._first}",
+                )
+            )
+            return
+        for note in decoded.notes:
+            self._notes.setdefault(note, []).append(item.name)
+        if image.dtype == np.float32:  # no range: the training images failed, and so will the build
+            image = _to_uint16(image, ranges or ((0.0, 1.0),) * kind[0])
+        self._append(item, image, decoded.mask)
+
+    def _append(self, item: Item, image: Pixels, mask: NDArray[np.uint8]) -> None:
+        pixels = image.tobytes()
+        self._images.write(pixels)
+        self._masks.write(mask.tobytes())
+        self._hash.update(
+            f"{item.split}/{item.name} {image.shape} {image.dtype}\n".encode(errors="surrogatepass")
+        )
+        self._hash.update(pixels)
+        self._hash.update(mask.tobytes())
+        counts = np.bincount(mask.ravel(), minlength=256)
+        counts = np.append(counts[: len(self._classes)], counts[IGNORE_INDEX]).astype(np.int64)
+        digest = hashlib.blake2b(pixels, digest_size=8, key=str(image.shape).encode()).digest()
+        self._rows.append((item, mask.shape[0], mask.shape[1], counts, int.from_bytes(digest)))
+        self._anchors.append(list(even_anchors(mask, len(self._classes))))
+        if item.split == "train":
+            labelled = image[mask != IGNORE_INDEX]
+            self._pixels += len(labelled)
+            for first in range(0, len(labelled), _PIECE):
+                piece = labelled[first : first + _PIECE].astype(np.float64)
+                self._sums = self._sums + piece.sum(axis=0)
+                self._squares = self._squares + (piece**2).sum(axis=0)
+
+    def close(self, ranges: tuple[Range, ...]) -> None:
+        if self._kind is None:
+            return
+        bands = self._kind[0]
+        mean = np.broadcast_to(self._sums / max(1, self._pixels), (bands,))
+        variance = np.broadcast_to(self._squares / max(1, self._pixels), (bands,)) - mean**2
+        std = np.where(variance > 1e-6, np.sqrt(np.maximum(variance, 0.0)), 1.0)
+        lengths = np.array([[len(pixels) for pixels in row] for row in self._anchors], np.int64)
+        starts = np.concatenate([[0], np.cumsum(lengths.ravel())[:-1]]).reshape(lengths.shape)
+        np.savez(
+            self._folder / "items.npz",
+            names=np.array([row[0].name for row in self._rows], np.str_),
+            splits=np.array([SPLITS.index(row[0].split) for row in self._rows], np.uint8),
+            heights=np.array([row[1] for row in self._rows], np.int64),
+            widths=np.array([row[2] for row in self._rows], np.int64),
+            counts=np.stack([row[3] for row in self._rows]),
+            digests=np.array([row[4] for row in self._rows], np.uint64),
+            anchor_starts=starts.astype(np.int64),
+            anchor_counts=lengths,
+            anchors=np.concatenate([pixels for row in self._anchors for pixels in row]),
+        )
+        Meta(
+            classes=self._classes,
+            bands=bands,
+            dtype="uint16" if self._kind[1] == "float32" else self._kind[1],
+            ranges=ranges,
+            mean=tuple(map(float, mean)),
+            std=tuple(map(float, std)),
+            fingerprint=f"sha256:{self._hash.hexdigest()}",
+            notes=tuple(_counted(note, names) for note, names in self._notes.items()),
+        ).write(self._folder / "meta.json")
+
+
+def _counted(note: str, names: Sequence[str]) -> str:
+    others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{others}: {note}"
+
+
+def _to_uint16(image: Pixels, ranges: tuple[Range, ...]) -> NDArray[np.uint16]:
+    low, high = np.array(ranges, np.float32).T
+    scaled = np.clip((np.nan_to_num(image) - low) / (high - low), 0.0, 1.0)
+    return np.asarray(np.rint(scaled * 65535.0), np.uint16)

@@ -1,0 +1,89 @@
+"""Where and in what numbers a trial computes: device, autocast, memory format."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lossweep.trainers.plan import TrainingSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Numerics:
+    """Device and precision of one trial.
+
+    Attributes:
+        device: where the model and the batches are.
+        dtype: of the autocast regions; None computes in float32 throughout.
+        channels_last: whether images and weights lie in memory channel by channel for each pixel.
+    """
+
+    device: torch.device
+    dtype: torch.dtype | None
+    channels_last: bool = True
+
+    @classmethod
+    def of(cls, training: TrainingSpec, device: torch.device | str | None = None) -> Numerics:
+        """What a training specification means on a device (the GPU, when there is one and none is named).
+
+        ``auto`` is bfloat16 where the hardware multiplies it natively: GPUs from Ampere on, CPUs with AMX or
+        AVX512-BF16 (a ResNet18 U-Net takes half the CPU time then); else float16 on a GPU, float32 on a CPU.
+        It is a function of the machine alone, so a trial repeats itself there bit for bit on a CPU.
+        """
+        place = torch.device(device) if device is not None else best_device()
+        return cls(place, _DTYPES.get(training.precision) or _auto(place), training.channels_last)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """A fresh autocast region; switched off explicitly in float32, whatever surrounds it."""
+        return torch.autocast(
+            self.device.type,
+            dtype=self.dtype or torch.bfloat16,
+            enabled=self.dtype not in (None, torch.float32),
+        )
+
+    @property
+    def scales_gradients(self) -> bool:
+        """float16 gradients underflow: the loss is scaled up and they are scaled back."""
+        return self.dtype is torch.float16
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """The model on the device, in the memory format."""
+        if self.channels_last:
+            return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # an overload torch does not declare
+        return model.to(self.device)
+
+    def lay_out(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) in the memory format."""
+        return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
+
+    def __str__(self) -> str:
+        """Device type and precision, such as ``cpu bfloat16``: what a checkpoint's numbers depend on."""
+        return f"{self.device.type} {str(self.dtype or torch.float32).removeprefix('torch.')}"
+
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def best_device() -> torch.device:
+    """The GPU this process may see, else the CPU."""
+    return (
+        torch.device("cuda", torch.cuda.current_device())
+        if torch.cuda.is_available()
+        else torch.device("cpu")
+    )
+
+
+def _auto(device: torch.device) -> torch.dtype:
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.bfloat16 if native else torch.float16
+    if device.type == "cpu":
+        # Private in torch, which has no public way to ask; without them float32 is always right.
+        tests = (
+            getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        )
+        return torch.bfloat16 if any(test() for test in tests if test) else torch.float32
+    return torch.float32

@@ -1,0 +1,120 @@
+"""One optimizer step: micro-batches, loss, clipping and learning rate, without waiting for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossweep.trainers.loop.numerics import Numerics
+from lossweep.trainers.losses import SegmentationLoss
+from lossweep.trainers.plan import TrainingSpec
+
+
+@dataclass(frozen=True, slots=True)
+class StepTensors:
+    """What a step leaves on the device, to be read some steps later.
+
+    Attributes:
+        parts: each loss term's weighted value; their sum is the loss.
+        gradient_norm: L2, before clipping.
+    """
+
+    parts: Mapping[str, Tensor]
+    gradient_norm: Tensor
+
+
+class Optimization:
+    """A model and its optimizer.
+
+    Args:
+        model: on the device already.
+        training: optimizer, clipping, precision, compilation.
+        numerics: device and precision.
+        micro_batch: most images of one forward pass.
+    """
+
+    def __init__(
+        self, model: nn.Module, training: TrainingSpec, numerics: Numerics, micro_batch: int
+    ) -> None:
+        self.model = model
+        self._forward: Any = torch.compile(model) if training.compile else model
+        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._training = training
+        self._arithmetic = numerics
+        self._micro_batch = micro_batch
+        self._scaler = torch.amp.GradScaler(numerics.device.type, enabled=numerics.scales_gradients)
+        self._optimizer = self._fresh_optimizer()
+
+    def step(
+        self, images: Tensor, masks: Tensor, criterion: SegmentationLoss, learning_rate: float
+    ) -> StepTensors:
+        """Take one step on one batch, in as many equal micro-batches as it needs.
+
+        A micro-batch's loss is weighted by its share of the images, so that the mean over pixels is the same
+        however the batch is cut. (A region loss over the ``batch`` is one over the micro-batch then, and
+        batch normalization sees micro-batches: no accumulation can help that.)
+
+        Args:
+            images: (B, C, H, W) float32.
+            masks: (B, H, W) class indices.
+            criterion: the phase's loss.
+            learning_rate: of this step.
+        """
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        self._optimizer.zero_grad(set_to_none=True)
+        passes = -(-len(images) // self._micro_batch)
+        parts: dict[str, Tensor] = {}
+        for some, truth in zip(images.tensor_split(passes), masks.tensor_split(passes), strict=True):
+            share = len(some) / len(images)
+            with self._arithmetic.autocast():
+                logits = self._forward(self._arithmetic.lay_out(some))
+            losses = criterion.parts(logits, truth)
+            loss = reduce(add, losses.values())
+            self._scaler.scale(loss if passes == 1 else loss * share).backward()  # type: ignore[no-untyped-call]  # torch's own
+            for name, value in losses.items():
+                seen = value.detach() if passes == 1 else value.detach() * share
+                parts[name] = parts[name] + seen if name in parts else seen
+        self._scaler.unscale_(self._optimizer)
+        norm = self._clip()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        return StepTensors(parts, norm)
+
+    def forget_moments(self) -> None:
+        """Start the optimizer's running moments anew, as at the first step."""
+        self._optimizer = self._fresh_optimizer()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, moments and gradient scale, as tensors and plain data."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+
+    def _clip(self) -> Tensor:
+        if self._training.clip_norm is not None:
+            return nn.utils.clip_grad_norm_(self._parameters, self._training.clip_norm)
+        return nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
+
+    def _fresh_optimizer(self) -> torch.optim.Optimizer:
+        spec, rate = self._training, 1e-3  # the rate is set at every step
+        fused = self._arithmetic.device.type in ("cpu", "cuda")
+        if spec.optimizer == "adamw":
+            return torch.optim.AdamW(self._parameters, rate, weight_decay=spec.weight_decay, fused=fused)
+        return torch.optim.SGD(
+            self._parameters, rate, momentum=spec.momentum, weight_decay=spec.weight_decay, fused=fused
+        )

@@ -1,0 +1,300 @@
+"""Training one trial: a generator of evaluations that goes on from checkpoints, and ends on divergence."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from lossweep.spaces.schedules.cursor import ScheduleCursor
+from lossweep.trainers.data.loading import SegmentationData
+from lossweep.trainers.determinism import isolated
+from lossweep.trainers.evaluation import Evaluation, GuardVerdict
+from lossweep.trainers.guards import build_guards
+from lossweep.trainers.loop.checkpoints import CheckpointStore
+from lossweep.trainers.loop.measurement import check_metrics, measured
+from lossweep.trainers.loop.memory import OutOfMemory, micro_batch, smaller, within_memory
+from lossweep.trainers.loop.numerics import Numerics
+from lossweep.trainers.loop.optimization import Optimization
+from lossweep.trainers.loop.prefix import (
+    TrainedEpoch,
+    context_key,
+    evaluates,
+    identity,
+    needs_metrics,
+    relabelled,
+    retrace,
+)
+from lossweep.trainers.loop.step_log import StepLog
+from lossweep.trainers.losses import SegmentationLoss, build_loss
+from lossweep.trainers.models import build_model
+from lossweep.trainers.plan import TrialPlan
+
+__all__ = ["OutOfMemory", "smaller", "train", "trained_model"]
+
+
+class Stopped(Exception):
+    """``should_stop`` said so within an epoch."""
+
+
+def train(
+    plan: TrialPlan,
+    data: SegmentationData,
+    checkpoints: CheckpointStore | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    *,
+    device: torch.device | str | None = None,
+) -> Iterator[Evaluation]:
+    """Train a trial, one `Evaluation` at a time.
+
+    What is trained follows from the plan and the data alone. With a store of checkpoints, training goes on
+    from the longest prefix trained before, by this trial or another, and the evaluations of that prefix
+    come first, so that none is lost to a crash between a checkpoint and its report. Each evaluation is
+    checkpointed before it is yielded.
+
+    Args:
+        plan: what to train.
+        data: what on.
+        checkpoints: where prefixes are kept; None keeps none.
+        should_stop: asked before each step; when it says yes the generator ends, and what was trained since
+            the last evaluation is trained again on resuming.
+        device: the GPU, when there is one, when None.
+
+    Yields:
+        An evaluation every ``training.evaluate_every`` epochs, at every phase's end, and wherever the
+        schedule's next move depends on one. The last has ``finished`` set, or the ``verdict`` of the guard
+        that ended the trial.
+
+    Raises:
+        OutOfMemory: the device cannot hold the micro-batch.
+        CheckpointDiskFull: a checkpoint could not be written.
+        UserError: the model or a loss cannot be built, or a phase waits for a metric that is not measured.
+    """
+    check_metrics(plan.schedule.metrics, plan.measure, data.prior)
+    numerics = Numerics.of(plan.training, device)
+    context = context_key(plan, data.fingerprint, str(numerics), torch.__version__)
+    cursor = ScheduleCursor.start(plan.schedule, plan.epochs)
+    history: tuple[TrainedEpoch, ...] = ()
+    found = checkpoints.newest(context, lambda past: retrace(plan, past) is not None) if checkpoints else None
+    retraced = retrace(plan, found[0].history) if found else None
+    if retraced:
+        cursor, history = retraced
+    yield from (epoch.evaluation for epoch in history if epoch.evaluation)
+    if cursor.finished:
+        return
+    state = found[1] if found else None
+    trial = within_memory(plan, lambda: _Trial(plan, data, numerics, cursor, history, state))
+    found = state = None  # the trial holds the same on its device
+    while not trial.cursor.finished:
+        try:
+            evaluation = within_memory(plan, lambda: trial.epoch(should_stop or _never))
+        except Stopped:
+            return
+        if evaluation is None:
+            continue
+        if evaluation.verdict is None and checkpoints:
+            checkpoints.save(context, trial.history, trial.state_dict())
+            checkpoints.thin(context, trial.history)
+        yield evaluation
+        if evaluation.verdict:
+            return
+
+
+def trained_model(
+    plan: TrialPlan, data: SegmentationData, checkpoints: CheckpointStore, step: int | None = None
+) -> nn.Module | None:
+    """The trained weights of a trial, from its checkpoints: on the CPU, ready to predict.
+
+    Args:
+        plan: the trial, exactly as it was trained.
+        data: what it was trained on.
+        checkpoints: where.
+        step: of the evaluation wanted, such as the one the trial's score was taken from; the last when None.
+
+    Returns:
+        The model as it was at that evaluation, or None when no checkpoint of it is left.
+    """
+
+    def wanted(past: Sequence[TrainedEpoch]) -> bool:
+        last = past[-1].evaluation if past else None
+        return (step is None or (last is not None and last.step == step)) and retrace(plan, past) is not None
+
+    arithmetics = {str(Numerics.of(plan.training, device)) for device in (None, "cpu")}
+    for numerics in sorted(arithmetics, reverse=True):  # a GPU's weights before a CPU's
+        context = context_key(plan, data.fingerprint, numerics, torch.__version__)
+        found = checkpoints.newest(context, wanted)
+        if found:
+            model = build_model(
+                plan.model.model_copy(update={"weights": None}), data.prior, data.channels, plan.seed
+            )
+            model.load_state_dict(found[1]["model"])
+            return model.eval()
+    return None
+
+
+class _Trial:
+    """A trial in memory: everything that changes while it trains."""
+
+    def __init__(
+        self,
+        plan: TrialPlan,
+        data: SegmentationData,
+        numerics: Numerics,
+        cursor: ScheduleCursor,
+        history: tuple[TrainedEpoch, ...],
+        state: dict[str, Any] | None,
+    ) -> None:
+        self.cursor = cursor
+        self.history = history
+        self._plan, self._data, self._arithmetic = plan, data, numerics
+        self._batch = plan.training.batch * plan.training.accumulate
+        self._steps = data.train.steps_per_epoch(self._batch)
+        self._guards = build_guards(plan.guards, data.prior)
+        self._log = StepLog(numerics.scales_gradients)
+        # What goes on from a checkpoint needs no pretrained weights, nor a network to fetch them from.
+        spec = plan.model.model_copy(update={"weights": None}) if state else plan.model
+        model = numerics.place(build_model(spec, data.prior, data.channels, plan.seed))
+        self._optimization = Optimization(model, plan.training, numerics, micro_batch(plan))
+        self._criterion = self._build_criterion()
+        self._training_seconds, self._since = 0.0, time.perf_counter()
+        self._images = 0
+        self._positives: int | None = None
+        if state:
+            self._load_state_dict(state)
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done at the last epoch's end."""
+        return self.cursor.epoch * self._steps
+
+    def epoch(self, should_stop: Callable[[], bool]) -> Evaluation | None:
+        """Train an epoch; returns its evaluation when there is one.
+
+        Raises:
+            Stopped: within the epoch; the trial in memory is of no more use.
+            OutOfMemory: likewise.
+        """
+        before, plan = self.cursor, self._plan
+        verdict, done = self._train_epoch(should_stop)
+        if verdict:
+            return self._evaluate(done, verdict)
+        after = None if needs_metrics(before) else before.advance(None)
+        measure = after is None or evaluates(plan, before, after)
+        evaluation = self._evaluate(done) if measure else None
+        if after is None:
+            assert evaluation is not None
+            after = before.advance(evaluation.metrics)
+        if evaluation:
+            evaluation = relabelled(evaluation, before, after, plan.epochs)
+            verdict = self._guards.on_evaluation(evaluation, self._positives)
+            evaluation = replace(evaluation, verdict=verdict)
+        trained = TrainedEpoch(identity(before.current), before.epochs_in_phase, evaluation, plan.number)
+        self.cursor, self.history = after, (*self.history, trained)
+        return evaluation
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that later epochs depend on, besides plan, data and history."""
+        return {
+            **self._optimization.state_dict(),
+            "criterion": self._criterion.state_dict(),
+            "guards": self._guards.state_dict(),
+        }
+
+    def _load_state_dict(self, state: dict[str, Any]) -> None:
+        self._optimization.load_state_dict(state)
+        self._guards.load_state_dict(state["guards"])
+        if self.cursor.epochs_in_phase:
+            self._criterion.load_state_dict(state["criterion"])
+
+    def _train_epoch(self, should_stop: Callable[[], bool]) -> tuple[GuardVerdict | None, int]:
+        cursor, plan, data = self.cursor, self._plan, self._data
+        offset, step = cursor.epochs_in_phase * self._steps, self.step
+        began = time.perf_counter()
+        with self._isolated("epoch", cursor.epoch):
+            if cursor.epochs_in_phase == 0:
+                self._start_phase()
+            self._optimization.model.train()
+            batches = data.train.training_batches(
+                plan.seed, cursor.epoch, self._batch, self._arithmetic.device
+            )
+            with torch.enable_grad():
+                for index, batch in enumerate(batches):
+                    if should_stop():
+                        raise Stopped
+                    rate = cursor.learning_rate(offset + index, self._steps)
+                    tensors = self._optimization.step(batch.images, batch.masks, self._criterion, rate)
+                    step += 1
+                    self._images += len(batch.images)
+                    if self._log.add(step, tensors) and (verdict := self._watch()):
+                        return verdict, step
+            verdict = self._watch()
+        self._training_seconds += time.perf_counter() - began
+        return verdict, step
+
+    def _isolated(self, *path: int | str) -> AbstractContextManager[None]:
+        training, device = self._plan.training, self._arithmetic.device
+        return isolated(
+            self._plan.seed,
+            *path,
+            device=device,
+            threads=training.threads,
+            deterministic=device.type == "cpu" or training.deterministic,
+        )
+
+    def _watch(self) -> GuardVerdict | None:
+        """Show the guards every step since the last look."""
+        for figures in self._log.read():
+            verdict = self._guards.on_step(figures.step, figures.loss, figures.gradient_norm, figures.skipped)
+            if verdict:
+                return verdict
+        return None
+
+    def _start_phase(self) -> None:
+        if self.history:
+            self._criterion = self._build_criterion()
+            if not self.cursor.current.keep_moments:
+                self._optimization.forget_moments()
+        self._guards.phase_started(self.cursor.phase)
+
+    def _build_criterion(self) -> SegmentationLoss:
+        with isolated(self._plan.seed, "loss", self.cursor.phase):
+            return build_loss(self.cursor.current.loss, self._data.prior).to(self._arithmetic.device)
+
+    def _evaluate(self, step: int, verdict: GuardVerdict | None = None) -> Evaluation:
+        plan, data, cursor = self._plan, self._data, self.cursor
+        with self._isolated("evaluation"):
+            model, images = self._optimization.model, micro_batch(plan)
+            result = measured(model, data.val, data.prior, plan.measure, self._arithmetic, images)
+        self._positives = result.positives
+        now = time.perf_counter()
+        last = max(0, step - self.step - 1) + cursor.epochs_in_phase * self._steps
+        evaluation = Evaluation(
+            step=step,
+            epoch=cursor.epoch,
+            epochs=plan.epochs,
+            phase=cursor.phase,
+            cycle=cursor.cycle,
+            loss_name=cursor.current.loss_name,
+            learning_rate=cursor.learning_rate(last, self._steps),
+            metrics={name: value for name, value in result.metrics.items() if math.isfinite(value)},
+            losses=self._log.losses,
+            gradient_norm=self._log.gradient_norm,
+            threshold=result.threshold,
+            floor_thresholds=result.floor_thresholds,
+            images_per_second=self._images / self._training_seconds if self._training_seconds else 0.0,
+            seconds=now - self._since,
+            verdict=verdict,
+        )
+        self._log.reset()
+        self._training_seconds, self._since, self._images = 0.0, now, 0
+        return evaluation
+
+
+def _never() -> bool:
+    return False
