@@ -17,6 +17,7 @@ from lossweep.spaces.proposing.distributions import (
     Range,
     TrialLike,
     Value,
+    Words,
     nearest_values,
     parameters_of,
     suggest,
@@ -98,13 +99,15 @@ class ScheduleSpace:
                 epochs = length_of(share, length, taken, after)
             taken += epochs
             final = not after and cycles < 2
-            phases.append(self._suggest_phase(trial, space, f"phase{index}", epochs, final))
+            alone = final and len(spaces) == 1
+            phases.append(self._suggest_phase(trial, space, f"phase{index}", epochs, final, alone))
         return LossSchedule(phases=tuple(phases), cycles=max(cycles, 1), epochs=self.epochs)
 
     def _suggest_phase(
-        self, trial: TrialLike, space: PhaseSpace, name: str, epochs: int, final: bool
+        self, trial: TrialLike, space: PhaseSpace, name: str, epochs: int, final: bool, alone: bool
     ) -> Phase:
         """Ask for one phase; the ``final`` one goes on to the end of the budget: no metric ends it."""
+        shape, shape_name = _shape(space, name, alone)
         labels = space.labels()
         label = trial.suggest_categorical(f"{name}.loss", labels) if len(labels) > 1 else labels[0]
         loss = space.losses[labels.index(label)]
@@ -117,7 +120,7 @@ class ScheduleSpace:
             learning_rate=float(suggest(rate, trial, f"{name}.{label}.learning_rate")),
             epochs=epochs if until is None else None,
             until=until,
-            shape=suggest(space.shape, trial, f"{name}.shape"),
+            shape=suggest(shape, trial, shape_name),
             warmup_steps=suggest(space.warmup_steps, trial, f"{name}.warmup_steps", whole=True),
             keep_moments=suggest(space.keep_moments, trial, f"{name}.keep_moments"),
         )
@@ -210,14 +213,18 @@ class ScheduleSpace:
                 found |= _share(space, f"phase{index}.share", epochs, length, taken, after)
             taken += epochs
             final = not after and cycles < 2
-            found |= self._parameters_of_phase(space, phase, f"phase{index}", final)
+            alone = final and len(spaces) == 1
+            found |= self._parameters_of_phase(space, phase, f"phase{index}", final, alone)
         # What was read off is asked for again: whatever no parameter speaks of has to come out right as well.
         again = self.suggest(_Answers(found))
         if again != schedule:
             raise Outside(f"the nearest one in it is {again}")
         return found
 
-    def _parameters_of_phase(self, space: PhaseSpace, phase: Phase, name: str, final: bool) -> Parameters:
+    def _parameters_of_phase(
+        self, space: PhaseSpace, phase: Phase, name: str, final: bool, alone: bool
+    ) -> Parameters:
+        shape, shape_name = _shape(space, name, alone)
         labels = space.labels()
         reasons: list[str] = []
         for label, loss in zip(labels, space.losses, strict=True):
@@ -235,7 +242,7 @@ class ScheduleSpace:
                 continue
             if (ending := _ending(space, phase.most_epochs, final)) is not None:
                 found |= _until_parameters(ending, phase, f"{name}.until")
-            found |= _named(space.shape, phase.shape, f"{name}.shape")
+            found |= _named(shape, phase.shape, shape_name)
             found |= _named(space.warmup_steps, phase.warmup_steps, f"{name}.warmup_steps", whole=True)
             return found | _named(space.keep_moments, phase.keep_moments, f"{name}.keep_moments")
         among = f"{name}.loss: {loss_text(phase.loss)} is not among {', '.join(labels)}"
@@ -256,6 +263,13 @@ def _share(space: PhaseSpace, name: str, epochs: int, cycle: int, taken: int, af
         if length_of(share, cycle, taken, after) == epochs:
             return dict(parameters_of(space.share, share, name))
     raise Outside(f"{name}: no share of a cycle of {cycle} epochs gives a phase of {epochs}")
+
+
+def _shape(space: PhaseSpace, name: str, alone: bool) -> tuple[Words, str]:
+    """The shape of a phase, and what the parameter is called; one that stands alone may have its own."""
+    if alone and space.alone_shape is not None:
+        return space.alone_shape, f"{name}.alone_shape"
+    return space.shape, f"{name}.shape"
 
 
 def _ending(space: PhaseSpace, epochs: int, final: bool) -> UntilSpace | None:

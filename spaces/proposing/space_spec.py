@@ -17,6 +17,7 @@ from lossweep.spaces.metric_names import canonical_metric
 from lossweep.spaces.proposing.distributions import Choice, Counts, Flags, Numbers, Range, Words, ends
 from lossweep.spaces.proposing.loss_space import LossSpace, check_numbers
 from lossweep.spaces.schedules.fit import metric_misfits
+from lossweep.spaces.schedules.schedule import SHAPES
 
 Preset = Literal["single", "focal", "cycling", "everything"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
@@ -68,7 +69,8 @@ class PhaseSpace(Frozen):
         learning_rate: for the losses that give none of their own.
         share: of the cycle's epochs; the last phase of a cycle takes what the others leave.
         until: an end by metric.
-        shape: constant or cosine.
+        shape: constant, cosine or drop.
+        alone_shape: the same where the phase is the whole schedule (``cycles: 0``); ``shape`` when left out.
         warmup_steps: of linear rise.
         keep_moments: at the switch into the phase.
     """
@@ -77,7 +79,10 @@ class PhaseSpace(Frozen):
     learning_rate: Numbers | None = Field(default=None, description="a number or a distribution")
     share: Numbers = Field(default=0.5, description="of the cycle's epochs; the last phase takes the rest")
     until: UntilSpace | None = Field(default=None, description="an end by metric")
-    shape: Words = Field(default="constant", description="constant or cosine")
+    shape: Words = Field(default="constant", description="constant, cosine or drop")
+    alone_shape: Words | None = Field(
+        default=None, description="the shape where the phase is the whole schedule; shape when left out"
+    )
     warmup_steps: Counts = Field(default=0, description="steps of linear rise at the phase's start")
     keep_moments: Flags = Field(default=True, description="keep the optimizer's moments at the switch")
 
@@ -196,6 +201,8 @@ class SpaceSpec(Frozen):
             changes["until"] = self.until or None
         else:
             changes.pop("until", None)
+        if self.shape is not None:
+            changes["alone_shape"] = None  # said of all phases, it is said of one that stands alone, too
         rate = self.learning_rate
         if index > 0 and self.refine_learning_rate is not None:
             rate = self.refine_learning_rate
@@ -278,12 +285,13 @@ def _check_settings(spec: PhaseSpace | SpaceSpec) -> None:
         check_numbers(spec.share, "share", low=0.0, high=1.0)
     if spec.warmup_steps is not None:
         check_counts(spec.warmup_steps, "warmup_steps", least=0)
-    for shape in ends(spec.shape):
-        if shape not in (None, "constant", "cosine"):
-            hint = nearest(str(shape), ("constant", "cosine"))
-            raise refused(
-                "unknown shape", key="shape", found=str(shape), allowed="constant, cosine", hint=hint
-            )
+    shapes = [("shape", each) for each in ends(spec.shape)]
+    if isinstance(spec, PhaseSpace):
+        shapes += [("alone_shape", each) for each in ends(spec.alone_shape)]
+    for key, shape in shapes:
+        if shape is not None and shape not in SHAPES:
+            hint = nearest(str(shape), SHAPES)
+            raise refused("unknown shape", key=key, found=str(shape), allowed=", ".join(SHAPES), hint=hint)
     for keep in ends(spec.keep_moments):
         if keep is not None and not isinstance(keep, bool):
             raise refused("is not true or false", key="keep_moments", allowed="true, false")

@@ -1,10 +1,10 @@
-"""The schedules every sweep tries first and must beat, and those that show what switching gains."""
+"""What a sweep has to beat: plain cross-entropy, the other named controls, and a schedule's ablations."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Literal
 
-from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.losses.terms import (
     Compound,
     CrossEntropy,
@@ -17,9 +17,13 @@ from lossweep.spaces.losses.terms import (
 )
 from lossweep.spaces.schedules.schedule import LossSchedule, Phase, Until
 
-CONTROLS: Final = ("cross_entropy", "weighted_ce", "jaccard", "ce_dice", "recipe")
-"""Names of the controls, in the order they are tried."""
-ABLATIONS: Final = ("first_phase_alone", "one_loss")
+PLAIN: Final = "cross_entropy"
+"""The control that is searched: plain cross-entropy at its own best rate and shape."""
+Named = Literal["weighted_ce", "jaccard", "ce_dice", "recipe"]
+NAMED: Final[tuple[Named, ...]] = ("weighted_ce", "jaccard", "ce_dice", "recipe")
+"""The controls beside it, in the order they are tried: trained once, at the rate and shape found for it."""
+CONTROLS: Final = (PLAIN, *NAMED)
+ABLATIONS: Final = ("rates_alone", "first_phase_alone", "one_loss")
 """Names of the ablations."""
 
 RECIPE_POWER: Final = 0.7
@@ -31,71 +35,100 @@ RECIPE_RECALL: Final = 0.9
 RECIPE_CYCLES: Final = 3
 
 
-def controls(epochs: int, prior: ClassPrior, learning_rate: float = 1e-3) -> dict[str, LossSchedule]:
-    """The control schedules: plain and weighted cross-entropy, Jaccard, cross-entropy + Dice, the recipe.
+def is_plain(schedule: LossSchedule) -> bool:
+    """Whether a schedule is plain cross-entropy, at whatever rates: no weights, no smoothing, nothing else."""
+    return all(phase.loss == CrossEntropy() for phase in schedule.phases)
 
-    The recipe is what practitioners do on satellite imagery: weighted cross-entropy until recall is
-    satisfying, then Jaccard at a small learning rate, in cycles.
+
+def plain(epochs: int, learning_rate: float = 1e-3) -> LossSchedule:
+    """Plain cross-entropy at a constant rate: what the others start at while no better one is known."""
+    return _alone(
+        CrossEntropy(), Phase(loss=CrossEntropy(), learning_rate=learning_rate, epochs=epochs), epochs
+    )
+
+
+def named_controls(best: LossSchedule, epochs: int) -> dict[Named, LossSchedule]:
+    """The named controls at the rate, shape and warm-up of the best plain cross-entropy found so far.
+
+    Weighted cross-entropy, Jaccard and cross-entropy + Dice take all three over. The recipe is what
+    practitioners do on satellite imagery: weighted cross-entropy until recall is satisfying, then Jaccard at
+    a tenth of the rate, in cycles; it has its fall of the rate in its second phase, and takes over rate and
+    warm-up.
 
     Args:
+        best: a plain cross-entropy schedule; its first phase is taken.
         epochs: the budget of a trial; every control takes all of it.
-        prior: classes of the data; the controls need nothing of it that isn't computed when losses are built.
-        learning_rate: of the first phases.
 
     Returns:
-        The schedules by the names of `CONTROLS`, in that order.
+        The schedules by the names of `NAMED`, in that order.
     """
+    start = best.phases[0]
     weighted = WeightedCrossEntropy(weights=FrequencyWeights(power=RECIPE_POWER))
     ce_dice = Compound(sum=(WeightedTerm(loss=CrossEntropy()), WeightedTerm(loss=Dice())))
-    losses: dict[str, Loss] = {
-        "cross_entropy": CrossEntropy(),
-        "weighted_ce": weighted,
-        "jaccard": Jaccard(),
-        "ce_dice": ce_dice,
+    return {
+        "weighted_ce": _alone(weighted, start, epochs),
+        "jaccard": _alone(Jaccard(), start, epochs),
+        "ce_dice": _alone(ce_dice, start, epochs),
+        "recipe": _recipe(weighted, start, epochs),
     }
-    schedules = {name: _alone(loss, learning_rate, epochs) for name, loss in losses.items()}
-    return {**schedules, "recipe": _recipe(weighted, epochs, learning_rate)}
 
 
-def _alone(loss: Loss, learning_rate: float, epochs: int) -> LossSchedule:
-    return LossSchedule(phases=(Phase(loss=loss, learning_rate=learning_rate, epochs=epochs),), epochs=epochs)
+def _alone(loss: Loss, start: Phase, epochs: int) -> LossSchedule:
+    phase = start.model_copy(update={"loss": loss, "epochs": epochs, "until": None})
+    return LossSchedule(phases=(phase,), epochs=epochs)
 
 
-def _recipe(weighted: Loss, epochs: int, learning_rate: float) -> LossSchedule:
+def _recipe(weighted: Loss, start: Phase, epochs: int) -> LossSchedule:
     """The recipe, in as many of its cycles as the budget holds with two epochs a phase."""
     if epochs < 2:
-        return _alone(weighted, learning_rate, epochs)
+        return _alone(weighted, start, epochs)
     cycles = max(1, min(RECIPE_CYCLES, epochs // 4))
     cycle = epochs // cycles
     most = max(1, cycle // 2)
     until = Until(metric="recall", at_least=RECIPE_RECALL, epochs=(max(1, most // 3), most))
+    rate = start.learning_rate
     phases = (
-        Phase(loss=weighted, learning_rate=learning_rate, until=until),
-        Phase(loss=Jaccard(), learning_rate=learning_rate * RECIPE_DROP, epochs=cycle - most),
+        Phase(loss=weighted, learning_rate=rate, until=until, warmup_steps=start.warmup_steps),
+        Phase(loss=Jaccard(), learning_rate=rate * RECIPE_DROP, epochs=cycle - most),
     )
     return LossSchedule(phases=phases, cycles=cycles, epochs=epochs)
 
 
 def ablations(schedule: LossSchedule) -> dict[str, LossSchedule]:
-    """What a schedule is compared with to see what its switching gains.
+    """What a schedule is compared with to see what its loss and its switching gain.
 
-    ``first_phase_alone`` trains the first phase's loss, at its rate, for the whole budget; ``one_loss`` keeps
-    all phases with their learning rates and lengths, and trains the first phase's loss in all of them.
+    ``rates_alone`` keeps all phases with their learning rates and lengths, and trains plain cross-entropy in
+    all of them: what it scores is the rates' doing, not the losses'. ``first_phase_alone`` trains the first
+    phase's loss, at its rate, for the whole budget; where the schedule's last rate is below its first, it
+    gets an ordinary drop at its end, so that the schedule does not win by having the only small last step.
+    ``one_loss`` keeps rates and lengths, and trains the first phase's loss in all phases.
 
     Returns:
         The ablations by name, with the schedule's budget, but for those that equal it or one another.
     """
-    first = schedule.phases[0]
+    first, last = schedule.phases[0], schedule.phases[-1]
     budget = schedule.budget
-    alone = LossSchedule(phases=(first.model_copy(update={"until": None, "epochs": budget}),), epochs=budget)
-    one_loss = LossSchedule(
-        phases=tuple(phase.model_copy(update={"loss": first.loss}) for phase in schedule.phases),
-        cycles=schedule.cycles,
-        epochs=budget,
-    )
+    falls = last.learning_rate < first.learning_rate and first.shape == "constant"
+    shape = "drop" if falls else first.shape
+    alone = first.model_copy(update={"until": None, "epochs": budget, "shape": shape})
+    candidates = {
+        "rates_alone": _with_one_loss(schedule, CrossEntropy()),
+        "first_phase_alone": LossSchedule(phases=(alone,), epochs=budget),
+        "one_loss": _with_one_loss(schedule, first.loss),
+    }
     itself = LossSchedule(phases=schedule.phases, cycles=schedule.cycles, epochs=budget)
+    return _distinct(itself, candidates)
+
+
+def _with_one_loss(schedule: LossSchedule, loss: Loss) -> LossSchedule:
+    """The same rates and lengths with one loss; a switch by a metric stays one."""
+    phases = tuple(phase.model_copy(update={"loss": loss}) for phase in schedule.phases)
+    return LossSchedule(phases=phases, cycles=schedule.cycles, epochs=schedule.budget)
+
+
+def _distinct(itself: LossSchedule, candidates: Mapping[str, LossSchedule]) -> dict[str, LossSchedule]:
     found: dict[str, LossSchedule] = {}
-    for name, ablation in (("first_phase_alone", alone), ("one_loss", one_loss)):
+    for name, ablation in candidates.items():
         if ablation != itself and ablation not in found.values():
             found[name] = ablation
     return found

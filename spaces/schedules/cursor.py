@@ -13,6 +13,10 @@ from lossweep.spaces.schedules.schedule import LossSchedule, Phase, Until
 
 COSINE_FLOOR: Final = 0.01
 """The share of the learning rate at which a cosine ends; a phase that goes on longer goes on with it."""
+DROP_AFTER: Final = 0.75
+"""The share of a phase's most epochs after which a ``drop`` lowers the learning rate."""
+DROP_TO: Final = 0.1
+"""The share of the learning rate that a ``drop`` goes on with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,8 @@ class ScheduleCursor:
         """The learning rate of one step of the current phase.
 
         A warm-up rises linearly and reaches the phase's rate with its last step. A cosine then falls from
-        that rate to `COSINE_FLOOR` of it over the most epochs the phase can last, and stays there.
+        that rate to `COSINE_FLOOR` of it over the most epochs the phase can last, and stays there; a drop
+        goes on at `DROP_TO` of it once `DROP_AFTER` of the phase is over.
 
         Args:
             step_in_phase: optimizer steps done in the phase since it was last entered.
@@ -151,6 +156,9 @@ class ScheduleCursor:
             return phase.learning_rate * (step_in_phase + 1) / phase.warmup_steps
         if phase.shape == "constant":
             return phase.learning_rate
+        if phase.shape == "drop":
+            after = math.ceil(DROP_AFTER * phase.most_epochs * steps_per_epoch)
+            return phase.learning_rate * (1.0 if step_in_phase < after else DROP_TO)
         length = phase.most_epochs * steps_per_epoch - phase.warmup_steps
         share = min((step_in_phase - phase.warmup_steps) / length, 1.0) if length > 0 else 1.0
         fall = 0.5 * (1.0 + math.cos(math.pi * share))

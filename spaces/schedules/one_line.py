@@ -101,8 +101,8 @@ class _Reader:
         else:
             self._fail("a length: xN, or until METRIC>=LEVEL in LEAST..MOST")
         words: set[str] = set()
-        while word := self._take(r"(?:constant|cosine|warmup|fresh)\b"):
-            kind = "constant or cosine" if word in ("constant", "cosine") else word
+        while word := self._take(r"(?:constant|cosine|drop|warmup|fresh)\b"):
+            kind = "constant, cosine or drop" if word in ("constant", "cosine", "drop") else word
             if kind in words:
                 self._fail(f"{kind} only once")
             words.add(kind)

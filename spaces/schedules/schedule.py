@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -20,6 +20,9 @@ from lossweep.spaces.schedules import one_line
 from lossweep.spaces.schedules.fit import misfits
 
 FORMAT: Final = "lossweep-schedule/1"
+Shape = Literal["constant", "cosine", "drop"]
+SHAPES: Final[tuple[Shape, ...]] = get_args(Shape)
+"""How the learning rate may run within a phase."""
 
 
 class Until(Frozen):
@@ -84,8 +87,8 @@ class Phase(Frozen):
         epochs: how long the phase lasts; either this or ``until``.
         until: ends the phase when a metric is reached. One whose least and most epochs are equal and that has
             no way back is the same as ``epochs``, and becomes it.
-        shape: the learning rate within the phase: constant, or falling along half a cosine to 1 % over
-            ``most_epochs``.
+        shape: the learning rate within the phase: constant, falling along half a cosine to 1 % over
+            ``most_epochs``, or dropping to a tenth for their last quarter.
         warmup_steps: steps over which the learning rate rises linearly at the phase's start.
         keep_moments: whether the optimizer's moments outlive the switch into this phase.
     """
@@ -100,8 +103,9 @@ class Phase(Frozen):
     until: Until | None = Field(
         default=None, description="ends the phase when a metric is reached, instead of epochs"
     )
-    shape: Literal["constant", "cosine"] = Field(
-        default="constant", description="the learning rate within the phase; cosine falls to 1 %"
+    shape: Shape = Field(
+        default="constant",
+        description="the learning rate within the phase; cosine falls to 1 %, drop to a tenth for the last quarter",
     )
     warmup_steps: int = Field(default=0, ge=0, description="steps of linear rise at the phase's start")
     keep_moments: bool = Field(
