@@ -20,7 +20,7 @@ from lossweep.dashboards.mlflow.tracking import MlflowListener, sync
 from lossweep.dashboards.report.build import build_report
 from lossweep.dashboards.serving.serve import start_dashboard
 from lossweep.search.simulation.sweeps import simulate_sweep
-from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.events import (
     Event,
     SweepEnded,
@@ -41,7 +41,8 @@ def events(sweep: SweepHistory) -> list[Event]:
             TrialStarted(replace(trial, evaluations=(), outcome=OutcomeKind.RUNNING, score=None, ended=None))
         )
         told += [
-            TrialEvaluated(trial.number, e, DecisionRecord(e.step, "continue", "")) for e in trial.evaluations
+            TrialEvaluated(trial.number, e, DecisionRecord(e.step, Decision.CONTINUE, ""))
+            for e in trial.evaluations
         ]
         told.append(TrialEnded(trial))
     return [*told, SweepEnded(sweep)]

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from lossweep.dashboards.result import trial_label
 from lossweep.dashboards.terminal.tables import tally
+from lossweep.search.study.decisions import Decision
 from lossweep.search.study.events import (
     Event,
     SweepEnded,
@@ -17,7 +18,7 @@ from lossweep.search.study.events import (
     TrialStarted,
 )
 from lossweep.search.study.history import SweepHistory, TrialHistory
-from lossweep.search.study.outcomes import OutcomeKind, outcome_after
+from lossweep.search.study.outcomes import OutcomeKind
 
 _LABELS = {"recall": "R", "precision": "P", "f1": "F1", "ap": "AP"}
 
@@ -83,7 +84,7 @@ class SweepProgress:
                 again = f" goes on after epoch {_epochs(trial)}" if trial.evaluations else " starts"
                 return f"{self._done} {trial_label(trial)}{again}: {trial.schedule}"
             case TrialEvaluated(number, evaluation, decision):
-                if decision.action == "continue" or outcome_after(evaluation, decision) is not None:
+                if decision.action is not Decision.SPARE:  # an end is told by TrialEnded
                     return None
                 where = f"Trial {number} at epoch {evaluation.epoch}/{evaluation.epochs}"
                 return f"{self._done} {where}: {decision.action}, {decision.reason}"

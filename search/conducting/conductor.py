@@ -3,6 +3,11 @@
 Runners ask for plans, tell every evaluation and say how each trial ended. All three may be repeated after a
 crash: the database decides what is known already. Only the driver's process holds a conductor, and only it
 writes to the study.
+
+Where a trial's end is decided: a rule (`search.pruning.rules`) judges its curve against those of its peers;
+the pruner (`search.pruning.pruner`) exempts controls and spares some; `Conductor.observe` asks the pruner,
+unless a guard stopped the trial, and returns the decision with the outcome; the dispatcher obeys and closes
+the trial.
 """
 
 from __future__ import annotations
@@ -19,12 +24,12 @@ from lossweep.search.conducting.settings import PlanTemplate, SearchSettings
 from lossweep.search.pruning import Pruner
 from lossweep.search.sampling.proposals import Proposer
 from lossweep.search.seeds import derive
-from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.events import Listener, ListenerGroup, TrialEnded, TrialEvaluated, TrialStarted
 from lossweep.search.study.history import TrialHistory
 from lossweep.search.study.journal import Journal
 from lossweep.search.study.objectives import Score, score
-from lossweep.search.study.outcomes import Outcome, OutcomeKind
+from lossweep.search.study.outcomes import Observed, Outcome, OutcomeKind, divergence, outcome_by
 from lossweep.search.study.record import (
     CONTROL,
     DIVERGED,
@@ -73,16 +78,16 @@ class Conductor:
         self._clock = clock
         self._since = clock()
         self._spent_before = float(study.user_attrs.get("seconds", 0.0))
-        self._noted = self._spent_before
+        self._seconds_stored = self._spent_before
         self._study = study
         self._record = StudyRecord(study)
         self._pruner = Pruner(settings.pruning, settings.objective.pilot, settings.seed)
         trials = self._record.trials()
         self._outcomes = {trial.number: outcome_of(trial).kind for trial in trials}
-        self._mine: set[int] = set()
+        self._started_here: set[int] = set()
         for trial in trials:
             if self._outcomes[trial.number] is not OutcomeKind.FAILED:
-                self._track(trial)
+                self._add_to_pruner(trial)
         self._proposer = Proposer(
             settings.objective.directions, settings.space, settings.sampler, settings.seed, trials
         )
@@ -94,7 +99,7 @@ class Conductor:
 
         Call it once, holding the sweep's lease. Returns the trials' numbers.
         """
-        left = [number for number in self.running if number not in self._mine]
+        left = [number for number in self.running if number not in self._started_here]
         for number in left:
             self._interrupt(number, Outcome(OutcomeKind.INTERRUPTED, "its driver died"))
         return tuple(left)
@@ -126,27 +131,29 @@ class Conductor:
         self._proposer.taken(prepare=len(controls) <= number + 1 < self.settings.trials)
         return self._start(self._record.trial(number))
 
-    def observe(self, number: int, evaluation: Evaluation) -> DecisionRecord:
-        """Write an evaluation and decide whether its trial goes on; see `ending`.
+    def observe(self, number: int, evaluation: Evaluation) -> Observed:
+        """Write an evaluation and decide whether its trial goes on.
 
         Idempotent by (number, step): what is known already is neither written nor told again, and gets the
-        decision it got. What comes after the trial's end is ignored.
+        decision it got. What comes after the trial's end is not written.
+
+        Returns:
+            The decision, and how the trial ends by it: the caller stops training and calls `close` with that.
         """
         kind = self._outcomes[number]
         if kind is not OutcomeKind.RUNNING:
-            return DecisionRecord(evaluation.step, "prune", f"the trial is {kind.value} already")
-        evaluation = _finite(evaluation)
-        new = self._journal.record_evaluation(number, evaluation)
-        if not new:
-            taken = [d for d in self._journal.decisions(number) if d.step == evaluation.step]
-            for decision in taken:
-                if decision.action in ("continue", "prune", "spare", "diverge"):
-                    return decision
-        decision = self._decide(number, evaluation)
-        self._journal.record_decision(number, decision)
-        self._report(number, evaluation)
-        self.listeners.tell(TrialEvaluated(number, evaluation, decision))
-        return decision
+            late = DecisionRecord(evaluation.step, Decision.PRUNE, f"the trial is {kind.value} already")
+            return Observed(late, outcome_by(late, evaluation.finished))
+        finite = _finite(evaluation)
+        new = self._journal.record_evaluation(number, finite)
+        diverged = divergence(evaluation)  # of what was reported: what is not finite is its evidence
+        decision = None if new else self._decision_at(number, evaluation.step)
+        if decision is None:
+            decision = self._decide(number, finite, diverged)
+            self._journal.record_decision(number, decision)
+            self._report(number, finite)
+            self.listeners.tell(TrialEvaluated(number, finite, decision))
+        return Observed(decision, diverged or outcome_by(decision, evaluation.finished))
 
     def close(self, number: int, outcome: Outcome) -> None:
         """Write how a trial ended. A trial that has ended already stays as it is.
@@ -161,11 +168,11 @@ class Conductor:
             raise ValueError("a trial cannot be closed as running")
         else:
             self._finish(number, outcome)
-        self._note_time()
+        self._store_seconds()
         self.listeners.tell(TrialEnded(self.history(number)))
 
-    def note(self, number: int, decision: DecisionRecord) -> None:
-        """Write a runner's own decision, such as ``retry``."""
+    def record_decision(self, number: int, decision: DecisionRecord) -> None:
+        """Write a decision that the dispatcher took: to train a trial again after a fault."""
         self._journal.record_decision(number, decision)
 
     # --- how it stands ------------------------------------------------------------------------------------
@@ -177,7 +184,7 @@ class Conductor:
 
     @property
     def seconds_spent(self) -> float:
-        """Wall-clock seconds of this sweep's drivers: earlier ones as they noted it, this one up to now."""
+        """Wall-clock seconds of this sweep's drivers: earlier ones as they stored it, this one up to now."""
         return self._spent_before + self._clock() - self._since
 
     @property
@@ -206,16 +213,17 @@ class Conductor:
             self._slots,
         )
 
-    def release(self) -> None:
-        """Let go of the study, at the end: the time spent is noted, the proposing thread ends."""
-        self._note_time(force=True)
+    def shut_down(self) -> None:
+        """Store the seconds spent and end the proposing thread; the conductor is not used afterwards."""
+        self._store_seconds(at_once=True)
         self._proposer.close()
 
     # --- inside -------------------------------------------------------------------------------------------
 
-    def _track(self, trial: FrozenTrial) -> None:
+    def _add_to_pruner(self, trial: FrozenTrial) -> None:
         exempt = trial.user_attrs.get(CONTROL) is not None
-        self._pruner.begin(trial.number, schedule_of(trial), exempt, self._journal.evaluations(trial.number))
+        evaluations = self._journal.evaluations(trial.number)
+        self._pruner.add_trial(trial.number, schedule_of(trial), exempt, evaluations)
 
     def _resume(self, number: int) -> TrialPlan:
         self._record.resume(number)
@@ -224,18 +232,24 @@ class Conductor:
 
     def _start(self, trial: FrozenTrial) -> TrialPlan:
         self._outcomes[trial.number] = OutcomeKind.RUNNING
-        self._mine.add(trial.number)
-        self._track(trial)
+        self._started_here.add(trial.number)
+        self._add_to_pruner(trial)
         self.listeners.tell(TrialStarted(self.history(trial.number)))
         return self._template.plan(trial.number, trial.user_attrs[SEED], schedule_of(trial))
 
-    def _decide(self, number: int, evaluation: Evaluation) -> DecisionRecord:
-        if (verdict := evaluation.verdict) is not None:
-            reason = f"{verdict.rule}: {verdict.message}"
-            return DecisionRecord(evaluation.step, "diverge", reason, verdict.figures)
+    def _decision_at(self, number: int, step: int) -> DecisionRecord | None:
+        """The decision that was taken upon an evaluation; the dispatcher's retries are none of those."""
+        taken = self._journal.decisions(number)
+        return next((d for d in taken if d.step == step and d.action is not Decision.RETRY), None)
+
+    def _decide(self, number: int, evaluation: Evaluation, diverged: Outcome | None) -> DecisionRecord:
+        if diverged is not None:
+            figures = evaluation.verdict.figures if evaluation.verdict else {}
+            return DecisionRecord(evaluation.step, Decision.DIVERGE, diverged.reason, figures)
         decision = self._pruner.decide(number, evaluation)
-        if evaluation.finished and decision.action != "continue":
-            return DecisionRecord(evaluation.step, "continue", "trained its whole budget", decision.figures)
+        if evaluation.finished and decision.action is not Decision.CONTINUE:
+            reason = "trained its whole budget"
+            return DecisionRecord(evaluation.step, Decision.CONTINUE, reason, decision.figures)
         return decision
 
     def _report(self, number: int, evaluation: Evaluation) -> None:
@@ -279,12 +293,12 @@ class Conductor:
         self._proposer.set_state(number, TrialState.WAITING)
         self._outcomes[number] = OutcomeKind.INTERRUPTED
 
-    def _note_time(self, force: bool = False) -> None:
-        """Keep the seconds spent where the next driver finds them, at most every half minute."""
+    def _store_seconds(self, at_once: bool = False) -> None:
+        """Write the seconds spent to where the next driver reads them, at most every half minute."""
         spent = self.seconds_spent
-        if force or spent - self._noted > 30.0:
+        if at_once or spent - self._seconds_stored > 30.0:
             self._study.set_user_attr("seconds", spent)
-            self._noted = spent
+            self._seconds_stored = spent
 
 
 def _finite(evaluation: Evaluation) -> Evaluation:

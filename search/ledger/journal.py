@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from lossweep.search.ledger.tables import DecisionRow, EvaluationRow
 from lossweep.search.ledger.transactions import Transactions
-from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.trainers.evaluation import Evaluation
 
 
@@ -64,7 +64,7 @@ class SweepJournal:
                     sweep_id=self._sweep_id,
                     trial=number,
                     step=decision.step,
-                    action=decision.action,
+                    action=decision.action.value,
                     reason=decision.reason,
                     figures=dict(decision.figures),
                     recorded=datetime.now(UTC),
@@ -106,4 +106,4 @@ class SweepJournal:
 
 def decision_of(row: DecisionRow) -> DecisionRecord:
     """Read a decision back."""
-    return DecisionRecord(row.step, row.action, row.reason, row.figures)
+    return DecisionRecord(row.step, Decision(row.action), row.reason, row.figures)

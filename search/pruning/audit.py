@@ -7,6 +7,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Final
 
+from lossweep.search.study.decisions import Decision
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
 
@@ -102,7 +103,7 @@ def audit(history: SweepHistory) -> PrunerAudit:
 
 def spared(trial: TrialHistory) -> bool:
     """Whether the pruner wanted this trial ended and it was let go on."""
-    return any(decision.action == "spare" for decision in trial.decisions)
+    return any(decision.action is Decision.SPARE for decision in trial.decisions)
 
 
 def _count(number: int, what: str) -> str:

@@ -13,7 +13,7 @@ from lossweep.search.pruning.imported import OptunaRule
 from lossweep.search.pruning.rules import BelowMedian, NoPruning, Patient, Rule, Rungs
 from lossweep.search.pruning.spec import PruningSpec
 from lossweep.search.seeds import share
-from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.spaces.metric_names import higher_is_better
 from lossweep.spaces.schedules.schedule import LossSchedule
@@ -39,14 +39,14 @@ class Pruner:
         self._curves: dict[int, Curve] = {}
         self._exempt: set[int] = set()
 
-    def begin(
+    def add_trial(
         self,
         number: int,
         schedule: LossSchedule,
         exempt: bool,
         evaluations: Iterable[Evaluation] = (),
     ) -> None:
-        """Know a trial, with what it reported to earlier drivers. An exempt one is never ended."""
+        """Compare a trial from now on, with what it reported to earlier drivers. An exempt one never ends."""
         if number not in self._curves:
             self._curves[number] = Curve(number, schedule, self.metric, self._sign)
             if exempt:
@@ -59,11 +59,11 @@ class Pruner:
         self._curves.pop(number, None)
 
     def decide(self, number: int, evaluation: Evaluation) -> DecisionRecord:
-        """Take an evaluation in and decide: ``continue``, ``prune`` or ``spare``."""
+        """Take an evaluation in and decide whether its trial continues, is pruned, or spared."""
         curve = self._curves[number]
         curve.add(evaluation)
         if number in self._exempt:
-            return DecisionRecord(evaluation.step, "continue", "a control is never pruned")
+            return DecisionRecord(evaluation.step, Decision.CONTINUE, "a control is never pruned")
         peers = [other for other in self._curves.values() if other is not curve]
         judgement = self._rule.judge(curve, peers)
         figures = {
@@ -72,11 +72,13 @@ class Pruner:
             if math.isfinite(value)  # a trial without the metric stands at minus infinity
         }
         if not judgement.prune:
-            return DecisionRecord(evaluation.step, "continue", judgement.reason, figures)
+            return DecisionRecord(evaluation.step, Decision.CONTINUE, judgement.reason, figures)
         reason = f"{self.metric}: {judgement.reason}"
         if self.audited(number):
-            return DecisionRecord(evaluation.step, "spare", f"{reason}; let go on as an audit", figures)
-        return DecisionRecord(evaluation.step, "prune", reason, figures)
+            return DecisionRecord(
+                evaluation.step, Decision.SPARE, f"{reason}; let go on as an audit", figures
+            )
+        return DecisionRecord(evaluation.step, Decision.PRUNE, reason, figures)
 
     def audited(self, number: int) -> bool:
         """Whether this trial would be let go on if the rule wanted it pruned: by seed and number alone."""

@@ -1,8 +1,8 @@
 """Between the conductor and whatever runs trials: hands out attempts, takes reports, keeps the retry policy.
 
 A runner asks for an `Assignment`, lets a worker train it and brings back what the worker reports. One
-assignment is one attempt at one trial; a retry is a new assignment of the same trial. The desk runs in the
-driver's main thread and alone writes.
+assignment is one attempt at one trial; a retry is a new assignment of the same trial. The dispatcher runs
+in the driver's main thread, and nothing else writes.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Protocol
 
 from lossweep.search.running.assignment import Assignment
 from lossweep.search.running.stopping import StopRequest
-from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.faults import AlikeFailures, Answer, Fault, FaultKind, RetryPolicy, SweepFailed
-from lossweep.search.study.outcomes import Outcome, OutcomeKind, outcome_after
+from lossweep.search.study.outcomes import Observed, Outcome, OutcomeKind
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.plan import TrialPlan
 
@@ -26,19 +26,19 @@ log = logging.getLogger(__name__)
 
 
 class Conducts(Protocol):
-    """What the desk needs of the conductor."""
+    """What the dispatcher needs of the conductor."""
 
     def ask(self) -> TrialPlan | None:
         """The next trial, unfinished ones first; None when the budget is spent."""
 
-    def observe(self, number: int, evaluation: Evaluation) -> DecisionRecord:
-        """Record an evaluation and decide."""
+    def observe(self, number: int, evaluation: Evaluation) -> Observed:
+        """Record an evaluation, decide, and say how the trial ends by it, if it does."""
 
     def close(self, number: int, outcome: Outcome) -> None:
         """Record the end of a trial."""
 
-    def note(self, number: int, decision: DecisionRecord) -> None:
-        """Record a decision of the runner's own."""
+    def record_decision(self, number: int, decision: DecisionRecord) -> None:
+        """Record a decision of the dispatcher's own."""
 
 
 class AttemptLog(Protocol):
@@ -86,7 +86,9 @@ class MemoryAttempts:
 
 
 @dataclass(slots=True)
-class _Open:
+class _Running:
+    """An attempt that is not over, and the step of its newest evaluation."""
+
     assignment: Assignment
     step: int = 0
 
@@ -130,13 +132,13 @@ class Dispatcher:
         self._alike = alike or AlikeFailures()
         self._check = check
         self.job_began = job_began
-        self._open: dict[str, _Open] = {}
-        self._again: deque[TrialPlan] = deque()
+        self._running: dict[str, _Running] = {}
+        self._to_retry: deque[TrialPlan] = deque()
 
     @property
     def running(self) -> int:
         """Attempts handed out and not over."""
-        return len(self._open)
+        return len(self._running)
 
     def next(self) -> Assignment | None:
         """Hand out the next attempt; None when there is nothing to start now.
@@ -146,8 +148,8 @@ class Dispatcher:
         self._check()
         if self.stop.is_set():
             return None
-        if self._again:
-            plan = self._again.popleft()
+        if self._to_retry:
+            plan = self._to_retry.popleft()
         else:
             asked = self._conductor.ask()
             if asked is None:
@@ -157,20 +159,19 @@ class Dispatcher:
             if smaller is not None:
                 plan = replace(plan, micro_batch=smaller)
         assignment = Assignment(plan, self._attempts.start(plan.number, plan.micro_batch))
-        self._open[assignment.attempt] = _Open(assignment)
+        self._running[assignment.attempt] = _Running(assignment)
         return assignment
 
     def evaluated(self, attempt: str, evaluation: Evaluation) -> bool:
         """Take an evaluation; return whether the worker goes on."""
         self._check()
-        trial = self._open.get(attempt)
+        trial = self._running.get(attempt)
         if trial is None:
             log.info("Ignoring a report of an attempt that is over.")
             return False
         number = trial.assignment.plan.number
         trial.step = evaluation.step
-        decision = self._conductor.observe(number, evaluation)
-        outcome = outcome_after(evaluation, decision)
+        outcome = self._conductor.observe(number, evaluation).outcome
         if outcome is None and self.stop.is_set():
             outcome = Outcome(OutcomeKind.INTERRUPTED, self.stop.reason)
         if outcome is None:
@@ -180,7 +181,7 @@ class Dispatcher:
 
     def ended(self, attempt: str) -> None:
         """Take the end of a worker's evaluations; a trainer that stops short of its budget has failed."""
-        if attempt in self._open:
+        if attempt in self._running:
             self.faulted(
                 attempt, Fault(FaultKind.EXCEPTION, "the trainer stopped before the trial's budget was spent")
             )
@@ -188,7 +189,7 @@ class Dispatcher:
     def faulted(self, attempt: str, fault: Fault) -> None:
         """Take a fault; the trial is handed out again, or ends, as the policy says."""
         self._check()
-        trial = self._open.get(attempt)
+        trial = self._running.get(attempt)
         if trial is None:
             return
         plan = trial.assignment.plan
@@ -210,24 +211,25 @@ class Dispatcher:
                 what = f"tried again with a micro-batch of {plan.micro_batch}"
             case Answer.RESUME:
                 what = "resumed from its newest checkpoint"
-        del self._open[attempt]
+        del self._running[attempt]
         self._attempts.end(attempt, fault, "")
-        self._conductor.note(plan.number, DecisionRecord(trial.step, "retry", f"{fault.message}; {what}"))
+        retry = DecisionRecord(trial.step, Decision.RETRY, f"{fault.message}; {what}")
+        self._conductor.record_decision(plan.number, retry)
         log.warning("Trial %d: %s; %s.", plan.number, fault.message, what)
         if self.stop.is_set():
             self._conductor.close(plan.number, Outcome(OutcomeKind.INTERRUPTED, self.stop.reason))
         else:
-            self._again.append(plan)
+            self._to_retry.append(plan)
 
     def interrupt_all(self, reason: str) -> None:
-        """Mark everything that is still open as interrupted; it goes on when the sweep is resumed."""
-        for attempt in list(self._open):
+        """Close what runs or is to be tried again as interrupted; it goes on when the sweep is resumed."""
+        for attempt in list(self._running):
             self._end(attempt, Outcome(OutcomeKind.INTERRUPTED, reason))
-        while self._again:
-            self._conductor.close(self._again.popleft().number, Outcome(OutcomeKind.INTERRUPTED, reason))
+        while self._to_retry:
+            self._conductor.close(self._to_retry.popleft().number, Outcome(OutcomeKind.INTERRUPTED, reason))
 
     def _end(self, attempt: str, outcome: Outcome, fault: Fault | None = None) -> None:
-        number = self._open.pop(attempt).assignment.plan.number
+        number = self._running.pop(attempt).assignment.plan.number
         self._conductor.close(number, outcome)
         self._attempts.end(attempt, fault, outcome.reason)
         if outcome.kind is OutcomeKind.FAILED:

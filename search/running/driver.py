@@ -148,7 +148,7 @@ def _drive(
     finally:
         if not lease.lost.is_set():
             dispatcher.interrupt_all(note or "the sweep ended")
-            conductor.release()
+            conductor.shut_down()
             ledger.change(spec.name, state=state, note=note)
             conductor.listeners.tell(SweepEnded(ledger.history(spec.name)))
         conductor.listeners.close()

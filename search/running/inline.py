@@ -1,4 +1,4 @@
-"""The inline runner: trials in this process, by the same desk and conductor as on Ray."""
+"""The inline runner: trials in this process, by the same dispatcher and conductor as on Ray."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class InlineRunner:
     fault_of: Callable[[BaseException], Fault] = Fault.of
 
     def run(self, dispatcher: Dispatcher, trainer: TrialTrainer) -> None:
-        """Train until the desk hands out nothing more.
+        """Train until the dispatcher hands out nothing more.
 
         Raises:
             SweepFailed: when the first trials all fail alike.
@@ -101,5 +101,5 @@ def _close(slot: _Slot) -> None:
 
 
 def _go_on() -> bool:
-    """A stop comes from the desk, between two evaluations, so that none is lost."""
+    """A stop comes from the dispatcher, between two evaluations, so that none is lost."""
     return False

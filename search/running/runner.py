@@ -13,10 +13,10 @@ if TYPE_CHECKING:  # it pulls torch in, which simulations do without
 
 
 class Runner(Protocol):
-    """Runs a desk's assignments on a trainer until the desk hands out nothing more."""
+    """Runs a dispatcher's assignments on a trainer until the dispatcher hands out nothing more."""
 
     def run(self, dispatcher: Dispatcher, trainer: TrialTrainer) -> None:
-        """Run; what the desk raises is passed on."""
+        """Run; what the dispatcher raises is passed on."""
 
 
 def runner_for(spec: SweepSpec, workspace: Workspace, cluster: str | None = None) -> Runner:

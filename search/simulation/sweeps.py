@@ -93,7 +93,7 @@ def simulate_sweep(
         listeners,
     )
     InlineRunner(slots).run(Dispatcher(conductor), trainer or SimulatedTrainer(exceptions=0.03))
-    conductor.release()
+    conductor.shut_down()
     written = {
         "name": name,
         "seed": seed,

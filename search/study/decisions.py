@@ -4,6 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Decision(StrEnum):
+    """What may be decided about a trial that runs. The text is what stands in the database."""
+
+    CONTINUE = "continue"
+    PRUNE = "prune"
+    """End it: the pruning rule found it worse than its peers."""
+    SPARE = "spare"
+    """The rule would have it pruned; it goes on, so that the pruner's mistakes can be counted."""
+    DIVERGE = "diverge"
+    """End it: a guard found that its training diverges."""
+    RETRY = "retry"
+    """Train it again after a fault from outside; the dispatcher's, all others are the conductor's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,13 +27,12 @@ class DecisionRecord:
 
     Attributes:
         step: optimizer steps of the trial when it was taken.
-        action: ``continue``, ``prune``, ``spare`` (would have been pruned, let go on to audit the pruner),
-            ``diverge``, ``retry`` or ``promote``.
+        action: what was decided.
         reason: one sentence.
         figures: the numbers compared.
     """
 
     step: int
-    action: str
+    action: Decision
     reason: str
     figures: Mapping[str, float] = field(default_factory=dict)

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 
+from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.trainers.evaluation import Evaluation
-
-if (
-    TYPE_CHECKING
-):  # lossweep.search.study.history names its trials' outcomes, so this way round only for the types
-    from lossweep.search.study.decisions import DecisionRecord
 
 
 class OutcomeKind(StrEnum):
@@ -71,14 +66,39 @@ class Outcome:
     traceback: str = ""
 
 
-def outcome_after(evaluation: Evaluation, decision: DecisionRecord) -> Outcome | None:
-    """Return how a trial ends after an evaluation and what was decided upon it, or None when it goes on."""
-    if evaluation.verdict is not None:
-        verdict = evaluation.verdict
-        figures = {"step": float(verdict.step), "phase": float(verdict.phase), **verdict.figures}
-        return Outcome(OutcomeKind.DIVERGED, f"{verdict.rule}: {verdict.message}", figures)
-    if decision.action == "prune":
-        return Outcome(OutcomeKind.PRUNED, decision.reason, decision.figures)
-    if evaluation.finished:
-        return Outcome(OutcomeKind.COMPLETED, "trained its whole budget")
-    return None
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the conductor made of an evaluation; the runner obeys it.
+
+    Attributes:
+        decision: what was decided, and why.
+        outcome: how the trial ends by it, or None when it goes on.
+    """
+
+    decision: DecisionRecord
+    outcome: Outcome | None
+
+
+def divergence(evaluation: Evaluation) -> Outcome | None:
+    """Return the end of a trial whose guard stopped it in this evaluation, or None when none did."""
+    verdict = evaluation.verdict
+    if verdict is None:
+        return None
+    figures = {"step": float(verdict.step), "phase": float(verdict.phase), **verdict.figures}
+    return Outcome(OutcomeKind.DIVERGED, f"{verdict.rule}: {verdict.message}", figures)
+
+
+def outcome_by(decision: DecisionRecord, finished: bool) -> Outcome | None:
+    """Return how a trial ends by a decision, or None when it goes on.
+
+    Args:
+        decision: taken at its newest evaluation.
+        finished: whether its budget is spent with that evaluation.
+    """
+    match decision.action:
+        case Decision.DIVERGE:
+            return Outcome(OutcomeKind.DIVERGED, decision.reason, decision.figures)
+        case Decision.PRUNE:
+            return Outcome(OutcomeKind.PRUNED, decision.reason, decision.figures)
+        case Decision.CONTINUE | Decision.SPARE | Decision.RETRY:
+            return Outcome(OutcomeKind.COMPLETED, "trained its whole budget") if finished else None

@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.spaces.class_prior import ClassPrior
@@ -128,7 +128,7 @@ def trial(
         "score": score,
         "feasible": True,
         "evaluations": curve,
-        "decisions": (DecisionRecord(32, "continue", "first rung", {"ap": 0.1}),),
+        "decisions": (DecisionRecord(32, Decision.CONTINUE, "first rung", {"ap": 0.1}),),
         "started": started,
         "ended": started + timedelta(seconds=20) if outcome is not OutcomeKind.RUNNING else None,
         "gpu_seconds": sum(e.seconds for e in curve),
@@ -220,7 +220,7 @@ def sweep(
 
 def audited(sweep: SweepHistory) -> SweepHistory:
     """The sweep with two of its trials let go on although the pruner wanted them ended."""
-    spare = DecisionRecord(96, "spare", "ap: below the best half; let go on as an audit", {"own": 0.2})
+    spare = DecisionRecord(96, Decision.SPARE, "ap: below the best half; let go on as an audit", {"own": 0.2})
     chosen = {trial.number for trial in sweep.trials[-2:]}
     trials = (replace(t, decisions=(spare,)) if t.number in chosen else t for t in sweep.trials)
     return replace(sweep, trials=tuple(trials))

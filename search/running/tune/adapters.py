@@ -1,4 +1,4 @@
-"""The two places where Ray Tune meets the desk: a searcher that hands out, a scheduler that takes reports."""
+"""Where Ray Tune meets the dispatcher: a searcher hands out, a scheduler takes reports."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _LOST = Fault(FaultKind.WORKER_LOST, "the worker was lost")
 
 
 class TuneBridge:
-    """Calls the desk on Tune's behalf and keeps what it raises.
+    """Calls the dispatcher on Tune's behalf and keeps what it raises.
 
     Tune turns an exception in a searcher or scheduler into text; kept here, the runner raises it as it was.
 
     Attributes:
-        error: what the desk raised; from then on everything stops.
+        error: what the dispatcher raised; from then on everything stops.
         started: whether any trial runs on an actor right now.
     """
 
@@ -62,11 +62,11 @@ class TuneBridge:
 
 
 class _Nothing:
-    """What is pickled in place of a clerk."""
+    """What is pickled in place of what holds the dispatcher."""
 
 
 class DispatchSearcher(Searcher):
-    """Suggests the desk's next assignment; a Tune trial is one attempt."""
+    """Suggests the dispatcher's next assignment; a Tune trial is one attempt."""
 
     def __init__(self, bridge: TuneBridge) -> None:
         super().__init__(metric=None, mode=None)
@@ -104,7 +104,7 @@ class DispatchSearcher(Searcher):
 
 
 class DispatchScheduler(FIFOScheduler):
-    """Takes reports to the desk, and answers whether the worker goes on."""
+    """Takes reports to the dispatcher, and answers whether the worker goes on."""
 
     def __init__(self, bridge: TuneBridge) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # of Ray

@@ -1,4 +1,4 @@
-"""The Ray Tune runner: warm workers over one desk, a fresh Tuner each time, nothing restored from Tune."""
+"""The Ray Tune runner: warm workers, one dispatcher, a fresh Tuner each time, nothing restored from Tune."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TuneRunner:
-    """Runs a desk's trials on a Ray cluster.
+    """Runs a dispatcher's trials on a Ray cluster.
 
     Attributes:
         logs: folder for Ray's noise and Tune's temporary files; seen by every node of a cluster.
@@ -35,7 +35,7 @@ class TuneRunner:
     address: str | None = None
 
     def run(self, dispatcher: Dispatcher, trainer: TrialTrainer) -> None:
-        """Train until the desk hands out nothing more.
+        """Train until the dispatcher hands out nothing more.
 
         Raises:
             UserError: when not one trial fits on this machine.
@@ -91,7 +91,7 @@ class TuneRunner:
                 ),
             ).fit()
         except Exception:
-            # The desk's own error is the cause; Tune only carries its text.
+            # The dispatcher's own error is the cause; Tune only carries its text.
             if bridge.error is None:
                 raise
         finally:

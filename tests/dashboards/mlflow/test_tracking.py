@@ -17,7 +17,7 @@ from lossweep.dashboards.mlflow import system_metrics
 from lossweep.dashboards.mlflow.store import MlflowStore
 from lossweep.dashboards.mlflow.tracking import MlflowListener, sync
 from lossweep.search.pruning import audit
-from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.events import (
     Event,
     SweepEnded,
@@ -32,7 +32,7 @@ from lossweep.spaces.files.errors import UserError
 
 pytestmark = pytest.mark.slow
 
-GO_ON = DecisionRecord(0, "continue", "")
+GO_ON = DecisionRecord(0, Decision.CONTINUE, "")
 
 
 def events(sweep: SweepHistory) -> list[Event]:

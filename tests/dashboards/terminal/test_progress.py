@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from lossweep.dashboards.terminal.progress import HEARTBEAT, ProgressDisplay
-from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.events import (
     Event,
     SweepEnded,
@@ -36,7 +36,7 @@ def events(sweep: SweepHistory) -> Iterator[Event]:
         yield TrialStarted(begun(trial))
         for evaluation in trial.evaluations:
             last = evaluation is trial.evaluations[-1]
-            action = "prune" if last and trial.outcome is OutcomeKind.PRUNED else "continue"
+            action = Decision.PRUNE if last and trial.outcome is OutcomeKind.PRUNED else Decision.CONTINUE
             yield TrialEvaluated(
                 trial.number, evaluation, DecisionRecord(evaluation.step, action, trial.reason)
             )
@@ -77,7 +77,7 @@ def test_plain_lines_are_starts_and_ends_and_nothing_of_evaluations() -> None:
 def test_a_spared_trial_is_told_of_since_it_does_not_end() -> None:
     sweep = histories.sweep(proposals=0)
     trial = sweep.trials[2]
-    spared = DecisionRecord(32, "spare", "it audits the pruner")
+    spared = DecisionRecord(32, Decision.SPARE, "it audits the pruner")
     told = [
         SweepStarted(replace(sweep, trials=())),
         TrialStarted(begun(trial)),
@@ -99,7 +99,7 @@ def test_a_quiet_half_minute_makes_a_heartbeat_with_the_running_trials_figures()
         for trial in sweep.trials[:2]:
             now[0] += HEARTBEAT / 4
             display.handle(
-                TrialEvaluated(trial.number, trial.evaluations[i], DecisionRecord(0, "continue", ""))
+                TrialEvaluated(trial.number, trial.evaluations[i], DecisionRecord(0, Decision.CONTINUE, ""))
             )
     beats = out.getvalue().splitlines()[before:]
     assert len(beats) == 2, "ten evaluations over 75 seconds"
@@ -188,7 +188,7 @@ def test_the_display_in_mid_sweep_shows_running_trials_and_the_time_left() -> No
     now[0] = 100.0  # the workers start: no measure of their speed
     for evaluation in trial.evaluations[:6]:
         now[0] += 2.0
-        display.handle(TrialEvaluated(0, evaluation, DecisionRecord(0, "continue", "")))
+        display.handle(TrialEvaluated(0, evaluation, DecisionRecord(0, Decision.CONTINUE, "")))
     console.print(display.render())
     page = console.file.getvalue()  # type: ignore[attr-defined] # a StringIO
     assert "6/12" in page

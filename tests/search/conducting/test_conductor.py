@@ -10,11 +10,11 @@ from optuna.trial import TrialState
 from lossweep.search.conducting.conductor import Conductor
 from lossweep.search.pruning import PruningSpec
 from lossweep.search.sampling import SamplerSpec
-from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.events import TrialEnded, TrialEvaluated, TrialStarted
 from lossweep.search.study.journal import MemoryJournal
 from lossweep.search.study.objectives import ObjectiveSpec
-from lossweep.search.study.outcomes import Outcome, OutcomeKind, outcome_after
+from lossweep.search.study.outcomes import Outcome, OutcomeKind, divergence, outcome_by
 from lossweep.search.study.record import DIVERGED
 from lossweep.spaces.files.errors import UserError
 from tests.search.sweeps import DIVERGED as VERDICT
@@ -63,7 +63,8 @@ def test_observing_and_closing_again_changes_nothing() -> None:
     ended = boss.history(0)
     boss.close(0, Outcome(OutcomeKind.FAILED, "too late"))
     late = boss.observe(0, evaluation(7, 0.99))
-    assert (late.action, boss.history(0)) == ("prune", ended)
+    assert (late.decision.action, boss.history(0)) == ("prune", ended)
+    assert late.outcome is not None
     kinds = [type(event) for event in ear.events]
     assert kinds == [TrialStarted, TrialEvaluated, TrialEvaluated, TrialEnded]
 
@@ -115,7 +116,7 @@ def test_what_is_not_finite_is_never_stored() -> None:
     journal = MemoryJournal()
     boss = conductor(1, journal=journal)
     boss.ask()
-    decision = boss.observe(0, evaluation(1, math.nan, recall=0.5, verdict=VERDICT))
+    decision = boss.observe(0, evaluation(1, math.nan, recall=0.5, verdict=VERDICT)).decision
     assert decision.action == "diverge"
     stored = journal.evaluations(0)[0]
     assert dict(stored.metrics) == {"recall": 0.5}
@@ -130,26 +131,72 @@ def test_pruning_writes_its_reason_and_figures() -> None:
         finish(boss, level)
     plan = boss.ask()
     assert plan is not None
-    decisions = [boss.observe(plan.number, evaluation(epoch, 0.1)) for epoch in (1, 2, 3, 4)]
+    observed = [boss.observe(plan.number, evaluation(epoch, 0.1)) for epoch in (1, 2, 3, 4)]
+    decisions = [one.decision for one in observed]
     assert "prune" in [d.action for d in decisions]
     pruned = next(d for d in decisions if d.action == "prune")
     assert pruned.figures["own"] == 0.1
     assert pruned in boss.history(plan.number).decisions
-    outcome = outcome_after(evaluation(4, 0.1), pruned)
-    assert outcome is not None
-    assert outcome.kind is OutcomeKind.PRUNED
+    outcome = observed[decisions.index(pruned)].outcome
+    assert outcome == Outcome(OutcomeKind.PRUNED, pruned.reason, pruned.figures)
+
+
+def test_a_guards_verdict_comes_before_the_pruner() -> None:
+    boss = conductor(9, pruning=PruningSpec(min_peers=2, audit=0.0))
+    for level in (0.9, 0.8, 0.7):
+        finish(boss, level)
+    plan = boss.ask()
+    assert plan is not None
+    seen = boss.observe(plan.number, evaluation(4, 0.1, verdict=VERDICT))
+    assert seen.decision.action is Decision.DIVERGE
+    assert seen.outcome is not None
+    assert seen.outcome.kind is OutcomeKind.DIVERGED
+    assert seen.outcome.reason == seen.decision.reason == "non_finite: the loss is not finite"
+    evidence = {"step": 10.0, "phase": 0.0, "loss": math.inf, "norm": 3.0}
+    assert seen.outcome.figures == evidence
+    assert boss.observe(plan.number, evaluation(4, 0.1, verdict=VERDICT)) == seen
+
+
+@pytest.mark.parametrize(
+    ("action", "finished", "kind"),
+    [
+        (Decision.CONTINUE, False, None),
+        (Decision.CONTINUE, True, OutcomeKind.COMPLETED),
+        (Decision.SPARE, False, None),
+        (Decision.PRUNE, False, OutcomeKind.PRUNED),
+        (Decision.DIVERGE, False, OutcomeKind.DIVERGED),
+        (Decision.DIVERGE, True, OutcomeKind.DIVERGED),
+    ],
+)
+def test_each_decision_and_how_the_trial_ends_by_it(
+    action: Decision, finished: bool, kind: OutcomeKind | None
+) -> None:
+    outcome = outcome_by(DecisionRecord(1, action, "because", {"own": 0.1}), finished)
+    assert (outcome.kind if outcome else None) is kind
+
+
+def test_what_was_decided_is_obeyed_when_an_evaluation_comes_again() -> None:
+    journal = MemoryJournal()
+    boss = conductor(2, journal=journal)
+    boss.ask()
+    journal.record_evaluation(0, evaluation(1))
+    journal.record_decision(0, DecisionRecord(10, Decision.RETRY, "the worker was lost"))
+    journal.record_decision(0, DecisionRecord(10, Decision.PRUNE, "worse", {"own": 0.1}))
+    seen = boss.observe(0, evaluation(1))  # its driver died before it could close the trial
+    assert seen.decision.action is Decision.PRUNE
+    assert seen.outcome == Outcome(OutcomeKind.PRUNED, "worse", {"own": 0.1})
 
 
 def test_what_follows_from_an_evaluation_and_its_decision() -> None:
-    on, stop = DecisionRecord(1, "continue", ""), DecisionRecord(1, "prune", "worse")
-    assert outcome_after(evaluation(1), on) is None
+    on, stop = DecisionRecord(1, Decision.CONTINUE, ""), DecisionRecord(1, Decision.PRUNE, "worse")
+    assert (divergence(evaluation(1)), outcome_by(on, finished=False)) == (None, None)
     cases = [
         (evaluation(EPOCHS), on, OutcomeKind.COMPLETED),
         (evaluation(1), stop, OutcomeKind.PRUNED),
         (evaluation(1, verdict=VERDICT), stop, OutcomeKind.DIVERGED),
     ]
     for observed, decision, kind in cases:
-        outcome = outcome_after(observed, decision)
+        outcome = divergence(observed) or outcome_by(decision, observed.finished)
         assert outcome is not None
         assert outcome.kind is kind
 
@@ -178,7 +225,7 @@ def test_a_dead_drivers_trials_go_on_first_with_the_same_plan(tmp_path: Path) ->
     assert new is not None
     assert new.number == 3
     assert again.ask() is None
-    known = again.observe(1, evaluation(1, 0.9))
+    known = again.observe(1, evaluation(1, 0.9)).decision
     assert known == journal.decisions(1)[0]
     for number in (1, 2, 3):
         again.observe(number, evaluation(EPOCHS, 0.4))
@@ -242,7 +289,7 @@ def test_hours_are_counted_over_drivers() -> None:
     boss.ask()
     now[0] = 1800.0
     boss.close(0, Outcome(OutcomeKind.FAILED, "x"))
-    boss.release()
+    boss.shut_down()
     later = conductor(9, study=study, hours=1.0, clock=lambda: now[0])
     assert later.seconds_spent == 1800.0
     assert later.ask() is not None
@@ -263,7 +310,7 @@ def test_several_objectives_store_all_values_and_prune_on_the_pilot() -> None:
         assert plan is not None
         for epoch in range(1, EPOCHS + 1):
             step = evaluation(epoch, level, recall=0.5, precision=level)
-            outcome = outcome_after(step, boss.observe(plan.number, step))
+            outcome = boss.observe(plan.number, step).outcome
             if outcome:
                 boss.close(plan.number, outcome)
                 break
@@ -302,4 +349,4 @@ def test_the_trials_own_failures_do_not_weigh_on_others() -> None:
     boss.close(0, Outcome(OutcomeKind.FAILED, "x"))
     plan = boss.ask()
     assert plan is not None
-    assert {boss.observe(1, evaluation(epoch, 0.1)).action for epoch in (1, 2, 3)} == {"continue"}
+    assert {boss.observe(1, evaluation(epoch, 0.1)).decision.action for epoch in (1, 2, 3)} == {"continue"}

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from lossweep.search.ledger import Ledger
 from lossweep.search.ledger.tables import DecisionRow, EvaluationRow
 from lossweep.search.running.driver import create_sweep
-from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.faults import Fault, FaultKind
 from lossweep.search.study.outcomes import Outcome, OutcomeKind
 from lossweep.search.study.record import Proposal, StudyRecord
@@ -78,7 +78,7 @@ def test_what_is_journaled_is_written_once(ledger: Ledger) -> None:
     assert journal.record_evaluation(0, evaluation(2, verdict=verdict))
     assert journal.record_evaluation(0, evaluation(1))
     assert not journal.record_evaluation(0, evaluation(1, seconds=9.0))
-    decision = DecisionRecord(1, "continue", "first", {"own": 0.5})
+    decision = DecisionRecord(1, Decision.CONTINUE, "first", {"own": 0.5})
     journal.record_decision(0, decision)
     journal.record_decision(0, decision)
     again = ledger.journal("small")  # as the next driver reads it

@@ -10,7 +10,7 @@ from lossweep.search.pruning import Pruner, PrunerAudit, PruningSpec, audit
 from lossweep.search.pruning.pruner import build_rule
 from lossweep.search.simulation.simulated_trainer import SimulatedTrainer
 from lossweep.search.simulation.sweeps import simulate_sweep
-from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.history import TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.spaces.files.errors import UserError
@@ -24,7 +24,7 @@ def decisions(spec: PruningSpec, seed: int = 0, pilot: str = "ap") -> dict[int, 
     pruner = Pruner(spec, pilot, seed)
     found = {}
     for number in range(20):
-        pruner.begin(number, ONE, exempt=number == 19)
+        pruner.add_trial(number, ONE, exempt=number == 19)
         for epoch in (1, 2):
             step = evaluation(epoch, 0.9 - 0.04 * number, count_error=0.1 + 0.04 * number)
             found[number] = pruner.decide(number, step).action
@@ -52,7 +52,7 @@ def test_controls_and_the_first_trials_go_on() -> None:
 def test_figures_are_in_the_metrics_own_direction() -> None:
     pruner = Pruner(PruningSpec(metric="count_error", audit=0.0, min_peers=1), "ap", 0)
     for number, error in enumerate((0.2, 0.9)):
-        pruner.begin(number, ONE, exempt=False)
+        pruner.add_trial(number, ONE, exempt=False)
         for epoch in (1, 2):
             decision = pruner.decide(number, evaluation(epoch, count_error=error))
     assert decision.action == "prune"
@@ -69,7 +69,7 @@ def test_any_optuna_pruner_decides_on_the_pilot_with_percent_as_steps() -> None:
     )
     pruner = Pruner(spec, "ap", 0)
     for number, level in enumerate((0.8, 0.7, 0.1)):
-        pruner.begin(number, ONE, exempt=False)
+        pruner.add_trial(number, ONE, exempt=False)
         actions = [pruner.decide(number, evaluation(e, level)).action for e in range(1, 9)]
         if number < 2:
             assert actions == ["continue"] * 8
@@ -120,7 +120,7 @@ def test_the_audit_counts_what_spared_trials_came_to() -> None:
 
 
 def one(number: int, score: float, **more: Any) -> TrialHistory:
-    spare = (DecisionRecord(8, "spare", "ap: below; let go on as an audit"),)
+    spare = (DecisionRecord(8, Decision.SPARE, "ap: below; let go on as an audit"),)
     fields = {"control": None, "outcome": OutcomeKind.COMPLETED, "feasible": True, "decisions": ()} | more
     fields["decisions"] = spare if fields.pop("spared", False) else ()
     return TrialHistory(

@@ -49,7 +49,7 @@ class RunnerContract:
         trainer = SimulatedTrainer(planted={0: "memory", 3: "exception", 4: "diverge"})
         dispatcher = Dispatcher(boss)
         runner.run(dispatcher, trainer)
-        boss.release()
+        boss.shut_down()
 
         trials = [boss.history(number) for number in range(8)]
         outcomes = {trial.number: trial.outcome for trial in trials}

@@ -7,9 +7,9 @@ import pytest
 from lossweep.search.ledger.lease import LeaseLost
 from lossweep.search.running.dispatcher import Dispatcher
 from lossweep.search.running.stopping import StopRequest
-from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.faults import Fault, FaultKind, RetryPolicy
-from lossweep.search.study.outcomes import Outcome, OutcomeKind
+from lossweep.search.study.outcomes import Observed, Outcome, OutcomeKind, outcome_by
 from lossweep.spaces.losses.terms import CrossEntropy
 from lossweep.spaces.schedules.schedule import LossSchedule, Phase
 from lossweep.trainers.data.spec import ScenesSource
@@ -54,15 +54,17 @@ class Conductor:
     def ask(self) -> TrialPlan | None:
         return self._left.pop(0) if self._left else None
 
-    def observe(self, number: int, evaluation: Evaluation) -> DecisionRecord:
+    def observe(self, number: int, evaluation: Evaluation) -> Observed:
         self.observed.append((number, evaluation.step))
-        return DecisionRecord(evaluation.step, "prune" if self.prune else "continue", "because", {"x": 1.0})
+        action = Decision.PRUNE if self.prune else Decision.CONTINUE
+        decision = DecisionRecord(evaluation.step, action, "because", {"x": 1.0})
+        return Observed(decision, outcome_by(decision, evaluation.finished))
 
     def close(self, number: int, outcome: Outcome) -> None:
         assert number not in self.closed
         self.closed[number] = outcome
 
-    def note(self, number: int, decision: DecisionRecord) -> None:
+    def record_decision(self, number: int, decision: DecisionRecord) -> None:
         self.notes.append(decision)
 
 

@@ -33,7 +33,7 @@ def run(sampler: SamplerSpec, trials: int = 9, objective: ObjectiveSpec | None =
         boss.observe(plan.number, step)
         boss.close(plan.number, Outcome(OutcomeKind.COMPLETED))
         schedules.append(plan.schedule)
-    boss.release()
+    boss.shut_down()
     return schedules
 
 
@@ -121,7 +121,7 @@ def test_diverged_trials_inform_samplers_that_read_completed_ones(
             else:
                 boss.observe(plan.number, evaluation(EPOCHS, 0.5, recall=0.5))
                 boss.close(plan.number, Outcome(OutcomeKind.COMPLETED))
-        boss.release()
+        boss.shut_down()
         seen = boss._proposer._mirror._study.trials
         assert [trial.value for trial in seen] == [0.0 if rate > 1e-3 else 0.5 for rate in rates]
     assert {trial.state.name for trial in study.trials} == {"COMPLETE", "PRUNED"}
