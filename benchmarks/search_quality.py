@@ -24,11 +24,11 @@ from lossweep.search.sampling import SamplerSpec
 from lossweep.search.simulation.simulated_trainer import SimulatedTrainer
 from lossweep.search.simulation.sweeps import simulate_sweep
 from lossweep.search.study.history import SweepHistory, TrialHistory
-from lossweep.search.study.objectives import ObjectiveSpec, score
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.trainers.data.spec import ScenesSource
 from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
+from lossweep.trainers.scoring.objectives import ObjectiveSpec, score
 
 OBJECTIVE = ObjectiveSpec(use_case="balanced")
 EPOCHS = 24

@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 from lossweep.search.choices import choice_problems, import_problems
 from lossweep.search.pruning import PruningSpec
 from lossweep.search.sampling import SamplerSpec
-from lossweep.search.study.objectives import ObjectiveSpec
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.spaces.files.yaml_source import YamlSource, load_yaml, validate
 from lossweep.spaces.losses.terms import Frozen
@@ -18,6 +17,7 @@ from lossweep.spaces.proposing.schedule_space import SpaceSpec
 from lossweep.trainers.data.spec import DataSpec
 from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec
+from lossweep.trainers.scoring.objectives import ObjectiveSpec
 
 _FOLDERS = ("data.root", "data.path", "sampler.registry")
 

@@ -26,6 +26,42 @@ class GuardVerdict:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
+ImageCounts = tuple[tuple[tuple[int, int, int], ...], ...]
+"""Of each image and foreground class: true positives, false positives, false negatives."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutScore:
+    """What a confirmed trial scored on the test split, read once, at thresholds from validation.
+
+    Attributes:
+        score: the objective's leading metric.
+        metric: which of ``metrics`` that is: a floor metric is read at validation's threshold.
+        metrics: by the names of `spaces.metric_names`; ``tuned_`` is at ``thresholds``.
+        thresholds: on logits, one a foreground class.
+        step: of the evaluation whose weights were measured: the one the trial's score is taken from.
+        pixels: counts of pixels, for resampling the images.
+        objects: counts of objects, likewise.
+    """
+
+    score: float
+    metric: str
+    metrics: Mapping[str, float]
+    thresholds: tuple[float, ...]
+    step: int
+    pixels: ImageCounts = ()
+    objects: ImageCounts = ()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> HeldOutScore:
+        """Read back what `Evaluation.to_dict` wrote."""
+        counts = {
+            name: tuple(tuple(tuple(one) for one in image) for image in data[name])
+            for name in ("pixels", "objects")
+        }
+        return cls(**{**data, "thresholds": tuple(data["thresholds"]), **counts})
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """The validation metrics of a trial at one point in training.
@@ -51,6 +87,7 @@ class Evaluation:
         cycle_ended: a whole cycle ended here.
         finished: the trial's budget is spent.
         verdict: set when a guard ended the trial here.
+        held_out: of a finished confirmation trial: what it scored on the test split.
     """
 
     step: int
@@ -71,6 +108,7 @@ class Evaluation:
     cycle_ended: bool = False
     finished: bool = False
     verdict: GuardVerdict | None = None
+    held_out: HeldOutScore | None = None
 
     @property
     def share(self) -> float:
@@ -79,13 +117,23 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data."""
-        return asdict(self)
+        data = asdict(self)
+        if self.held_out is None:
+            del data["held_out"]  # of most evaluations, and unknown to earlier versions
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Evaluation:
         """Read back what `to_dict` wrote."""
         verdict = data.get("verdict")
-        return cls(**{**data, "verdict": GuardVerdict(**verdict) if verdict else None})
+        held_out = data.get("held_out")
+        return cls(
+            **{
+                **data,
+                "verdict": GuardVerdict(**verdict) if verdict else None,
+                "held_out": HeldOutScore.from_dict(held_out) if held_out else None,
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)

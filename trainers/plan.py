@@ -11,6 +11,7 @@ from lossweep.spaces.losses.terms import Frozen
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.data.spec import DataSpec
 from lossweep.trainers.guards.spec import GuardSpec
+from lossweep.trainers.scoring.objectives import ObjectiveSpec
 
 
 class ModelSpec(Frozen):
@@ -83,6 +84,8 @@ class TrialPlan:
         seed: of its weights, data order and augmentation.
         schedule: what it trains.
         epochs: its whole budget.
+        held_out: the objective by which the test split is read at the end, of a confirmation trial; None
+            leaves the test split alone.
         micro_batch: images a forward pass; less than ``training.batch`` after running out of memory.
     """
 
@@ -95,4 +98,5 @@ class TrialPlan:
     training: TrainingSpec
     guards: GuardSpec
     measure: MeasureSpec
+    held_out: ObjectiveSpec | None = None
     micro_batch: int | None = None

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from lossweep.dashboards.report.overlays import OverlayTile, hits_and_misses, tile
 from lossweep.search.conducting.plans import plan_of
 from lossweep.search.study.history import SweepHistory, TrialHistory
-from lossweep.search.study.operating_points import operating_point
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
+from lossweep.trainers.scoring.operating_points import operating_point
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -49,8 +49,6 @@ def train(
     import torch
 
     from lossweep.search.conducting.plans import template_of
-    from lossweep.search.study.objectives import score
-    from lossweep.search.study.operating_points import operating_point
     from lossweep.search.workspace import Workspace
     from lossweep.spaces.files.errors import LossweepError, Problem, UserError
     from lossweep.spaces.schedules.schedule_file import load_schedule
@@ -58,6 +56,8 @@ def train(
     from lossweep.trainers.loop.measurement import evaluate_split
     from lossweep.trainers.loop.training import train as train_trial
     from lossweep.trainers.loop.training import trained_model
+    from lossweep.trainers.scoring.objectives import score
+    from lossweep.trainers.scoring.operating_points import operating_point
     from lossweep.trainers.trial import SegmentationTrainer
 
     check_output(output)

@@ -20,27 +20,33 @@ from collections.abc import Callable, Iterable, Mapping
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from lossweep.search.conducting.confirming import Confirming
+from lossweep.search.conducting.searching import Searching
 from lossweep.search.conducting.settings import PlanTemplate, SearchSettings
 from lossweep.search.pruning import Pruner
-from lossweep.search.sampling.proposals import Proposer
-from lossweep.search.seeds import derive
 from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.events import Listener, ListenerGroup, TrialEnded, TrialEvaluated, TrialStarted
 from lossweep.search.study.history import TrialHistory
 from lossweep.search.study.journal import Journal
-from lossweep.search.study.objectives import Score, score
 from lossweep.search.study.outcomes import Observed, Outcome, OutcomeKind, divergence, outcome_by
+from lossweep.search.study.ranking import best_plain
 from lossweep.search.study.record import (
+    CONFIRMS,
     CONTROL,
     DIVERGED,
     SEED,
+    UNSEARCHED,
+    Proposal,
     StudyRecord,
     outcome_of,
     schedule_of,
     trial_history,
 )
+from lossweep.spaces.schedules.controls import PLAIN, plain
+from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.plan import TrialPlan
+from lossweep.trainers.scoring.objectives import Score, score
 
 
 class Conductor:
@@ -88,8 +94,16 @@ class Conductor:
         for trial in trials:
             if self._outcomes[trial.number] is not OutcomeKind.FAILED:
                 self._add_to_pruner(trial)
-        self._proposer = Proposer(
-            settings.objective.directions, settings.space, settings.sampler, settings.seed, trials
+        self._confirms = {t.number for t in trials if CONFIRMS in t.user_attrs}
+        self._controls = {t.number for t in trials if t.user_attrs.get(CONTROL) is not None}
+        self._search = Searching(settings, trials, self._best_plain)
+        self._confirmation = Confirming(
+            settings.confirm,
+            self._record,
+            settings.seed,
+            settings.objective.directions[0],
+            tuple(settings.controls),
+            lambda: [self.history(number) for number in sorted(self._outcomes.keys() - self._confirms)],
         )
 
     # --- what is asked ------------------------------------------------------------------------------------
@@ -107,29 +121,36 @@ class Conductor:
     def ask(self) -> TrialPlan | None:
         """Return the next trial to train, or None when nothing more is to be started.
 
-        Interrupted trials come first, with the number, seed and schedule they had; then the controls; then
-        proposals. A plan that was asked for and never started is found again by `adopt`.
+        Interrupted trials come first, with the number, seed and schedule they had; then the trials of the
+        search, in the order of `search.conducting.turns`; once the last of them has ended, those of the
+        confirmation. A plan that was asked for and never started is found again by `adopt`.
         """
-        waiting = [n for n, kind in self._outcomes.items() if kind is OutcomeKind.INTERRUPTED]
-        if self.out_of_time:
+        if self.out_of_time and not self._at_once:
             return None
+        waiting = [n for n in self.interrupted if n in self._confirms or not self._at_once]
         if waiting:
             return self._resume(min(waiting))
         number = len(self._outcomes)
-        if number >= self.settings.trials:
-            return None
-        seed = derive(self.settings.seed, "trial", number)
-        controls = tuple(self.settings.controls.items())
-        if number < len(controls):
-            name, schedule = controls[number]
-            proposal = self._proposer.enter(schedule, seed, name)
+        if not self._at_once and not self._search.over:
+            proposal = self._search.next(number)
+            self._create(proposal, number)
+            self._search.taken(proposal, number)
+        elif self._searching:
+            return None  # how they end may change who leads
+        elif (confirming := self._confirmation.next()) is not None:
+            self._create(confirming, number)
+            self._confirms.add(number)
+            self._search.skip(number)
+            self._confirmation.taken(confirming)
         else:
-            proposal = self._proposer.next(seed)
-        written = self._record.create(proposal)
-        if written != number:
-            raise RuntimeError(f"trial {number} was written as {written}: someone else writes to this study")
-        self._proposer.taken(prepare=len(controls) <= number + 1 < self.settings.trials)
+            return None
         return self._start(self._record.trial(number))
+
+    def group(self, number: int) -> str:
+        """What such trials are called, in the plural: controls, proposals or confirmations."""
+        if number in self._confirms:
+            return "confirmations"
+        return "controls" if number in self._controls else "proposals"
 
     def observe(self, number: int, evaluation: Evaluation) -> Observed:
         """Write an evaluation and decide whether its trial goes on.
@@ -189,9 +210,11 @@ class Conductor:
 
     @property
     def finished(self) -> bool:
-        """Whether the budget is spent and nothing is left to go on with."""
-        spent = self.out_of_time or len(self._outcomes) >= self.settings.trials
-        return spent and not self.running and not self.interrupted
+        """Whether the search's budget is spent and nothing is left to go on with, or to confirm."""
+        spent = self.out_of_time or self._search.over
+        if not spent or self.running or self.interrupted:
+            return False
+        return self.out_of_time or self._confirmation.next() is None
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -216,26 +239,60 @@ class Conductor:
     def shut_down(self) -> None:
         """Store the seconds spent and end the proposing thread; the conductor is not used afterwards."""
         self._store_seconds(at_once=True)
-        self._proposer.close()
+        self._search.close()
 
     # --- inside -------------------------------------------------------------------------------------------
 
+    @property
+    def _at_once(self) -> bool:
+        """Whether to confirm what there is, searching no further."""
+        return self.settings.confirm is not None and self.settings.confirm.at_once
+
+    @property
+    def _searching(self) -> bool:
+        """Whether a trial of the search runs."""
+        return any(number not in self._confirms for number in self.running)
+
+    def _create(self, proposal: Proposal, number: int) -> None:
+        written = self._record.create(proposal)
+        if written != number:
+            raise RuntimeError(f"trial {number} was written as {written}: someone else writes to this study")
+
+    def _best_plain(self) -> LossSchedule:
+        """The best plain cross-entropy so far; at a rate that often does while none has a score."""
+        histories = [self.history(n) for n in sorted(self._outcomes.keys() - self._confirms)]
+        found = best_plain(histories, self.settings.objective.directions[0])
+        return found.schedule if found is not None else plain(self._template.epochs)
+
     def _add_to_pruner(self, trial: FrozenTrial) -> None:
-        exempt = trial.user_attrs.get(CONTROL) is not None
+        """Let it be compared: the searched controls with one another, never with the proposals."""
+        if CONFIRMS in trial.user_attrs:
+            return
+        control = trial.user_attrs.get(CONTROL)
+        searched = control == PLAIN and self.settings.control_search is not None
         evaluations = self._journal.evaluations(trial.number)
-        self._pruner.add_trial(trial.number, schedule_of(trial), exempt, evaluations)
+        self._pruner.add_trial(
+            trial.number,
+            schedule_of(trial),
+            exempt=control is not None and not searched,
+            evaluations=evaluations,
+            group=PLAIN if searched else "",
+        )
 
     def _resume(self, number: int) -> TrialPlan:
         self._record.resume(number)
-        self._proposer.set_state(number, TrialState.RUNNING)
+        self._search.set_state(number, TrialState.RUNNING)
         return self._start(self._record.trial(number))
 
     def _start(self, trial: FrozenTrial) -> TrialPlan:
         self._outcomes[trial.number] = OutcomeKind.RUNNING
         self._started_here.add(trial.number)
+        if trial.user_attrs.get(CONTROL) is not None:
+            self._controls.add(trial.number)
         self._add_to_pruner(trial)
         self.listeners.tell(TrialStarted(self.history(trial.number)))
-        return self._template.plan(trial.number, trial.user_attrs[SEED], schedule_of(trial))
+        held_out = self.settings.objective if CONFIRMS in trial.user_attrs else None
+        return self._template.plan(trial.number, trial.user_attrs[SEED], schedule_of(trial), held_out)
 
     def _decision_at(self, number: int, step: int) -> DecisionRecord | None:
         """The decision that was taken upon an evaluation; the dispatcher's retries are none of those."""
@@ -246,6 +303,8 @@ class Conductor:
         if diverged is not None:
             figures = evaluation.verdict.figures if evaluation.verdict else {}
             return DecisionRecord(evaluation.step, Decision.DIVERGE, diverged.reason, figures)
+        if number in self._confirms:
+            return DecisionRecord(evaluation.step, Decision.CONTINUE, "a confirmation is never pruned")
         decision = self._pruner.decide(number, evaluation)
         if evaluation.finished and decision.action is not Decision.CONTINUE:
             reason = "trained its whole budget"
@@ -273,14 +332,16 @@ class Conductor:
         if state is TrialState.PRUNED and reported:
             values = (reported[max(reported)],)  # as study.tell does
         self._record.finish(number, outcome, values, violations)
-        self._proposer.finish(number, state, values, reported, violations)
+        self._search.finish(number, state, values, reported, violations)
         self._outcomes[number] = outcome.kind
-        if outcome.kind is OutcomeKind.FAILED:
+        if outcome.kind is OutcomeKind.FAILED and number not in self._confirms:
             self._pruner.forget(number)
 
     def _violations(self, number: int, outcome: Outcome, scored: Score | None) -> dict[str, float]:
         """The objective's constraints, and one that a diverged trial violates, the more the sooner it did."""
         violations = dict(scored.violations) if scored and outcome.kind is not OutcomeKind.FAILED else {}
+        if number in self._confirms:
+            violations[UNSEARCHED] = 1.0
         if outcome.kind is OutcomeKind.DIVERGED:
             evaluations = self._journal.evaluations(number)
             unmeasured = {str(constraint): 1.0 for constraint in self.settings.objective.constraints}
@@ -290,7 +351,7 @@ class Conductor:
 
     def _interrupt(self, number: int, outcome: Outcome) -> None:
         self._record.interrupt(number, outcome)
-        self._proposer.set_state(number, TrialState.WAITING)
+        self._search.set_state(number, TrialState.WAITING)
         self._outcomes[number] = OutcomeKind.INTERRUPTED
 
     def _store_seconds(self, at_once: bool = False) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lossweep.search.conducting.settings import PlanTemplate
 from lossweep.search.study.history import TrialHistory
-from lossweep.search.study.objectives import measuring
 from lossweep.search.sweep_spec import SweepSpec
-from lossweep.trainers.plan import TrialPlan
+from lossweep.spaces.metric_names import PARAMETRIC
+from lossweep.trainers.plan import MeasureSpec, TrialPlan
 
 
 def template_of(spec: SweepSpec) -> PlanTemplate:
@@ -29,3 +31,21 @@ def template_of(spec: SweepSpec) -> PlanTemplate:
 def plan_of(spec: SweepSpec, trial: TrialHistory) -> TrialPlan:
     """The plan a trial was trained by, exactly: what its checkpoints are found by."""
     return template_of(spec).plan(trial.number, trial.seed, trial.schedule)
+
+
+def measuring(measure: MeasureSpec, metrics: Iterable[str]) -> MeasureSpec:
+    """Return ``measure`` widened by the floors and betas that ``metrics`` name, so that they are measured."""
+    wanted: dict[str, set[float]] = {
+        "precision_floors": set(measure.precision_floors),
+        "recall_floors": set(measure.recall_floors),
+        "betas": set(measure.betas),
+    }
+    fields = {
+        "recall_at_precision": "precision_floors",
+        "precision_at_recall": "recall_floors",
+        "fbeta": "betas",
+    }
+    for name in metrics:
+        if found := PARAMETRIC.fullmatch(name.partition("/")[0]):
+            wanted[fields[found["name"]]].add(float(found["value"]))
+    return measure.model_copy(update={key: tuple(sorted(values)) for key, values in wanted.items()})

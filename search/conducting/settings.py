@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 from lossweep.search.pruning import PruningSpec
 from lossweep.search.sampling import SamplerSpec, check_sampler
+from lossweep.search.sampling.control_proposals import ControlProposals
 from lossweep.search.sampling.proposals import Space, drawn_at_random
-from lossweep.search.study.objectives import ObjectiveSpec
 from lossweep.spaces.files.errors import UserError
+from lossweep.spaces.schedules.controls import Named
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.data.spec import DataSpec
 from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
+from lossweep.trainers.scoring.objectives import ObjectiveSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,54 @@ class PlanTemplate:
     guards: GuardSpec
     measure: MeasureSpec
 
-    def plan(self, number: int, seed: int, schedule: LossSchedule) -> TrialPlan:
-        """Return one trial's plan."""
+    def plan(
+        self, number: int, seed: int, schedule: LossSchedule, held_out: ObjectiveSpec | None = None
+    ) -> TrialPlan:
+        """Return one trial's plan; one that confirms reads the test split at its end, by an objective."""
         common = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return TrialPlan(number=number, seed=seed, schedule=schedule, **common)
+        return TrialPlan(number=number, seed=seed, schedule=schedule, held_out=held_out, **common)
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSearch:
+    """How plain cross-entropy is searched beside the proposals.
+
+    Attributes:
+        space: its rates, shapes and warm-ups.
+        share: of the trials.
+        at_least: trials, before anything else starts; never more than half of all.
+        sampler: what proposes after the first few, which are spread over the rates.
+    """
+
+    space: ControlProposals
+    share: float
+    at_least: int
+    sampler: SamplerSpec
+
+    def trials(self, budget: int) -> int:
+        """How many of a budget's trials it gets."""
+        return max(self.first(budget), int(self.share * budget))
+
+    def first(self, budget: int) -> int:
+        """How many of them come before everything else."""
+        return min(self.at_least, max(1, budget // 2))
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmSettings:
+    """What is confirmed once the search is over.
+
+    Attributes:
+        top: how many leaders.
+        seeds: how many fresh seeds each.
+        margin: the difference in the objective that nobody minds.
+        at_once: confirm what there is now, searching no further.
+    """
+
+    top: int
+    seeds: int
+    margin: float
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +91,10 @@ class SearchSettings:
         sampler: what proposes.
         trials: how many trials there may be. All count but the interrupted ones, which go on.
         hours: wall-clock hours after which no trial starts, summed over the sweep's drivers.
-        controls: schedules that are asked for first, by name.
+        controls: schedules that are asked for first, by name: the user's own baselines.
+        control_search: the search for the best plain cross-entropy; None without one.
+        named: the controls that start at the rate and shape found for plain cross-entropy.
+        confirm: what is trained again at the end, with fresh seeds; None for nothing.
         seed: everything random follows from it.
     """
 
@@ -56,6 +105,9 @@ class SearchSettings:
     trials: int
     hours: float | None = None
     controls: Mapping[str, LossSchedule] = dataclasses.field(default_factory=dict)
+    control_search: ControlSearch | None = None
+    named: tuple[Named, ...] = ()
+    confirm: ConfirmSettings | None = None
     seed: int = 0
 
     def check(self) -> None:

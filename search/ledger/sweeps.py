@@ -22,11 +22,11 @@ from lossweep.search.ledger.migrations import upgrade
 from lossweep.search.ledger.tables import DecisionRow, EvaluationRow, SweepRow
 from lossweep.search.study.decisions import DecisionRecord
 from lossweep.search.study.history import SweepHistory
-from lossweep.search.study.objectives import ObjectiveSpec
 from lossweep.search.study.record import trial_history
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError, nearest
 from lossweep.trainers.evaluation import Evaluation
+from lossweep.trainers.scoring.objectives import ObjectiveSpec
 
 T = TypeVar("T")
 

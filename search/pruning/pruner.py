@@ -38,6 +38,7 @@ class Pruner:
         self._seed = seed
         self._curves: dict[int, Curve] = {}
         self._exempt: set[int] = set()
+        self._groups: dict[int, str] = {}
 
     def add_trial(
         self,
@@ -45,10 +46,15 @@ class Pruner:
         schedule: LossSchedule,
         exempt: bool,
         evaluations: Iterable[Evaluation] = (),
+        group: str = "",
     ) -> None:
-        """Compare a trial from now on, with what it reported to earlier drivers. An exempt one never ends."""
+        """Compare a trial from now on, with what it reported to earlier drivers.
+
+        Trials are compared within their group alone; an exempt one is never ended.
+        """
         if number not in self._curves:
             self._curves[number] = Curve(number, schedule, self.metric, self._sign)
+            self._groups[number] = group
             if exempt:
                 self._exempt.add(number)
         for evaluation in evaluations:
@@ -64,7 +70,9 @@ class Pruner:
         curve.add(evaluation)
         if number in self._exempt:
             return DecisionRecord(evaluation.step, Decision.CONTINUE, "a control is never pruned")
-        peers = [other for other in self._curves.values() if other is not curve]
+        group = self._groups[number]
+        curves = self._curves.values()
+        peers = [other for other in curves if other is not curve and self._groups[other.number] == group]
         judgement = self._rule.judge(curve, peers)
         figures = {
             key: self._sign * value if key in ("own", "cutoff", "median") else value

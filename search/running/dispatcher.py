@@ -37,6 +37,9 @@ class Conducts(Protocol):
     def close(self, number: int, outcome: Outcome) -> None:
         """Record the end of a trial."""
 
+    def group(self, number: int) -> str:
+        """What such trials are called, in the plural."""
+
     def record_decision(self, number: int, decision: DecisionRecord) -> None:
         """Record a decision of the dispatcher's own."""
 
@@ -234,9 +237,9 @@ class Dispatcher:
         self._attempts.end(attempt, fault, outcome.reason)
         if outcome.kind is OutcomeKind.FAILED:
             try:
-                self._alike.ended(number, fault)
+                self._alike.ended(fault, self._conductor.group(number))
             except SweepFailed:
                 self.stop.set("the first trials failed alike")
                 raise
         elif outcome.kind.is_final:
-            self._alike.ended(number, None)
+            self._alike.ended(None, self._conductor.group(number))

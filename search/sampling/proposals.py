@@ -7,6 +7,7 @@ transaction.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +19,9 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lossweep.search.sampling.samplers import SamplerSpec, Sampling
-from lossweep.search.study.record import DIVERGED, Proposal
+from lossweep.search.study.record import CONFIRMS, DIVERGED, Proposal
 from lossweep.spaces.files.errors import UserError
+from lossweep.spaces.proposing.control_space import PREFIX as CONTROL_PREFIX
 from lossweep.spaces.schedules.schedule import LossSchedule
 
 T = TypeVar("T")
@@ -59,13 +61,15 @@ class Mirror:
     def load(self, trials: Sequence[FrozenTrial]) -> None:
         """Copy the trials of the database's study."""
         for trial in trials:
-            seen = trial
-            if self._stands_in(trial.constraints):
+            seen = _searched(trial)
+            if seen.state is TrialState.FAIL:
+                pass
+            elif self._stands_in(trial.constraints):
                 kept = {k: v for k, v in trial.system_attrs.items() if k != f"constraints:{DIVERGED}"}
                 seen = create_trial(
                     values=self._worst(),
-                    params=trial.params,
-                    distributions=trial.distributions,
+                    params=seen.params,
+                    distributions=seen.distributions,
                     system_attrs=kept,
                 )
             self._storage.create_new_trial(self._id, template_trial=seen)
@@ -75,6 +79,10 @@ class Mirror:
         number = self._storage.get_n_trials(self._id)
         self._study.sampler = self._sampling.sampler(number)
         return self._suggest(create_trial(state=TrialState.RUNNING))
+
+    def skip(self) -> None:
+        """Create a trial here that no sampler looks at, in place of one of the confirmation."""
+        self._storage.create_new_trial(self._id, template_trial=create_trial(state=TrialState.FAIL))
 
     def enter(self, schedule: LossSchedule) -> FrozenTrial:
         """Create a trial of a given schedule here, with its parameters if it is in the space."""
@@ -180,6 +188,10 @@ class Proposer:
             self._pending = _proposal(trial, schedule, seed, control)
         return self._pending
 
+    def skip(self) -> None:
+        """A trial of the confirmation was written to the database: it has its number here, and nothing else."""
+        self._order(self._mirror.skip)
+
     def taken(self, prepare: bool) -> None:
         """The proposal was written to the database; with ``prepare``, begin with another one."""
         self._pending = None
@@ -221,6 +233,23 @@ class Proposer:
         """Raise what went wrong on the thread, rather than lose it."""
         while self._orders and self._orders[0].done():
             self._orders.popleft().result()
+
+
+def _searched(trial: FrozenTrial) -> FrozenTrial:
+    """A trial as the sampler of the proposals sees it: without what another search asked for."""
+    if CONFIRMS in trial.user_attrs:
+        return create_trial(state=TrialState.FAIL)
+    if not any(name.startswith(CONTROL_PREFIX) for name in trial.params):
+        return trial
+    return with_parameters(trial, lambda name: not name.startswith(CONTROL_PREFIX))
+
+
+def with_parameters(trial: FrozenTrial, wanted: Callable[[str], bool]) -> FrozenTrial:
+    """Return a trial with some of its parameters only."""
+    kept = copy.copy(trial)
+    kept.params = {name: value for name, value in trial.params.items() if wanted(name)}
+    kept.distributions = {name: value for name, value in trial.distributions.items() if wanted(name)}
+    return kept
 
 
 def _proposal(trial: FrozenTrial, schedule: LossSchedule, seed: int, control: str | None) -> Proposal:

@@ -22,7 +22,6 @@ from lossweep.search.simulation.simulated_trainer import SimulatedTrainer
 from lossweep.search.study.events import Listener
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.journal import MemoryJournal
-from lossweep.search.study.objectives import ObjectiveSpec, measuring
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.proposing.schedule_space import ScheduleSpace, SpaceSpec
 from lossweep.spaces.schedules.controls import controls as standard_controls
@@ -30,6 +29,7 @@ from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.data.spec import ScenesSource
 from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec
+from lossweep.trainers.scoring.objectives import ObjectiveSpec, measuring
 
 VEHICLES: Final = ClassPrior(names=("background", "vehicle"), frequencies=(0.991, 0.009))
 EPOCH_ZERO: Final = datetime(2026, 1, 1, tzinfo=UTC)

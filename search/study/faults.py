@@ -106,35 +106,36 @@ class RetryPolicy:
 class AlikeFailures:
     """Stops a sweep whose first trials all fail in the same way: the mistake is not in the schedules.
 
-    Controls and proposals are watched apart: controls train with losses of our own, so that they go well
-    however broken a user's own loss is.
+    Groups of trials are watched apart: controls train with losses of our own, so that they go well however
+    broken a user's own loss is.
     """
 
-    def __init__(self, first: int = 3, controls: int = 0) -> None:
-        """Watch the ``first`` trials that end, of the ``controls`` lowest numbers and of all others."""
+    def __init__(self, first: int = 3) -> None:
+        """Watch the ``first`` trials of each group that end."""
         self._first = first
-        self._controls = controls
-        self._failures: dict[str, list[Fault]] = {"controls": [], "proposals": []}
+        self._failures: dict[str, list[Fault] | None] = {}
 
-    def ended(self, number: int, failure: Fault | None) -> None:
+    def ended(self, failure: Fault | None, group: str = "trials") -> None:
         """Take the end of a trial: its failure, or None when it did not fail.
+
+        Args:
+            failure: why it failed.
+            group: what such trials are called, in the plural.
 
         Raises:
             SweepFailed: when the first trials all failed alike.
         """
-        kind = "controls" if number < self._controls else "proposals"
-        alike = self._failures.get(kind)
+        alike = self._failures.setdefault(group, [])
         if alike is None:
             return
         if failure is None or (alike and _signature(failure) != _signature(alike[0])):
-            del self._failures[kind]
+            self._failures[group] = None
             return
         alike.append(failure)
         if len(alike) == self._first:
-            del self._failures[kind]
+            self._failures[group] = None
             head = alike[0]
-            what = kind if self._controls else "trials"
-            trials = what.removesuffix("s") if self._first == 1 else f"{self._first} {what}"
+            trials = group.removesuffix("s") if self._first == 1 else f"{self._first} {group}"
             raise SweepFailed(f"the first {trials} failed alike: {head.message}", head.traceback)
 
 

@@ -6,8 +6,8 @@ import yaml
 from pydantic import ValidationError
 
 from lossweep.search.study.history import SweepHistory, TrialHistory
-from lossweep.search.study.objectives import ObjectiveSpec, pareto_front
 from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.trainers.scoring.objectives import ObjectiveSpec, pareto_front
 
 
 def objective_of(history: SweepHistory) -> ObjectiveSpec:

@@ -2,68 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.confirmation import Confirmation
 from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.search.study.ranking import Tried, best_plain, ranked, tried
+from lossweep.search.study.trial_history import TrialHistory
 from lossweep.spaces.class_prior import ClassPrior
-from lossweep.spaces.schedules.schedule import LossSchedule
-from lossweep.trainers.evaluation import Evaluation
+from lossweep.spaces.schedules.controls import is_plain
 
-
-@dataclass(frozen=True, slots=True)
-class TrialHistory:
-    """One trial: what was proposed, what it reported, what was decided, how it ended.
-
-    Attributes:
-        number: its number in the study, from 0.
-        schedule: what it trains.
-        seed: of its training.
-        control: the control's name (``cross_entropy``, ``weighted_ce``, ...), or None for a proposal.
-        parameters: the Optuna parameters, flat.
-        outcome: how it ended, or RUNNING.
-        reason: why, as one line.
-        score: the objective's leading value, or None; `SweepHistory.direction` says what is better.
-        feasible: whether it meets the objective's constraints.
-        evaluations: in order of step.
-        decisions: in order of time.
-        started: UTC.
-        ended: UTC, None while it runs.
-        gpu_seconds: seconds of training and evaluation, times the GPUs held (CPU slots when there is no GPU).
-        traceback: of a failed trial.
-        scored_step: the step the score was taken at; that evaluation's threshold and checkpoint are exported.
-        values: one a metric of the objective; the first is ``score``.
-    """
-
-    number: int
-    schedule: LossSchedule
-    seed: int
-    control: str | None
-    parameters: Mapping[str, float | int | str | bool | None]
-    outcome: OutcomeKind
-    reason: str
-    score: float | None
-    feasible: bool
-    evaluations: tuple[Evaluation, ...]
-    decisions: tuple[DecisionRecord, ...] = ()
-    started: datetime | None = None
-    ended: datetime | None = None
-    gpu_seconds: float = 0.0
-    traceback: str = ""
-    scored_step: int | None = None
-    values: tuple[float, ...] = ()
-
-    @property
-    def scored(self) -> Evaluation | None:
-        """The evaluation that the score was taken from."""
-        return next((e for e in self.evaluations if e.step == self.scored_step), None)
-
-    @property
-    def best(self) -> Evaluation | None:
-        """The evaluation of the highest AP."""
-        return max(self.evaluations, key=lambda e: e.metrics.get("ap", float("-inf")), default=None)
+__all__ = ["SweepHistory", "TrialHistory"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +29,12 @@ class SweepHistory:
         prior: classes and their frequencies in training.
         budget_trials: trials the sweep may run.
         budget_epochs: epochs a trial may train.
-        trials: in order of number.
+        trials: of the search, in order of number; confirmation has its own.
         created: UTC.
         data_fingerprint: ``sha256:...`` of the decoded data.
         code_version: of lossweep.
+        confirmation: leaders and control trained again with fresh seeds; None when there was none.
+        own_controls: names of the user's own baselines.
     """
 
     name: str
@@ -99,31 +50,37 @@ class SweepHistory:
     created: datetime
     data_fingerprint: str = ""
     code_version: str = ""
+    confirmation: Confirmation | None = None
+    own_controls: tuple[str, ...] = ()
 
     def ranked(self) -> tuple[TrialHistory, ...]:
         """Trials with a score, best first: feasible before infeasible, ties by number."""
-        sign = -1.0 if self.direction == "maximize" else 1.0
-        scored = [trial for trial in self.trials if trial.score is not None]
-        return tuple(sorted(scored, key=lambda t: (not t.feasible, sign * (t.score or 0.0), t.number)))
+        return ranked(self.trials, self.direction)
 
     def winner(self) -> TrialHistory | None:
         """The best completed trial, controls included."""
         return next((t for t in self.ranked() if t.outcome is OutcomeKind.COMPLETED), None)
 
     def control(self) -> TrialHistory | None:
-        """The plain cross-entropy control every sweep has to beat, or the best control when it has none."""
-        controls = [t for t in self.ranked() if t.control is not None]
-        plain = [t for t in controls if t.control == "cross_entropy"]
-        return next(iter(plain or controls), None)
+        """What every sweep has to beat: the best plain cross-entropy found, or one of the user's baselines.
+
+        Without any, the best of the other controls.
+        """
+        named = (trial for trial in self.ranked() if trial.control is not None)
+        return best_plain(self.trials, self.direction, self.own_controls) or next(named, None)
 
     def contender(self) -> TrialHistory | None:
         """The trial to hold against the control: the winner, or the best completed other when it wins."""
         winner, control = self.winner(), self.control()
         if winner is None or winner is not control:
             return winner
-        others = (t for t in self.ranked() if t.outcome is OutcomeKind.COMPLETED and t is not control)
-        proposed = sorted(others, key=lambda t: t.control is not None)  # stable: the best stays first
-        return next(iter(proposed), None)
+        others = [t for t in self.ranked() if t.outcome is OutcomeKind.COMPLETED and t is not control]
+        # Stable: of the proposals the best, else the best other loss, else whatever there is.
+        return next(iter(sorted(others, key=lambda t: (is_plain(t.schedule), t.control is not None))), None)
+
+    def tried(self) -> Tried:
+        """How many schedules were tried on each side."""
+        return tried(self.trials, self.own_controls)
 
     def counts(self) -> dict[str, int]:
         """How many trials ended in each way."""

@@ -18,18 +18,25 @@ from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from lossweep.search.study.confirmation import ConfirmationPlan
 from lossweep.search.study.decisions import DecisionRecord
-from lossweep.search.study.history import TrialHistory
-from lossweep.search.study.objectives import ObjectiveSpec, score
 from lossweep.search.study.outcomes import Outcome, OutcomeKind
+from lossweep.search.study.trial_history import TrialHistory
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.evaluation import Evaluation
+from lossweep.trainers.scoring.objectives import ObjectiveSpec, score
 
 SCHEDULE: Final = "schedule"
 SEED: Final = "seed"
 CONTROL: Final = "control"
+CONFIRMS: Final = "confirms"
+"""Of a confirmation trial: the index of its seed."""
+CONFIRMATIONS: Final = "confirmations"
+"""Of the study: the plans of its confirmations."""
 STARTED: Final = "started"
 END: Final = "end"
+UNSEARCHED: Final = "confirmation"
+"""The constraint that a confirmation trial violates: Optuna's ``best_trial`` is to be one of the search."""
 DIVERGED: Final = "diverged"
 """The constraint that a diverged trial violates; the sooner it diverged, the more."""
 
@@ -43,6 +50,7 @@ class Proposal:
     schedule: LossSchedule
     seed: int
     control: str | None = None
+    confirms: int | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     distributions: Mapping[str, BaseDistribution] = field(default_factory=dict)
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -79,11 +87,21 @@ class StudyRecord:
                 SEED: proposal.seed,
                 STARTED: datetime.now(UTC).isoformat(),
                 **({CONTROL: proposal.control} if proposal.control is not None else {}),
+                **({CONFIRMS: proposal.confirms} if proposal.confirms is not None else {}),
             },
             system_attrs=dict(proposal.system_attributes),
         )
         trial_id = self._storage.create_new_trial(self._id, template_trial=template)
         return self._storage.get_trial_number_from_id(trial_id)
+
+    def confirmations(self) -> tuple[ConfirmationPlan, ...]:
+        """The plans of its confirmations, oldest first."""
+        return plans_of(self._storage.get_study_user_attrs(self._id))
+
+    def plan_confirmation(self, plan: ConfirmationPlan) -> None:
+        """Write the plan of one more confirmation."""
+        plans = [known.plain() for known in self.confirmations()]
+        self._storage.set_study_user_attr(self._id, CONFIRMATIONS, [*plans, plan.plain()])
 
     def report(self, number: int, step: int, value: float) -> None:
         """Write an intermediate value."""
@@ -124,6 +142,11 @@ class StudyRecord:
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+
+def plans_of(attributes: Mapping[str, Any]) -> tuple[ConfirmationPlan, ...]:
+    """Read the plans of a study's confirmations from its attributes."""
+    return tuple(ConfirmationPlan.from_plain(plan) for plan in attributes.get(CONFIRMATIONS, ()))
 
 
 def jsonable(value: float) -> float | str:
@@ -195,6 +218,7 @@ def trial_history(
         traceback=outcome.traceback,
         scored_step=scored.evaluation.step if scored else None,
         values=scored.values if scored else (),
+        confirms=trial.user_attrs.get(CONFIRMS),
     )
 
 

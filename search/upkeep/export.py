@@ -8,11 +8,11 @@ from typing import Any
 
 from lossweep.search.study.front import front_of, objective_of
 from lossweep.search.study.history import SweepHistory, TrialHistory
-from lossweep.search.study.objectives import ObjectiveSpec, Score, score
-from lossweep.search.study.operating_points import operating_point
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.spaces.schedules.schedule_file import RealisedPhase, ScheduleFile
 from lossweep.trainers.evaluation import realised
+from lossweep.trainers.scoring.objectives import ObjectiveSpec, Score, score
+from lossweep.trainers.scoring.operating_points import operating_point
 
 _SHOWN = ("precision", "recall", "f1")
 """Shown beside the objective's metrics, at 0.5 and at the tuned threshold."""

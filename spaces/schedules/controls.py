@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from lossweep.spaces.losses.terms import (
@@ -36,7 +36,7 @@ RECIPE_CYCLES: Final = 3
 
 
 def is_plain(schedule: LossSchedule) -> bool:
-    """Whether a schedule is plain cross-entropy, at whatever rates: no weights, no smoothing, nothing else."""
+    """Whether a schedule is plain cross-entropy at whatever rates: no weights, no smoothing."""
     return all(phase.loss == CrossEntropy() for phase in schedule.phases)
 
 
@@ -89,12 +89,12 @@ def _recipe(weighted: Loss, start: Phase, epochs: int) -> LossSchedule:
     rate = start.learning_rate
     phases = (
         Phase(loss=weighted, learning_rate=rate, until=until, warmup_steps=start.warmup_steps),
-        Phase(loss=Jaccard(), learning_rate=rate * RECIPE_DROP, epochs=cycle - most),
+        Phase(loss=Jaccard(), learning_rate=float(f"{rate * RECIPE_DROP:.6g}"), epochs=cycle - most),
     )
     return LossSchedule(phases=phases, cycles=cycles, epochs=epochs)
 
 
-def ablations(schedule: LossSchedule) -> dict[str, LossSchedule]:
+def ablations(schedule: LossSchedule, lengths: Sequence[tuple[int, int]] = ()) -> dict[str, LossSchedule]:
     """What a schedule is compared with to see what its loss and its switching gain.
 
     ``rates_alone`` keeps all phases with their learning rates and lengths, and trains plain cross-entropy in
@@ -102,6 +102,12 @@ def ablations(schedule: LossSchedule) -> dict[str, LossSchedule]:
     phase's loss, at its rate, for the whole budget; where the schedule's last rate is below its first, it
     gets an ordinary drop at its end, so that the schedule does not win by having the only small last step.
     ``one_loss`` keeps rates and lengths, and trains the first phase's loss in all phases.
+
+    Args:
+        schedule: what is taken apart.
+        lengths: the phases as they really went in a training, index in the unrolled schedule and epochs.
+            ``rates_alone`` takes them over where a phase waits for a metric: another loss reaches it at
+            another time, or never, and then its rates would not be the schedule's.
 
     Returns:
         The ablations by name, with the schedule's budget, but for those that equal it or one another.
@@ -112,12 +118,22 @@ def ablations(schedule: LossSchedule) -> dict[str, LossSchedule]:
     shape = "drop" if falls else first.shape
     alone = first.model_copy(update={"until": None, "epochs": budget, "shape": shape})
     candidates = {
-        "rates_alone": _with_one_loss(schedule, CrossEntropy()),
+        "rates_alone": _with_one_loss(_as_it_went(schedule, lengths), CrossEntropy()),
         "first_phase_alone": LossSchedule(phases=(alone,), epochs=budget),
         "one_loss": _with_one_loss(schedule, first.loss),
     }
     itself = LossSchedule(phases=schedule.phases, cycles=schedule.cycles, epochs=budget)
     return _distinct(itself, candidates)
+
+
+def _as_it_went(schedule: LossSchedule, lengths: Sequence[tuple[int, int]]) -> LossSchedule:
+    """The schedule with the lengths that its phases really had, where any waits for a metric."""
+    if not lengths or not any(phase.until for phase in schedule.phases):
+        return schedule
+    phases = schedule.unrolled()
+    stays = [(phases[min(index, len(phases) - 1)], epochs) for index, epochs in lengths if epochs]
+    written = tuple(phase.model_copy(update={"until": None, "epochs": epochs}) for phase, epochs in stays)
+    return LossSchedule(phases=written, epochs=schedule.budget)
 
 
 def _with_one_loss(schedule: LossSchedule, loss: Loss) -> LossSchedule:

@@ -105,7 +105,7 @@ class Phase(Frozen):
     )
     shape: Shape = Field(
         default="constant",
-        description="the learning rate within the phase; cosine falls to 1 %, drop to a tenth for the last quarter",
+        description="the learning rate within the phase; cosine falls to 1 %, drop to 10 % at last",
     )
     warmup_steps: int = Field(default=0, ge=0, description="steps of linear rise at the phase's start")
     keep_moments: bool = Field(

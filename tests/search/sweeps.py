@@ -14,12 +14,12 @@ from lossweep.search.pruning import PruningSpec
 from lossweep.search.sampling import SamplerSpec
 from lossweep.search.study.events import Event
 from lossweep.search.study.journal import Journal, MemoryJournal
-from lossweep.search.study.objectives import ObjectiveSpec
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.data.spec import ScenesSource
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
+from lossweep.trainers.scoring.objectives import ObjectiveSpec
 
 EPOCHS = 8
 

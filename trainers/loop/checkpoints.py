@@ -149,12 +149,14 @@ class CheckpointStore:
     def thin(self, context: str, history: Sequence[TrainedEpoch], keep: int = 2) -> None:
         """Delete a trial's checkpoints within its phases, but the newest ``keep``; those at phase ends stay.
 
-        A phase's end is where other trials branch off, and where this one's first phase can be judged alone.
+        A phase's end is where other trials branch off, and where this one's first phase can be judged alone;
+        a cycle's end, which a last phase that goes on has too, is where its score may be taken from.
         """
         inside = [
             epochs
             for epochs, epoch in enumerate(history, 1)
-            if epoch.evaluation is not None and not epoch.evaluation.phase_ended
+            if epoch.evaluation is not None
+            and not (epoch.evaluation.phase_ended or epoch.evaluation.cycle_ended)
         ]
         newest = {epochs for epochs, epoch in enumerate(history, 1) if epoch.evaluation is not None}
         spared = set(sorted(newest)[-keep:])

@@ -81,6 +81,7 @@ def measured(
     numerics: Numerics,
     batch: int,
     thresholds: float | Sequence[float] | None = None,
+    per_image: bool = False,
 ) -> Measured:
     """`evaluate_split` for a model that is in place."""
     meter = Meter(prior, measure, numerics.device)
@@ -94,4 +95,4 @@ def measured(
                 meter.update(logits, images.masks)
     finally:
         model.train(was_training)
-    return meter.compute(threshold=thresholds)
+    return meter.compute(threshold=thresholds, per_image=per_image)

@@ -154,4 +154,5 @@ def relabelled(
         phase_ended=after.phase_ended,
         cycle_ended=after.cycle_ended,
         finished=after.finished,
+        held_out=evaluation.held_out if after.finished else None,
     )

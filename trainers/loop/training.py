@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from lossweep.spaces.files.errors import LossweepError
 from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.trainers.data.loading import SegmentationData
 from lossweep.trainers.determinism import isolated
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 from lossweep.trainers.guards import build_guards
 from lossweep.trainers.loop.checkpoints import CheckpointStore
+from lossweep.trainers.loop.held_out import held_out_score
 from lossweep.trainers.loop.measurement import check_metrics, measured
 from lossweep.trainers.loop.memory import OutOfMemory, micro_batch, smaller, within_memory
 from lossweep.trainers.loop.numerics import Numerics
@@ -35,6 +37,7 @@ from lossweep.trainers.loop.step_log import StepLog
 from lossweep.trainers.losses import SegmentationLoss, build_loss
 from lossweep.trainers.models import build_model
 from lossweep.trainers.plan import TrialPlan
+from lossweep.trainers.scoring.objectives import ObjectiveSpec, score
 
 __all__ = ["OutOfMemory", "smaller", "train", "trained_model"]
 
@@ -98,6 +101,8 @@ def train(
             return
         if evaluation is None:
             continue
+        if evaluation.finished and evaluation.verdict is None and plan.held_out is not None:
+            evaluation = trial.read_held_out(plan.held_out, evaluation, checkpoints)
         if evaluation.verdict is None and checkpoints:
             checkpoints.save(context, trial.history, trial.state_dict())
             checkpoints.thin(context, trial.history)
@@ -196,6 +201,29 @@ class _Trial:
             evaluation = replace(evaluation, verdict=verdict)
         trained = TrainedEpoch(identity(before.current), before.epochs_in_phase, evaluation, plan.number)
         self.cursor, self.history = after, (*self.history, trained)
+        return evaluation
+
+    def read_held_out(
+        self, objective: ObjectiveSpec, last: Evaluation, checkpoints: CheckpointStore | None
+    ) -> Evaluation:
+        """Read the test split, once, with the weights that the score is taken from; return the evaluation.
+
+        Raises:
+            LossweepError: those weights are gone.
+        """
+        plan, data = self._plan, self._data
+        taken = score(objective, [epoch.evaluation for epoch in self.history if epoch.evaluation])
+        step = taken.evaluation.step if taken else last.step
+        model: nn.Module | None = self._optimization.model
+        if step != last.step:
+            model = trained_model(plan, data, checkpoints, step) if checkpoints else None
+        if model is None:
+            raise LossweepError(f"the weights of step {step}, by which trial {plan.number} scores, are gone")
+        scored = taken.evaluation if taken else last
+        with self._isolated("held out"):
+            found = held_out_score(objective, scored, model, data, plan, self._arithmetic)
+        evaluation = replace(last, held_out=found)
+        self.history = (*self.history[:-1], replace(self.history[-1], evaluation=evaluation))
         return evaluation
 
     def state_dict(self) -> dict[str, Any]:

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lossweep.spaces.class_prior import IGNORE_INDEX, ClassPrior
+from lossweep.trainers.evaluation import ImageCounts
 from lossweep.trainers.metrics.counts import Counts
 from lossweep.trainers.metrics.curves import ConfusionCurve
 from lossweep.trainers.metrics.kept_images import KeptImages
 from lossweep.trainers.metrics.logit_scale import BINS, LARGEST, LOWEST_KEY, bin_of, keys
 from lossweep.trainers.metrics.objects import ObjectCounts, TrueObjects
 from lossweep.trainers.metrics.one_vs_rest import one_vs_rest
+from lossweep.trainers.metrics.per_image import image_counts
 from lossweep.trainers.metrics.summary import (
     combined,
     floor_thresholds,
@@ -42,6 +44,8 @@ class Measured:
             no threshold reaches the floor: that metric is 0.
         positives: foreground pixels of the truth.
         absent: foreground classes that do not occur in the truth.
+        image_pixels: of each image and class, counts of pixels at the thresholds; only where asked for.
+        image_objects: likewise, of objects.
         degenerate: images whose prediction had too many components to be matched, at the worst class and
             threshold.
     """
@@ -53,6 +57,8 @@ class Measured:
     positives: int = 0
     absent: tuple[str, ...] = ()
     degenerate: int = 0
+    image_pixels: ImageCounts = ()
+    image_objects: ImageCounts = ()
 
 
 class Meter:
@@ -118,13 +124,19 @@ class Meter:
         if self._objects:
             self._kept.add(truth, ranks, argmax)
 
-    def compute(self, threshold: float | Sequence[float] | None = None, objects: bool = True) -> Measured:
+    def compute(
+        self,
+        threshold: float | Sequence[float] | None = None,
+        objects: bool = True,
+        per_image: bool = False,
+    ) -> Measured:
         """Return the metrics of everything counted since the last `reset`; waits for the device once.
 
         Args:
             threshold: logit thresholds of the ``tuned_`` figures, as validation gave them (one, or one a
                 foreground class); None tunes them here, for the best F1 of each class.
             objects: whether to measure objects, which takes the longer part of the time.
+            per_image: whether to count each image by itself, too.
         """
         counted = torch.cat([self._histogram.flatten(), self._confusion.flatten()]).cpu().numpy()
         histogram, confusion = np.split(counted, [self._histogram.numel()])
@@ -148,6 +160,7 @@ class Meter:
                 figure |= object_figures(*found)
             degenerate = max(found.degenerate for found in (*at_fixed_point, *at_tuned))
         classes = self._prior.names[1:]
+        pixels, found_objects = image_counts(self._kept, thresholds, self._measure) if per_image else ((), ())
         return Measured(
             metrics=combined(classes, figures, metric_names(self._measure, objects)),
             threshold=thresholds[0],
@@ -160,6 +173,8 @@ class Meter:
             positives=sum(curve.truth for curve in curves),
             absent=tuple(name for name, curve in zip(classes, curves, strict=True) if not curve.truth),
             degenerate=degenerate,
+            image_pixels=pixels,
+            image_objects=found_objects,
         )
 
     def _thresholds(

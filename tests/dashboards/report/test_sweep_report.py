@@ -19,12 +19,12 @@ from lossweep.dashboards.report.sweep_report import SweepReport
 from lossweep.dashboards.report.validation_tiles import _window, validation_tiles
 from lossweep.search.running.driver import run_sweep
 from lossweep.search.study.history import SweepHistory, TrialHistory
-from lossweep.search.study.objectives import ObjectiveSpec
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.upkeep.export import export_best
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.files.errors import UserError
 from lossweep.spaces.schedules.schedule_file import ScheduleFile
+from lossweep.trainers.scoring.objectives import ObjectiveSpec
 
 pytestmark = pytest.mark.slow
 

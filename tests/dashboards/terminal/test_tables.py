@@ -26,9 +26,9 @@ from lossweep.search.sampling import SamplerSpec
 from lossweep.search.simulation.sweeps import simulate_sweep
 from lossweep.search.study.faults import FaultKind
 from lossweep.search.study.front import front_of
-from lossweep.search.study.objectives import ObjectiveSpec
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.files.errors import UserError
+from lossweep.trainers.scoring.objectives import ObjectiveSpec
 
 
 def shown(what: RenderableType, width: int = 220) -> str:

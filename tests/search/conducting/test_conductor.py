@@ -13,10 +13,10 @@ from lossweep.search.sampling import SamplerSpec
 from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.events import TrialEnded, TrialEvaluated, TrialStarted
 from lossweep.search.study.journal import MemoryJournal
-from lossweep.search.study.objectives import ObjectiveSpec
 from lossweep.search.study.outcomes import Outcome, OutcomeKind, divergence, outcome_by
 from lossweep.search.study.record import DIVERGED
 from lossweep.spaces.files.errors import UserError
+from lossweep.trainers.scoring.objectives import ObjectiveSpec
 from tests.search.sweeps import DIVERGED as VERDICT
 from tests.search.sweeps import EPOCHS, Ear, conductor, evaluation, schedule
 

@@ -7,10 +7,10 @@ from pydantic import ValidationError
 
 from lossweep.search.sampling import SamplerSpec, Sampling, check_sampler
 from lossweep.search.study.journal import MemoryJournal
-from lossweep.search.study.objectives import Constraint, ObjectiveSpec
 from lossweep.search.study.outcomes import Outcome, OutcomeKind
 from lossweep.spaces.files.errors import UserError
 from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.trainers.scoring.objectives import Constraint, ObjectiveSpec
 from tests.search.sweeps import EPOCHS, SmallSpace, conductor, evaluation, schedule
 
 

@@ -10,10 +10,10 @@ from lossweep.search.pruning import PruningSpec
 from lossweep.search.sampling import SamplerSpec
 from lossweep.search.simulation.simulated_trainer import SimulatedTrainer
 from lossweep.search.simulation.sweeps import simulate_sweep
-from lossweep.search.study.objectives import ObjectiveSpec
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.spaces.class_prior import ClassPrior
+from lossweep.trainers.scoring.objectives import ObjectiveSpec
 from tests.search.sweeps import EPOCHS, conductor, schedule
 
 RANDOM = SamplerSpec(sampler="random", ahead=False)

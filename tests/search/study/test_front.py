@@ -11,9 +11,9 @@ from lossweep.search.sampling import SamplerSpec
 from lossweep.search.simulation.sweeps import simulate_sweep
 from lossweep.search.study.front import front_of
 from lossweep.search.study.history import SweepHistory
-from lossweep.search.study.objectives import ObjectiveSpec
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.upkeep.export import export_best
+from lossweep.trainers.scoring.objectives import ObjectiveSpec
 
 
 @pytest.fixture(scope="module")

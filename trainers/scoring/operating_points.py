@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from lossweep.search.study.objectives import ObjectiveSpec
 from lossweep.spaces.metric_names import OBJECT, PARAMETRIC, PIXEL
 from lossweep.trainers.evaluation import Evaluation
+from lossweep.trainers.scoring.objectives import ObjectiveSpec
 
 _FIXED: Final = frozenset((*PIXEL, *OBJECT, "count_error"))
 """Metrics of the fixed operating point; F-beta is another."""
@@ -24,6 +24,23 @@ class OperatingPoint:
 
     threshold: float
     rule: str
+
+
+def held_out_metric(name: str) -> str:
+    """Return which figure of the test split stands for a metric, so that nothing is tuned on the test split.
+
+    A floor metric and the highest F1 of a curve would choose their threshold by the split they are read on.
+    In their place stand recall, precision and F1 at the threshold that validation chose for them.
+    """
+    base, slash, one_class = name.partition("/")
+    parametric = PARAMETRIC.fullmatch(base)
+    kind = parametric["name"] if parametric else base
+    stand_ins = {
+        "recall_at_precision": "tuned_recall",
+        "precision_at_recall": "tuned_precision",
+        "max_f1": "tuned_f1",
+    }
+    return stand_ins.get(kind, base) + slash + one_class
 
 
 def operating_point(objective: ObjectiveSpec, evaluation: Evaluation) -> OperatingPoint:

@@ -2,22 +2,22 @@
 
 A trial's score is taken at *one* evaluation, the best among the ends of its cycles and its last epoch: never
 from a moment in mid-cycle, when a recall phase has not yet been cleaned up. The same evaluation supplies the
-checkpoint that is exported, and the threshold (`search.study.operating_points`). Use cases steer by figures
-that hold at a threshold of the trial's own: at 0.5, losses differ mostly by where they put their threshold.
+checkpoint that is exported, and the threshold (`trainers.scoring.operating_points`). Use cases steer by
+figures that hold at a threshold of the trial's own: at 0.5, losses differ mostly by where they put their
+threshold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from lossweep.spaces.losses.terms import Frozen
-from lossweep.spaces.metric_names import PARAMETRIC, MetricName, higher_is_better, parametric_name
+from lossweep.spaces.metric_names import MetricName, higher_is_better, parametric_name
 from lossweep.trainers.evaluation import Evaluation
-from lossweep.trainers.plan import MeasureSpec
 
 UseCase = Literal["counting", "needle", "no_false_alarms", "balanced"]
 
@@ -200,21 +200,3 @@ def pareto_front(objective: ObjectiveSpec, values: Mapping[int, Sequence[float]]
         )
 
     return tuple(number for number, own in sorted(signed.items()) if not dominated(own))
-
-
-def measuring(measure: MeasureSpec, metrics: Iterable[str]) -> MeasureSpec:
-    """Return ``measure`` widened by the floors and betas that ``metrics`` name, so that they are measured."""
-    wanted: dict[str, set[float]] = {
-        "precision_floors": set(measure.precision_floors),
-        "recall_floors": set(measure.recall_floors),
-        "betas": set(measure.betas),
-    }
-    fields = {
-        "recall_at_precision": "precision_floors",
-        "precision_at_recall": "recall_floors",
-        "fbeta": "betas",
-    }
-    for name in metrics:
-        if found := PARAMETRIC.fullmatch(name.partition("/")[0]):
-            wanted[fields[found["name"]]].add(float(found["value"]))
-    return measure.model_copy(update={key: tuple(sorted(values)) for key, values in wanted.items()})

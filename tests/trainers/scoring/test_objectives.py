@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lossweep.search.pruning.spec import PruningSpec
-from lossweep.search.study.objectives import Constraint, ObjectiveSpec, measuring, pareto_front, score
 from lossweep.spaces.files.errors import UserError
 from lossweep.spaces.files.validation import validated
 from lossweep.trainers.metrics.summary import metric_names
 from lossweep.trainers.plan import MeasureSpec
+from lossweep.trainers.scoring.objectives import Constraint, ObjectiveSpec, pareto_front, score
 from tests.search.sweeps import evaluation
 
 

@@ -1,0 +1,98 @@
+"""The confirmation stage of a sweep: what of its plan is still to be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from optuna.trial import FrozenTrial
+
+from lossweep.search.conducting.settings import ConfirmSettings
+from lossweep.search.seeds import derive
+from lossweep.search.study.confirmation import ConfirmationPlan, plan_confirmation
+from lossweep.search.study.record import CONFIRMS, Proposal, StudyRecord, schedule_of
+from lossweep.search.study.trial_history import TrialHistory
+from lossweep.spaces.schedules.schedule import LossSchedule
+
+
+class Confirming:
+    """Hands out the trainings of a confirmation, planned once and kept in the study.
+
+    The seeds follow from the sweep's seed and their index alone, and are no seed of the search; a schedule
+    that an earlier confirmation trained with one of them is not trained again, nor the test split read again.
+
+    Args:
+        settings: what is asked for; None for nothing but what was planned already.
+        record: of the study.
+        seed: the sweep's.
+        direction: ``maximize`` or ``minimize``.
+        own_controls: names of the user's own baselines.
+        histories: gives the trials of the search.
+    """
+
+    def __init__(
+        self,
+        settings: ConfirmSettings | None,
+        record: StudyRecord,
+        seed: int,
+        direction: str,
+        own_controls: Sequence[str],
+        histories: Callable[[], Sequence[TrialHistory]],
+    ) -> None:
+        self._settings = settings
+        self._record = record
+        self._seed = seed
+        self._direction = direction
+        self._own_controls = tuple(own_controls)
+        self._histories = histories
+        self._started = {_training(t) for t in record.trials() if CONFIRMS in t.user_attrs}
+        plans = record.confirmations()
+        self._plan: ConfirmationPlan | None = plans[-1] if plans else None
+        self._looked = False
+
+    def next(self) -> Proposal | None:
+        """Return the next training that was not started; None when there is none. Call it after the search."""
+        self._look()
+        if self._plan is None:
+            return None
+        for schedule, index in self._plan.trainings():
+            if (schedule, index) not in self._started:
+                seed = derive(self._seed, "confirmation", index)
+                return Proposal(schedule=schedule, seed=seed, confirms=index)
+        return None
+
+    def taken(self, proposal: Proposal) -> None:
+        """A proposal was written to the database."""
+        assert proposal.confirms is not None
+        self._started.add((proposal.schedule, proposal.confirms))
+
+    def _look(self) -> None:
+        """Plan a confirmation, once a driver, unless the newest plan is the one asked for."""
+        if self._looked:
+            return
+        self._looked = True
+        settings, trials = self._settings, self._histories()
+        if settings is None:
+            return
+        # A driver that goes on leaves a plan alone until the search has gone on as well.
+        if self._plan is not None and not settings.at_once and self._plan.searched == len(trials):
+            return
+        plan = plan_confirmation(
+            trials,
+            self._direction,
+            top=settings.top,
+            seeds=settings.seeds,
+            margin=settings.margin,
+            own_controls=self._own_controls,
+            reads_before=len(self._started),
+        )
+        if plan is None:
+            return
+        old = self._plan
+        asked = (plan.arms, plan.seeds, plan.margin)
+        if old is None or asked != (old.arms, old.seeds, old.margin):
+            self._record.plan_confirmation(plan)
+            self._plan = plan
+
+
+def _training(trial: FrozenTrial) -> tuple[LossSchedule, int]:
+    return schedule_of(trial), int(trial.user_attrs[CONFIRMS])

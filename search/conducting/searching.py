@@ -1,0 +1,128 @@
+"""The search stage of a sweep: what is proposed next, by whom, and who learns how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from optuna.trial import FrozenTrial, TrialState
+
+from lossweep.search.conducting.settings import SearchSettings
+from lossweep.search.conducting.turns import Turn, TurnKind, next_turn
+from lossweep.search.sampling.control_proposals import ControlProposer
+from lossweep.search.sampling.proposals import Proposer
+from lossweep.search.seeds import derive
+from lossweep.search.study.record import CONFIRMS, CONTROL, Proposal
+from lossweep.spaces.schedules.controls import PLAIN, named_controls
+from lossweep.spaces.schedules.schedule import LossSchedule
+
+
+class Searching:
+    """Proposes the trials of the search.
+
+    Args:
+        settings: of the search.
+        trials: of the study so far, those of its confirmation included.
+        best_plain: gives the best plain cross-entropy found so far, or a sensible one.
+    """
+
+    def __init__(
+        self,
+        settings: SearchSettings,
+        trials: Sequence[FrozenTrial],
+        best_plain: Callable[[], LossSchedule],
+    ) -> None:
+        self._settings = settings
+        self._best_plain = best_plain
+        self._names = [t.user_attrs.get(CONTROL) for t in trials if CONFIRMS not in t.user_attrs]
+        self._confirming = {t.number for t in trials if CONFIRMS in t.user_attrs}
+        directions, seed = settings.objective.directions, settings.seed
+        self._proposer = Proposer(directions, settings.space, settings.sampler, seed, trials)
+        self._control: ControlProposer | None = None
+        if (search := settings.control_search) is not None:
+            plain = [t for t in trials if t.user_attrs.get(CONTROL) == PLAIN]
+            self._control = ControlProposer(directions, search.space, search.sampler, seed, plain)
+
+    @property
+    def started(self) -> int:
+        """Trials of the search that were started."""
+        return len(self._names)
+
+    @property
+    def over(self) -> bool:
+        """Whether its budget of trials is spent."""
+        return self.started >= self._settings.trials
+
+    def next(self, number: int) -> Proposal:
+        """Return the proposal of the trial that will have this number; the same one until it is `taken`."""
+        seed = derive(self._settings.seed, "trial", number)
+        turn = self._turn()
+        match turn.kind:
+            case TurnKind.PROPOSAL:
+                return self._proposer.next(seed)
+            case TurnKind.SEARCHED:
+                return self._next_plain(seed)
+            case TurnKind.NAMED:
+                known = named_controls(self._best_plain(), self._epochs())
+                schedule = next(found for name, found in known.items() if name == turn.name)
+            case TurnKind.OWN:
+                schedule = self._settings.controls[turn.name or ""]
+        return self._proposer.enter(schedule, seed, turn.name or "")
+
+    def taken(self, proposal: Proposal, number: int) -> None:
+        """A proposal was written to the database under this number."""
+        self._names.append(proposal.control)
+        if self._control is not None and proposal.control == PLAIN:
+            self._control.taken(number)
+        prepare = not self.over and self._turn().kind is TurnKind.PROPOSAL
+        self._proposer.taken(prepare)
+
+    def skip(self, number: int) -> None:
+        """A trial of the confirmation was written under this number."""
+        self._confirming.add(number)
+        self._proposer.skip()
+
+    def set_state(self, number: int, state: TrialState) -> None:
+        """Let a trial wait or run."""
+        if number in self._confirming:
+            return
+        self._proposer.set_state(number, state)
+        if self._control is not None and self._control.proposed(number):
+            self._control.set_state(number, state)
+
+    def finish(
+        self,
+        number: int,
+        state: TrialState,
+        values: Sequence[float] | None,
+        reported: Mapping[int, float],
+        violations: Mapping[str, float],
+    ) -> None:
+        """End a trial, and let the samplers know."""
+        if number in self._confirming:
+            return
+        self._proposer.finish(number, state, values, reported, violations)
+        if self._control is not None and self._control.proposed(number):
+            self._control.finish(number, state, values, reported, violations)
+
+    def close(self) -> None:
+        """End the proposing thread."""
+        self._proposer.close()
+
+    def _turn(self) -> Turn:
+        return next_turn(self._settings, self._names)
+
+    def _next_plain(self, seed: int) -> Proposal:
+        assert self._control is not None
+        schedule, parameters, distributions = self._control.next()
+        proposal = self._proposer.enter(schedule, seed, PLAIN)
+        return Proposal(
+            schedule=schedule,
+            seed=seed,
+            control=PLAIN,
+            parameters={**proposal.parameters, **parameters},
+            distributions={**proposal.distributions, **distributions},
+            system_attributes=proposal.system_attributes,
+        )
+
+    def _epochs(self) -> int:
+        return self._best_plain().budget

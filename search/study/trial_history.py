@@ -1,0 +1,72 @@
+"""One trial as it stands: what was proposed, what it reported, what was decided, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.trainers.evaluation import Evaluation, HeldOutScore
+
+
+@dataclass(frozen=True, slots=True)
+class TrialHistory:
+    """One trial: what was proposed, what it reported, what was decided, how it ended.
+
+    Attributes:
+        number: its number in the study, from 0.
+        schedule: what it trains.
+        seed: of its training.
+        control: the control's name (``cross_entropy``, ``weighted_ce``, ...), or None for a proposal.
+        parameters: the Optuna parameters, flat.
+        outcome: how it ended, or RUNNING.
+        reason: why, as one line.
+        score: the objective's leading value, or None; `SweepHistory.direction` says what is better.
+        feasible: whether it meets the objective's constraints.
+        evaluations: in order of step.
+        decisions: in order of time.
+        started: UTC.
+        ended: UTC, None while it runs.
+        gpu_seconds: seconds of training and evaluation, times the GPUs held (CPU slots when there is no GPU).
+        traceback: of a failed trial.
+        scored_step: the step the score was taken at; that evaluation's threshold and checkpoint are exported.
+        values: one a metric of the objective; the first is ``score``.
+        confirms: of a confirmation trial: the index of its seed; None for a trial of the search.
+    """
+
+    number: int
+    schedule: LossSchedule
+    seed: int
+    control: str | None
+    parameters: Mapping[str, float | int | str | bool | None]
+    outcome: OutcomeKind
+    reason: str
+    score: float | None
+    feasible: bool
+    evaluations: tuple[Evaluation, ...]
+    decisions: tuple[DecisionRecord, ...] = ()
+    started: datetime | None = None
+    ended: datetime | None = None
+    gpu_seconds: float = 0.0
+    traceback: str = ""
+    scored_step: int | None = None
+    values: tuple[float, ...] = ()
+    confirms: int | None = None
+
+    @property
+    def scored(self) -> Evaluation | None:
+        """The evaluation that the score was taken from."""
+        return next((e for e in self.evaluations if e.step == self.scored_step), None)
+
+    @property
+    def held_out(self) -> HeldOutScore | None:
+        """What a confirmation trial scored on the test split; None before its end, and in the search."""
+        return self.evaluations[-1].held_out if self.evaluations else None
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The evaluation of the highest AP."""
+        return max(self.evaluations, key=lambda e: e.metrics.get("ap", float("-inf")), default=None)
