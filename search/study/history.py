@@ -8,6 +8,7 @@ from datetime import datetime
 
 from lossweep.search.study.decisions import DecisionRecord
 from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.search.study.sweep_state import SweepState
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.evaluation import Evaluation
@@ -73,7 +74,7 @@ class SweepHistory:
     Attributes:
         name: of the sweep.
         spec_yaml: the sweep file as submitted (without secrets).
-        state: ``running``, ``interrupted``, ``finished``, ``stopped`` or ``failed``.
+        state: how it stands.
         objective: the objective in one line, such as ``object_f1 (use case counting)``.
         metric: the name of the metric that `TrialHistory.score` is a value of.
         direction: ``maximize`` or ``minimize``.
@@ -88,7 +89,7 @@ class SweepHistory:
 
     name: str
     spec_yaml: str
-    state: str
+    state: SweepState
     objective: str
     metric: str
     direction: str
