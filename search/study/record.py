@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from lossweep.search.study.decisions import DecisionRecord
 from lossweep.search.study.history import TrialHistory
 from lossweep.search.study.objectives import ObjectiveSpec, score
+from lossweep.search.study.optuna_private import storage_of
 from lossweep.search.study.outcomes import Outcome, OutcomeKind
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.evaluation import Evaluation
@@ -53,8 +54,8 @@ class StudyRecord:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self._storage = study._storage
-        self._id = study._study_id
+        self._storage = storage_of(study)
+        self._id = self._storage.get_study_id_from_name(study.study_name)
 
     def trials(self) -> list[FrozenTrial]:
         """All trials, in order of number; not to be changed."""
