@@ -98,7 +98,7 @@ def final_score(trial: TrialHistory) -> float:
         guards=GuardSpec(),
         measure=MeasureSpec(),
     )
-    found = score(OBJECTIVE, list(SimulatedTrainer().trial(plan, lambda: False)))
+    found = score(OBJECTIVE, list(SimulatedTrainer().trial(plan)))
     return found.values[0] if found else 0.0
 
 

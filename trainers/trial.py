@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,8 +21,11 @@ class TrialTrainer(Protocol):
     def prepare(self) -> None:
         """Load what all trials share, in the process that trains, before the first trial; idempotent."""
 
-    def trial(self, plan: TrialPlan, should_stop: Callable[[], bool]) -> Iterator[Evaluation]:
-        """Train one trial, going on where it or its prefix stood; the recorded evaluations come first."""
+    def trial(self, plan: TrialPlan) -> Iterator[Evaluation]:
+        """Train one trial, going on where it or its prefix stood; the recorded evaluations come first.
+
+        Whoever steps this stops it between two evaluations, by closing it, so that none is lost.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +50,10 @@ class SegmentationTrainer:
         """The data, loaded once a process however many trainers there are."""
         return _loaded(self.data_spec, self.cache)
 
-    def trial(self, plan: TrialPlan, should_stop: Callable[[], bool]) -> Iterator[Evaluation]:
+    def trial(self, plan: TrialPlan) -> Iterator[Evaluation]:
         """Train one trial."""
         store = CheckpointStore(self.checkpoints) if self.checkpoints else None
-        return train(plan, self.data(), store, should_stop)
+        return train(plan, self.data(), store)
 
 
 _LOADED: dict[tuple[str, str], SegmentationData] = {}

@@ -19,6 +19,7 @@ from lossweep.search.study.events import (
 )
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.search.study.sweep_state import SweepState
 
 _LABELS = {"recall": "R", "precision": "P", "f1": "F1", "ap": "AP"}
 
@@ -97,8 +98,8 @@ class SweepProgress:
         """Say how the sweep ended and its trials with it; who won is the command's to print."""
         if self._sweep is None:
             return "The sweep did not start"
-        state = self._sweep.state
-        if why and state != "finished":
+        state: str = self._sweep.state
+        if why and state != SweepState.FINISHED:
             state = why if why.startswith(state) else f"{state} ({why})"
         after = timedelta(seconds=round(self._clock() - self._began))
         ends = tally(self._sweep).plain.replace("  ", ", ") or "no trials"

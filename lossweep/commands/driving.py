@@ -10,6 +10,7 @@ from contextlib import closing
 import typer
 
 from lossweep.search.study.history import SweepHistory
+from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
 
@@ -60,7 +61,7 @@ def drive(spec: SweepSpec, workspace: Workspace, resume: bool, system_metrics: b
         history = run_sweep(spec, workspace, (tracking, display), resume=resume, stop=stop)
     note_run(workspace, spec.name, tracking.run)
     conclude(history, workspace)
-    if history.state == "interrupted":
+    if history.state is SweepState.INTERRUPTED:
         raise typer.Exit(130)
 
 
@@ -71,7 +72,7 @@ def note_run(workspace: Workspace, name: str, run: str | None) -> None:
     if run is None:
         return
     with closing(Ledger(workspace.database_url)) as ledger:
-        ledger.change(name, mlflow_run=run)
+        ledger.set_mlflow_run(name, run)
 
 
 def conclude(history: SweepHistory, workspace: Workspace) -> None:
@@ -87,7 +88,7 @@ def conclude(history: SweepHistory, workspace: Workspace) -> None:
         console.print(part)
     name = history.name
     where = "" if workspace.root == Workspace.at().root else f" --home {shlex.quote(str(workspace.root))}"
-    if history.state != "finished":
+    if history.state is not SweepState.FINISHED:
         steps = {
             f"lossweep resume {name}{where}": "go on where it stopped",
             f"lossweep status {name}{where}": "see how it stands",

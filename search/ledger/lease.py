@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+from lossweep.search.study.sweep_state import StopKind
 from lossweep.spaces.files.errors import LossweepError
 
 log = logging.getLogger(__name__)
@@ -120,12 +121,14 @@ def _judged(
 class Lease:
     """One driver's right to a sweep, kept by a heartbeat while the ``with`` block runs.
 
+    ``on_stop`` is called from the heartbeat's thread, with a line for people, when the driver has to stop.
+
     Attributes:
         lost: set when another driver took over.
         stop: set when ``lossweep stop`` asked for an end.
     """
 
-    def __init__(self, book: LeaseStore, sweep: str, on_stop: Callable[[str], None]) -> None:
+    def __init__(self, book: LeaseStore, sweep: str, on_stop: Callable[[str, StopKind], None]) -> None:
         self.token = uuid.uuid4().hex
         self.lost = threading.Event()
         self.stop = threading.Event()
@@ -177,12 +180,12 @@ class Lease:
             try:
                 if not self.stop.is_set() and self._book.stop_requested(self._sweep):
                     self.stop.set()
-                    self._on_stop(f"lossweep stop {self._sweep}")
+                    self._on_stop(f"lossweep stop {self._sweep}", StopKind.USER)
                 now = time.monotonic()
                 if now - last >= BEAT_S:
                     if not self._book.beat(self._sweep, self.token):
                         self.lost.set()
-                        self._on_stop("another driver took the sweep over")
+                        self._on_stop("another driver took the sweep over", StopKind.LEASE_LOST)
                         return
                     last = now
             except Exception:

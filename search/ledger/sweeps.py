@@ -23,6 +23,7 @@ from lossweep.search.ledger.tables import DecisionRow, EvaluationRow, SweepRow
 from lossweep.search.study.decisions import DecisionRecord
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.record import trial_history
+from lossweep.search.study.sweep_state import IllegalTransition, SweepState
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError, nearest
 from lossweep.trainers.evaluation import Evaluation
@@ -39,7 +40,7 @@ class SweepRecord:
     name: str
     spec_yaml: str
     seed: int
-    state: str
+    state: SweepState
     note: str
     objective: str
     metric: str
@@ -128,7 +129,7 @@ class Ledger:
                 raise UserError(Problem(f"there is already a sweep named {sweep.name}"))
             values = {name: getattr(sweep, name) for name in NewSweep.__dataclass_fields__}
             values["prior"] = sweep.prior.model_dump(mode="json")
-            session.add(SweepRow(**values, state="created", created=datetime.now(UTC)))
+            session.add(SweepRow(**values, state=SweepState.CREATED.value, created=datetime.now(UTC)))
 
         self.do(insert)
         return self.sweep(sweep.name)
@@ -158,11 +159,37 @@ class Ledger:
         rows = self.do(lambda session: list(session.scalars(select(SweepRow).order_by(SweepRow.id))))
         return tuple(_record(row) for row in rows)
 
-    def change(self, name: str, **values: Any) -> None:
-        """Change columns of a sweep's row, such as ``state``, ``note``, ``mlflow_run``, ``ray_job``."""
-        self.do(
-            lambda session: session.execute(update(SweepRow).where(SweepRow.name == name).values(**values))
-        )
+    def enter(self, name: str, state: SweepState, note: str = "") -> None:
+        """Let a sweep enter a state, with one line on why. Taking it up also forgets an earlier stop request.
+
+        Raises:
+            IllegalTransition: when the state cannot follow upon the sweep's present one.
+            UserError: when there is no sweep of this name.
+        """
+        self.sweep(name)
+
+        def change(session: Session) -> None:
+            row = session.scalars(select(SweepRow).where(SweepRow.name == name).with_for_update()).one()
+            before = SweepState(row.state)
+            if not before.may_become(state):
+                raise IllegalTransition(name, before, state)
+            row.state, row.note = state.value, note
+            if state is SweepState.RUNNING:
+                row.stop_requested = None
+
+        self.do(change)
+
+    def set_mlflow_run(self, name: str, run: str) -> None:
+        """Write which run of MLflow shows the sweep."""
+        self._update(name, mlflow_run=run)
+
+    def set_ray_job(self, name: str, job: str) -> None:
+        """Write which job of Ray runs the sweep's trials."""
+        self._update(name, ray_job=job)
+
+    def update_spec(self, name: str, spec_yaml: str, *, budget_trials: int, slots: float) -> None:
+        """Write the sweep file that a sweep goes on by; see `NewSweep` for what is what."""
+        self._update(name, spec_yaml=spec_yaml, budget_trials=budget_trials, slots=slots)
 
     def remove(self, name: str) -> None:
         """Forget a sweep with everything its trials reported. The Optuna study is the caller's."""
@@ -171,7 +198,7 @@ class Ledger:
     def request_stop(self, name: str) -> None:
         """Ask the sweep's driver, wherever it runs, to finish the running evaluations and stop."""
         self.sweep(name)
-        self.change(name, stop_requested=datetime.now(UTC))
+        self._update(name, stop_requested=datetime.now(UTC))
 
     def stop_requested(self, name: str) -> bool:
         """Whether somebody asked the sweep to stop since it was last taken up."""
@@ -309,6 +336,10 @@ class Ledger:
 
         return once()
 
+    def _update(self, name: str, **values: Any) -> None:
+        statement = update(SweepRow).where(SweepRow.name == name).values(**values)
+        self.do(lambda session: session.execute(statement))
+
     def _changed(self, statement: Any) -> bool:
         # The result of an UPDATE counts rows, but is annotated as any statement's.
         return bool(self.do(lambda session: session.execute(statement).rowcount))  # type: ignore[attr-defined]
@@ -328,4 +359,5 @@ def unreadable(record: SweepRecord) -> UserError:
 
 def _record(row: SweepRow) -> SweepRecord:
     values = {name: getattr(row, name) for name in SweepRecord.__dataclass_fields__}
-    return SweepRecord(**{**values, "prior": ClassPrior.model_validate(row.prior)})
+    values |= {"state": SweepState(row.state), "prior": ClassPrior.model_validate(row.prior)}
+    return SweepRecord(**values)

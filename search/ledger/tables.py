@@ -53,7 +53,7 @@ class SweepRow(Base):
     """One sweep: what was asked for, how it stands, who drives it.
 
     Attributes:
-        state: of `search.study.history.SweepHistory`, or ``created``.
+        state: a `search.study.sweep_state.SweepState`.
         lease: who drives it (`search.ledger.lease.Holder` as plain data), or None.
         lease_token: identifies the lease; compared in every change of it.
         stop_requested: somebody ran ``lossweep stop``.

@@ -19,6 +19,7 @@ from lossweep.search.running.stopping import StopRequest
 from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.faults import AlikeFailures, Answer, Fault, FaultKind, RetryPolicy, SweepFailed
 from lossweep.search.study.outcomes import Observed, Outcome, OutcomeKind
+from lossweep.search.study.sweep_state import StopKind
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.plan import TrialPlan
 
@@ -206,7 +207,7 @@ class Dispatcher:
                 return
             case Answer.PAUSE:
                 self.paused = fault.message
-                self.stop.set(f"paused: {fault.message}")
+                self.stop.set(f"paused: {fault.message}", StopKind.DISK_FULL)
                 self._end(attempt, Outcome(OutcomeKind.INTERRUPTED, fault.message), fault)
                 return
             case Answer.HALVE:
@@ -239,7 +240,7 @@ class Dispatcher:
             try:
                 self._alike.ended(fault, self._conductor.group(number))
             except SweepFailed:
-                self.stop.set("the first trials failed alike")
+                self.stop.set("the first trials failed alike", StopKind.FAILURE)
                 raise
         elif outcome.kind.is_final:
             self._alike.ended(None, self._conductor.group(number))

@@ -22,6 +22,7 @@ from lossweep.search.running.task import TrainingTask, segmentation
 from lossweep.search.study.events import Listener, SweepEnded, SweepStarted
 from lossweep.search.study.faults import AlikeFailures, RetryPolicy, SweepFailed
 from lossweep.search.study.history import SweepHistory
+from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.class_prior import ClassPrior
@@ -102,7 +103,7 @@ def run_sweep(
         else:
             _settings(spec, work.prior).check()  # before the sweep's name is taken
             create_sweep(ledger, spec, work.prior, work.fingerprint)
-        with Lease(ledger, spec.name, lambda asked: stop.set(asked)) as lease:
+        with Lease(ledger, spec.name, stop.set) as lease:
             chosen = runner if runner is not None else runner_for(spec, workspace, cluster)
             return _drive(spec, ledger, lease, stop, work, chosen, tuple(listeners))
     finally:
@@ -120,7 +121,7 @@ def _drive(
     listeners: tuple[Listener, ...],
 ) -> SweepHistory:
     conductor = _conductor(spec, ledger, work, listeners)
-    ledger.change(spec.name, state="running", note="", stop_requested=None)
+    ledger.enter(spec.name, SweepState.RUNNING)
     ledger.attempt_log(spec.name).end_lost()
     dispatcher = Dispatcher(
         conductor,
@@ -129,9 +130,9 @@ def _drive(
         alike=AlikeFailures(min(ALIKE, spec.budget.trials), controls=len(conductor.settings.controls)),
         stop=stop,
         check=lease.check,
-        job_began=lambda job: ledger.change(spec.name, ray_job=job),
+        job_began=lambda job: ledger.set_ray_job(spec.name, job),
     )
-    state, note = "failed", "the driver ended by an error of its own"
+    state, note = SweepState.FAILED, "the driver ended by an error of its own"
     try:
         conductor.adopt()
         conductor.listeners.tell(SweepStarted(ledger.history(spec.name)))
@@ -141,7 +142,7 @@ def _drive(
         note = error.message
         raise
     except KeyboardInterrupt:
-        state, note = "interrupted", f"{stop.reason or 'interrupted'}, and again"
+        state, note = SweepState.INTERRUPTED, f"{stop.reason or 'interrupted'}, and again"
     except Exception as error:
         note = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise
@@ -149,22 +150,22 @@ def _drive(
         if not lease.lost.is_set():
             dispatcher.interrupt_all(note or "the sweep ended")
             conductor.shut_down()
-            ledger.change(spec.name, state=state, note=note)
+            ledger.enter(spec.name, state, note)
             conductor.listeners.tell(SweepEnded(ledger.history(spec.name)))
         conductor.listeners.close()
     return ledger.history(spec.name)
 
 
-def _end_of(conductor: Conductor, dispatcher: Dispatcher, stop: StopRequest) -> tuple[str, str]:
+def _end_of(conductor: Conductor, dispatcher: Dispatcher, stop: StopRequest) -> tuple[SweepState, str]:
     if conductor.finished:
-        return "finished", "its hours are spent" if conductor.out_of_time else ""
+        return SweepState.FINISHED, "its hours are spent" if conductor.out_of_time else ""
     if dispatcher.paused:
-        return "interrupted", f"paused: {dispatcher.paused}"
+        return SweepState.INTERRUPTED, f"paused: {dispatcher.paused}"
     if conductor.out_of_time:
-        return "interrupted", "its hours are spent; give it more to go on with what is unfinished"
-    if stop.is_set():
-        return ("stopped" if stop.reason.startswith("lossweep stop") else "interrupted"), stop.reason
-    return "interrupted", "the runner had nothing to run on"
+        return SweepState.INTERRUPTED, "its hours are spent; give it more to go on with what is unfinished"
+    if stop.kind is not None:
+        return stop.kind.leads_to, stop.reason
+    return SweepState.INTERRUPTED, "the runner had nothing to run on"
 
 
 def _settings(spec: SweepSpec, prior: ClassPrior) -> SearchSettings:
@@ -236,12 +237,8 @@ def _check_unchanged(ledger: Ledger, spec: SweepSpec, work: TrainingTask) -> Non
     if problems:
         raise UserError(problems)
     if old != spec:
-        ledger.change(
-            spec.name,
-            spec_yaml=_spec_yaml(spec),
-            budget_trials=spec.budget.trials,
-            slots=spec.resources.gpus_per_trial or 1.0,
-        )
+        slots = spec.resources.gpus_per_trial or 1.0
+        ledger.update_spec(spec.name, _spec_yaml(spec), budget_trials=spec.budget.trials, slots=slots)
 
 
 def _spec_yaml(spec: SweepSpec) -> str:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from lossweep.search.choices import choice_problems
 from lossweep.search.ledger import Ledger, SweepRecord, unreadable
 from lossweep.search.ledger.lease import Holder, LeaseHeld, holder_of
+from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.files.errors import Problem, UserError
@@ -24,7 +25,7 @@ class ExistingSweep:
 
     Attributes:
         name: of the sweep.
-        state: see `search.study.history.SweepHistory`.
+        state: as its row says.
         note: why it stands so, one line.
         counts: trials by outcome.
         left: trials that would start anew.
@@ -36,7 +37,7 @@ class ExistingSweep:
     """
 
     name: str
-    state: str
+    state: SweepState
     note: str
     counts: dict[str, int]
     left: int

@@ -60,7 +60,7 @@ class InlineRunner:
                         prepared = True
                     slot = free.pop(0)
                     slot.attempt, slot.busy_until = assignment.attempt, now
-                    slot.stream = iter(trainer.trial(assignment.plan, _go_on))
+                    slot.stream = iter(trainer.trial(assignment.plan))
                     self._train(slot, dispatcher, busy, free)
                 if not busy:
                     return
@@ -98,8 +98,3 @@ def _close(slot: _Slot) -> None:
     if close is not None:
         close()
     slot.stream = None
-
-
-def _go_on() -> bool:
-    """A stop comes from the dispatcher, between two evaluations, so that none is lost."""
-    return False

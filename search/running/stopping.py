@@ -9,6 +9,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from lossweep.search.study.sweep_state import StopKind
+
 log = logging.getLogger(__name__)
 
 
@@ -16,20 +18,22 @@ class StopRequest:
     """Somebody wants the sweep to stop. Set from signal handlers and other threads.
 
     Attributes:
-        reason: who or what wants it.
+        kind: who or what wants it, None until then.
+        reason: the same as one line for people, empty until then.
     """
 
     def __init__(self, signals: bool = False) -> None:
         """Listen to SIGINT and SIGTERM from `install` on, if ``signals``."""
+        self.kind: StopKind | None = None
         self.reason = ""
         self._event = threading.Event()
         self._signals = signals
         self._before: dict[signal.Signals, Any] = {}
 
-    def set(self, reason: str) -> None:
-        """Ask for a stop at the next evaluations; the first reason stays."""
+    def set(self, reason: str, kind: StopKind = StopKind.CALLER) -> None:
+        """Ask for a stop at the next evaluations; the first request stays."""
         if not self._event.is_set():
-            self.reason = reason
+            self.kind, self.reason = kind, reason
             self._event.set()
 
     def is_set(self) -> bool:
@@ -58,6 +62,7 @@ class StopRequest:
             if self._event.is_set():
                 raise KeyboardInterrupt
             # Only flags here: a handler may have interrupted a write.
-            self.set("interrupted by Ctrl-C" if one is signal.SIGINT else "interrupted by SIGTERM")
+            who = "Ctrl-C" if one is signal.SIGINT else "SIGTERM"
+            self.set(f"interrupted by {who}", StopKind.SIGNAL)
 
         return handle

@@ -16,9 +16,11 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lossweep.search.sampling.samplers import SamplerSpec, Sampling
+from lossweep.search.study.optuna_private import read_trials_anew
 from lossweep.search.study.record import CONFIRMS, DIVERGED, Proposal
 from lossweep.spaces.files.errors import UserError
 from lossweep.spaces.proposing.control_space import PREFIX as CONTROL_PREFIX
@@ -52,11 +54,13 @@ class Mirror:
         self._space = space
         self._sampling = sampling
         logging.getLogger("optuna.storages._in_memory").setLevel(logging.WARNING)  # "a new study created"
+        self._storage = InMemoryStorage()
         self._study = optuna.create_study(
-            directions=list(directions), sampler=optuna.samplers.RandomSampler(seed=0)
+            directions=list(directions),
+            storage=self._storage,
+            sampler=optuna.samplers.RandomSampler(seed=0),
         )
-        self._storage = self._study._storage
-        self._id = self._study._study_id
+        self._id = self._storage.get_study_id_from_name(self._study.study_name)
 
     def load(self, trials: Sequence[FrozenTrial]) -> None:
         """Copy the trials of the database's study."""
@@ -95,7 +99,7 @@ class Mirror:
         return self._suggest(fixed)[1]
 
     def _suggest(self, template: FrozenTrial) -> tuple[LossSchedule, FrozenTrial]:
-        self._study._thread_local.cached_all_trials = None  # as study.ask does: read the study once a trial
+        read_trials_anew(self._study)
         trial_id = self._storage.create_new_trial(self._id, template_trial=template)
         schedule = self._space.suggest(optuna.Trial(self._study, trial_id))
         return schedule, self._storage.get_trial(trial_id)

@@ -21,7 +21,7 @@ from optuna.samplers import (
 from pydantic import Field, field_validator, model_validator
 
 from lossweep.search.sampling.hub import HUB, SPELLING, load_from_hub
-from lossweep.search.sampling.steady_tpe import SteadyTPESampler
+from lossweep.search.sampling.tpe import reseed, tpe
 from lossweep.search.seeds import derive
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.spaces.losses.terms import Frozen
@@ -108,10 +108,9 @@ class Sampling:
         seed = derive(self._seed, "sampler", number)
         if self._spec.sampler == "random":
             return RandomSampler(seed=seed)
-        if self._sampler is None:
+        again = self._spec.sampler == "tpe"
+        if self._sampler is None or (again and not reseed(self._sampler, seed)):
             self._sampler = self._build(seed)
-        if isinstance(self._sampler, SteadyTPESampler):
-            self._sampler.reseed(seed)
         return self._sampler
 
     def _build(self, seed: int) -> BaseSampler:
@@ -124,8 +123,8 @@ class Sampling:
             try:
                 match self._spec.sampler:
                     case "tpe":
-                        tpe = {"multivariate": True, "group": True, "constant_liar": True}
-                        return SteadyTPESampler(**(tpe | startup | parameters), seed=seed)
+                        groups = {"multivariate": True, "group": True, "constant_liar": True}
+                        return tpe(**(groups | startup | parameters), seed=seed)
                     case "gp":
                         return GPSampler(
                             **({"deterministic_objective": False} | startup | parameters), seed=seed

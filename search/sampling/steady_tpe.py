@@ -202,7 +202,7 @@ class SteadyTPESampler(TPESampler):
         """The good and the other trials; running ones are among the others, when the liar is constant."""
         if self._split is not None and self._split[0] == trial.number:
             return self._split[1:]
-        trials = study._get_trials(deepcopy=False, use_cache=False)
+        trials = study.get_trials(deepcopy=False)
         sign = -1.0 if study.direction is StudyDirection.MAXIMIZE else 1.0
         for ended in self._table.read(trials, sign):
             shape = frozenset(ended.distributions)

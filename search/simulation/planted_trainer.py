@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class PlantedTrainer:
     def prepare(self) -> None:
         """Nothing is to be loaded."""
 
-    def trial(self, plan: TrialPlan, should_stop: Callable[[], bool]) -> Iterator[Evaluation]:
+    def trial(self, plan: TrialPlan) -> Iterator[Evaluation]:
         """Train one trial, going on where its history ends; the recorded evaluations come first."""
         self.folder.mkdir(parents=True, exist_ok=True)
         log = TrainingLog(self.folder)
@@ -52,7 +52,7 @@ class PlantedTrainer:
         history = self._history(plan.number)
         yield from history
         inner = replace(self.simulated, planted=self.planted)
-        for index, evaluation in enumerate(inner.trial(plan, should_stop)):
+        for index, evaluation in enumerate(inner.trial(plan)):
             if index < len(history):
                 continue
             time.sleep(self.delay)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -80,7 +80,7 @@ class SimulatedTrainer:
     def prepare(self) -> None:
         """Nothing is to be loaded."""
 
-    def trial(self, plan: TrialPlan, should_stop: Callable[[], bool]) -> Iterator[Evaluation]:
+    def trial(self, plan: TrialPlan) -> Iterator[Evaluation]:
         """Yield the evaluations of a trial; a resumed one yields the same again from the start."""
         dice = random.Random(plan.seed)
         fault = self._fault(plan, dice.random())
@@ -88,7 +88,7 @@ class SimulatedTrainer:
         cursor = ScheduleCursor.start(plan.schedule, plan.epochs)
         unlucky = 1 + int(dice.random() * plan.epochs * 0.6)
         steps_in_phase = 0
-        while not cursor.finished and not should_stop():
+        while not cursor.finished:
             phase, index, cycle = cursor.current, cursor.phase, cursor.cycle
             epoch = cursor.epoch + 1
             if fault in ("exception", "memory") and epoch == unlucky:

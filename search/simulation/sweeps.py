@@ -22,6 +22,7 @@ from lossweep.search.simulation.simulated_trainer import SimulatedTrainer
 from lossweep.search.study.events import Listener
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.journal import MemoryJournal
+from lossweep.search.study.sweep_state import SweepState
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.proposing.schedule_space import ScheduleSpace, SpaceSpec
 from lossweep.spaces.schedules.controls import controls as standard_controls
@@ -107,7 +108,7 @@ def simulate_sweep(
     return SweepHistory(
         name=name,
         spec_yaml=yaml.safe_dump({key: value for key, value in written.items() if value}, sort_keys=False),
-        state="finished" if conductor.finished else "interrupted",
+        state=SweepState.FINISHED if conductor.finished else SweepState.INTERRUPTED,
         objective=str(objective),
         metric=objective.names[0],
         direction=objective.directions[0],

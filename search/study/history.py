@@ -8,6 +8,7 @@ from datetime import datetime
 from lossweep.search.study.confirmation import Confirmation
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.study.ranking import Tried, best_plain, ranked, tried
+from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.study.trial_history import TrialHistory
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.schedules.controls import is_plain
@@ -22,7 +23,7 @@ class SweepHistory:
     Attributes:
         name: of the sweep.
         spec_yaml: the sweep file as submitted (without secrets).
-        state: ``running``, ``interrupted``, ``finished``, ``stopped`` or ``failed``.
+        state: how it stands.
         objective: the objective in one line, such as ``object_f1 (use case counting)``.
         metric: the name of the metric that `TrialHistory.score` is a value of.
         direction: ``maximize`` or ``minimize``.
@@ -39,7 +40,7 @@ class SweepHistory:
 
     name: str
     spec_yaml: str
-    state: str
+    state: SweepState
     objective: str
     metric: str
     direction: str

@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lossweep.search.study.confirmation import ConfirmationPlan
 from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.optuna_private import storage_of
 from lossweep.search.study.outcomes import Outcome, OutcomeKind
 from lossweep.search.study.trial_history import TrialHistory
 from lossweep.spaces.schedules.schedule import LossSchedule
@@ -61,8 +62,8 @@ class StudyRecord:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self._storage = study._storage
-        self._id = study._study_id
+        self._storage = storage_of(study)
+        self._id = self._storage.get_study_id_from_name(study.study_name)
 
     def trials(self) -> list[FrozenTrial]:
         """All trials, in order of number; not to be changed."""

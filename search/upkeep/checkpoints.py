@@ -55,7 +55,7 @@ def gc(workspace: Workspace, name: str, *, leaders: int = 3, dry_run: bool = Fal
     try:
         ledger.sweep(name)
         # Under the lease, so that no trial starts between looking and deleting.
-        with Lease(ledger, name, lambda reason: None):
+        with Lease(ledger, name, lambda reason, kind: None):
             return _clear(workspace, ledger.history(name), leaders, dry_run)
     finally:
         ledger.close()

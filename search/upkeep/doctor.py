@@ -15,6 +15,7 @@ from lossweep.search.ledger.lease import Lease, holder_of
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.outcomes import Outcome, OutcomeKind
 from lossweep.search.study.record import StudyRecord, outcome_of
+from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.upkeep.checkpoints import orphans
 from lossweep.search.workspace import Workspace
 
@@ -85,7 +86,7 @@ def _sweep(workspace: Workspace, ledger: Ledger, name: str, mlflow: MlflowCare |
     if zombies:
         message = f"{_trials(zombies)} marked running, but no driver runs them"
         yield Finding(name, "zombie", message, lambda: _interrupt(workspace, name))
-    if history.state == "running":
+    if history.state is SweepState.RUNNING:
         message = "marked running, but no driver runs it"
         yield Finding(name, "stale state", message, lambda: _interrupted(workspace, name))
     known = {trial.number for trial in history.trials}
@@ -99,7 +100,7 @@ def _sweep(workspace: Workspace, ledger: Ledger, name: str, mlflow: MlflowCare |
         return
     # What was found above is written there likewise, once it is mended.
     missing = sorted({*mlflow.missing(history), *zombies})
-    if missing or history.state == "running":
+    if missing or history.state is SweepState.RUNNING:
         whose = f"{_trials(missing)} without a run" if missing else "its own run is not one"
         message = f"{whose} in MLflow that says the same"
         yield Finding(
@@ -130,7 +131,7 @@ def _release(workspace: Workspace, name: str) -> str:
 def _interrupt(workspace: Workspace, name: str) -> str:
     ledger = Ledger(workspace.database_url)
     try:
-        with Lease(ledger, name, lambda reason: None):
+        with Lease(ledger, name, lambda reason, kind: None):
             record = StudyRecord(optuna.load_study(study_name=name, storage=ledger.storage))
             running = [t.number for t in record.trials() if outcome_of(t).kind is OutcomeKind.RUNNING]
             for number in running:
@@ -143,8 +144,8 @@ def _interrupt(workspace: Workspace, name: str) -> str:
 def _interrupted(workspace: Workspace, name: str) -> str:
     ledger = Ledger(workspace.database_url)
     try:
-        if ledger.sweep(name).state == "running" and not holder_of(ledger, name)[1]:
-            ledger.change(name, state="interrupted", note="its driver died")
+        if ledger.sweep(name).state is SweepState.RUNNING and not holder_of(ledger, name)[1]:
+            ledger.enter(name, SweepState.INTERRUPTED, "its driver died")
         return f"marked interrupted; go on with: lossweep resume {name}"
     finally:
         ledger.close()

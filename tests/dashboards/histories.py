@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.search.study.sweep_state import SweepState
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.losses.terms import (
     CrossEntropy,
@@ -204,7 +205,7 @@ def sweep(
             f"name: vehicles\nseed: 1\ndata: {{source: scenes, classes: [background, '{vehicle}']}}\n"
             "objective: {use_case: counting}\nbudget: {trials: 16, epochs: 12}\n"
         ),
-        state=state,
+        state=SweepState(state),
         objective="tuned_f1 (use case counting)",
         metric="tuned_f1",
         direction="maximize",

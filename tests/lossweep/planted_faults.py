@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -45,11 +45,11 @@ class FaultyTrainer:
     def prepare(self) -> None:
         """Nothing is to be loaded."""
 
-    def trial(self, plan: TrialPlan, should_stop: Callable[[], bool]) -> Iterator[Evaluation]:
+    def trial(self, plan: TrialPlan) -> Iterator[Evaluation]:
         """Train one trial, going on where its history ends."""
         fault = self.planted.get(plan.number, "")
         guards = build_guards(plan.guards, PRIOR)
-        for evaluation in PlantedTrainer(self.folder).trial(plan, should_stop):
+        for evaluation in PlantedTrainer(self.folder).trial(plan):
             struck = evaluation.epoch >= HALF
             if struck:
                 self._strike(fault, plan)

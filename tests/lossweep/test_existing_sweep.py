@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from sqlalchemy import update
 
 from lossweep.__main__ import main
 from lossweep.search.ledger import Ledger
 from lossweep.search.ledger.lease import Lease
+from lossweep.search.ledger.tables import SweepRow
 from lossweep.search.running.driver import create_sweep, run_sweep
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
@@ -98,7 +100,7 @@ def test_another_sweep_under_the_name_is_refused_before_anything_is_asked(
 def test_a_sweep_that_is_being_driven_is_left_alone(
     tmp_path: Path, ledger: Ledger, driven: list[tuple[SweepSpec, bool]], lossweep: Callable[..., Said]
 ) -> None:
-    with Lease(ledger, "small", lambda reason: None):
+    with Lease(ledger, "small", lambda reason, kind: None):
         for words in (("submit", sweep_file(tmp_path)), ("resume", "small"), ("gc", "small")):
             code, _, error = lossweep(*words, answer="y\n")
             assert (code, len(error.splitlines())) == (2, 1), words
@@ -149,7 +151,8 @@ def test_no_model_is_trained_that_cannot_be_written(tmp_path: Path, lossweep: Ca
 
 def test_a_file_that_another_version_wrote_is_one_line(ledger: Ledger, lossweep: Callable[..., Said]) -> None:
     written = ledger.sweep("small").spec_yaml
-    ledger.change("small", spec_yaml=written.replace("use_case", "useful_case"), code_version="9.0")
+    other = {"spec_yaml": written.replace("use_case", "useful_case"), "code_version": "9.0"}
+    ledger.do(lambda session: session.execute(update(SweepRow).values(other)))
     for words in (["list"], ["status", "small"], ["resume", "small"], ["doctor"], ["export", "small"]):
         code, _, error = lossweep(*words)
         assert (code, len(error.splitlines())) == (2, 1), words

@@ -113,7 +113,7 @@ class Scripted:
     def prepare(self) -> None:
         self.prepared += 1
 
-    def trial(self, plan: TrialPlan, should_stop: Any) -> Iterator[Evaluation]:
+    def trial(self, plan: TrialPlan) -> Iterator[Evaluation]:
         self.started.append(plan)
         default = [evaluation(e) for e in range(1, plan.epochs + 1)]
         for step in self.script.get(plan.number, default):

@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import worker as ray_worker
 
 from lossweep.search.running.stopping import StopRequest
+from lossweep.search.running.tune import ray_private
 from lossweep.spaces.files.errors import Problem, UserError
 
 log = logging.getLogger(__name__)
 
 _ray: Any = ray  # what is called through this has no types
-_ray_worker: Any = ray_worker
 
 SAY_AFTER_S = 30.0
 """How long resources are awaited in silence."""
@@ -96,7 +95,7 @@ def ray_session(address: str | None, threads: int, log_file: Path) -> Iterator[N
         if ray.is_initialized():
             yield
             return
-        _read_environment_again()
+        ray_private.read_authentication_anew()
         options: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
         ray.init(
             address="local" if private else address,
@@ -193,12 +192,6 @@ class IdleWatch:
         self._since = None
 
 
-def _read_environment_again() -> None:
-    """Ray's native part reads the authentication mode when imported, and keeps the last session's token."""
-    _ray._raylet.Config.initialize("")
-    _ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
-
-
 def _largest() -> str:
     alive = [node["Resources"] for node in _ray.nodes() if node["Alive"]]
     return "; ".join(_named(resources) for resources in alive) or "no living node"
@@ -226,7 +219,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 def _noise_to(path: Path) -> Iterator[None]:
     """Send file descriptor 2, which Ray's native code writes to, into a file; Python's stderr stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray._private.worker", "ray.data")]
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", ray_private.LOGGER, "ray.data")]
     levels = [one.level for one in loggers]
     python = sys.stderr
     python.flush()
@@ -236,12 +229,9 @@ def _noise_to(path: Path) -> Iterator[None]:
         own = False  # a test's or a notebook's replacement, which does not write to descriptor 2
     kept = os.dup(2)
     replacement = None
-    says = _ray_worker.print_worker_logs
     try:
         with path.open("ab") as file:
             os.dup2(file.fileno(), 2)
-        # Messages such as "a worker died" are printed on stdout, whatever log_to_driver says.
-        _ray_worker.print_worker_logs = _print_to_noise
         if own:
             replacement = os.fdopen(
                 os.dup(kept), "w", buffering=1, encoding=python.encoding, errors="backslashreplace"
@@ -250,21 +240,21 @@ def _noise_to(path: Path) -> Iterator[None]:
             sys.stderr = replacement
         for one in loggers:
             one.setLevel(logging.CRITICAL)
-        yield
+        with ray_private.worker_logs_to(_write_to_noise):
+            yield
     finally:
         if replacement is not None:
             sys.stderr = python
             _point_handlers(replacement, python)
             replacement.close()
-        _ray_worker.print_worker_logs = says
         os.dup2(kept, 2)
         os.close(kept)
         for one, level in zip(loggers, levels, strict=True):
             one.setLevel(level)
 
 
-def _print_to_noise(data: dict[str, Any], _sink: object, _ignore_prefix: bool = False) -> None:
-    os.write(2, "".join(f"({data.get('pid')}) {line}\n" for line in data["lines"]).encode())
+def _write_to_noise(lines: str) -> None:
+    os.write(2, lines.encode())
 
 
 def _point_handlers(old: Any, new: Any) -> None:

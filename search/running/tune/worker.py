@@ -75,7 +75,7 @@ class TrialWorker(tune.Trainable):
             return Report(attempt, fault=self._broken)
         try:
             if self._evaluations is None:
-                self._evaluations = iter(self._trainer.trial(assignment.plan, lambda: False))
+                self._evaluations = iter(self._trainer.trial(assignment.plan))
             evaluation = next(self._evaluations, None)
         except Exception as error:
             self._close()

@@ -16,6 +16,7 @@ from lossweep.search.ledger import Ledger
 from lossweep.search.ledger import lease as lease_module
 from lossweep.search.ledger.lease import EXPIRES_AFTER, Holder, Lease, LeaseHeld, LeaseLost, holder_of
 from lossweep.search.running.driver import create_sweep
+from lossweep.search.study.sweep_state import StopKind
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ledger.close()
 
 
-def _ignore(reason: str) -> None:
+def _ignore(reason: str, kind: StopKind) -> None:
     pass
 
 
@@ -72,24 +73,24 @@ def test_a_silent_driver_elsewhere_expires(ledger: Ledger, monkeypatch: pytest.M
 
 def test_a_driver_learns_that_it_was_replaced(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_module, "BEAT_S", 0.0)
-    said: list[str] = []
-    with Lease(ledger, "small", said.append) as lease:
+    said: list[tuple[str, StopKind]] = []
+    with Lease(ledger, "small", lambda *asked: said.append(asked)) as lease:
         lease.check()
         _, token, _ = ledger.read_lease("small")
         ledger.swap_lease("small", token, "other", asdict(Holder.here(ledger.now())))
         assert lease.lost.wait(10)
         with pytest.raises(LeaseLost, match="taken over by process"):
             lease.check()
-    assert said == ["another driver took the sweep over"]
+    assert said == [("another driver took the sweep over", StopKind.LEASE_LOST)]
     assert ledger.read_lease("small")[1] == "other"  # not given back: it is not this driver's
 
 
 def test_a_wish_to_stop_reaches_the_driver(ledger: Ledger) -> None:
-    said: list[str] = []
-    with Lease(ledger, "small", said.append) as lease:
+    said: list[tuple[str, StopKind]] = []
+    with Lease(ledger, "small", lambda *asked: said.append(asked)) as lease:
         ledger.request_stop("small")
         assert lease.stop.wait(10)
-    assert said == ["lossweep stop small"]
+    assert said == [("lossweep stop small", StopKind.USER)]
 
 
 def test_heartbeats_go_on(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

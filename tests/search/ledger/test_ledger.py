@@ -19,6 +19,7 @@ from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.faults import Fault, FaultKind
 from lossweep.search.study.outcomes import Outcome, OutcomeKind
 from lossweep.search.study.record import Proposal, StudyRecord
+from lossweep.search.study.sweep_state import IllegalTransition, SweepState
 from lossweep.spaces.files.errors import UserError
 from lossweep.spaces.losses.terms import Jaccard
 from lossweep.spaces.schedules.schedule import LossSchedule, Phase
@@ -58,9 +59,25 @@ def test_a_sweep_is_written_and_read(ledger: Ledger) -> None:
         "maximize",
     )
     assert record.created.tzinfo is not None
-    ledger.change("first", state="running", mlflow_run="abc")
+    ledger.enter("first", SweepState.RUNNING)
+    ledger.set_mlflow_run("first", "abc")
+    assert ledger.sweep("first").state == "running"
     assert ledger.sweep("first").mlflow_run == "abc"
     assert [one.name for one in ledger.sweeps()] == ["first"]
+
+
+def test_a_sweep_enters_only_states_that_may_follow(ledger: Ledger) -> None:
+    create_sweep(ledger, spec("first"), PRIOR)
+    with pytest.raises(IllegalTransition, match="first is created and cannot become finished"):
+        ledger.enter("first", SweepState.FINISHED)
+    assert ledger.sweep("first").state is SweepState.CREATED
+    ledger.enter("first", SweepState.RUNNING)
+    ledger.enter("first", SweepState.STOPPED, "lossweep stop first")
+    ledger.enter("first", SweepState.STOPPED, "lossweep stop first")  # a commit whose answer was lost
+    record = ledger.sweep("first")
+    assert (record.state, record.note) == (SweepState.STOPPED, "lossweep stop first")
+    with pytest.raises(UserError, match="no sweep named second"):
+        ledger.enter("second", SweepState.RUNNING)
 
 
 def test_names_are_taken_once_and_missing_ones_named(ledger: Ledger) -> None:
@@ -183,7 +200,7 @@ def test_a_stop_is_asked_for_and_forgotten(ledger: Ledger) -> None:
     assert not ledger.stop_requested("small")
     ledger.request_stop("small")
     assert ledger.stop_requested("small")
-    ledger.change("small", stop_requested=None)
+    ledger.enter("small", SweepState.RUNNING)
     assert not ledger.stop_requested("small")
     with pytest.raises(UserError):
         ledger.request_stop("smal")

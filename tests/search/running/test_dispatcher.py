@@ -10,6 +10,7 @@ from lossweep.search.running.stopping import StopRequest
 from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.faults import Fault, FaultKind, RetryPolicy
 from lossweep.search.study.outcomes import Observed, Outcome, OutcomeKind, outcome_by
+from lossweep.search.study.sweep_state import StopKind
 from lossweep.spaces.losses.terms import CrossEntropy
 from lossweep.spaces.schedules.schedule import LossSchedule, Phase
 from lossweep.trainers.data.spec import ScenesSource
@@ -155,8 +156,9 @@ def test_a_stop_ends_trials_at_their_next_evaluation(conductor: Conductor) -> No
     dispatcher = Dispatcher(conductor, stop=stop)
     first = dispatcher.next()
     assert first is not None
-    stop.set("lossweep stop x")
-    stop.set("another reason")
+    stop.set("lossweep stop x", StopKind.USER)
+    stop.set("another reason", StopKind.SIGNAL)
+    assert stop.kind is StopKind.USER
     assert dispatcher.next() is None
     assert not dispatcher.evaluated(first.attempt, evaluation(1))
     assert conductor.closed[0] == Outcome(OutcomeKind.INTERRUPTED, "lossweep stop x")

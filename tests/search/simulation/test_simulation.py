@@ -84,7 +84,7 @@ def test_several_classes_and_objectives() -> None:
 def test_a_wild_learning_rate_diverges(rate: float, diverges: bool) -> None:
     plan = conductor(1, controls={"ce": schedule("cross_entropy", rate=rate)}).ask()
     assert plan is not None
-    course = list(SimulatedTrainer().trial(plan, lambda: False))
+    course = list(SimulatedTrainer().trial(plan))
     assert (course[-1].verdict is not None) == diverges
     assert diverges or [e.epoch for e in course] == list(range(1, EPOCHS + 1))
-    assert course == list(SimulatedTrainer().trial(plan, lambda: False))
+    assert course == list(SimulatedTrainer().trial(plan))

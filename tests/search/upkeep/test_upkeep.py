@@ -17,6 +17,7 @@ from lossweep.search.running.driver import create_sweep, run_sweep
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.study.record import Proposal, StudyRecord
+from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.upkeep.checkpoints import checkpoints_of, gc, needed_trials, orphans
 from lossweep.search.upkeep.doctor import MlflowCare, examine
 from lossweep.search.upkeep.export import export_best
@@ -140,7 +141,7 @@ def test_leaders_controls_and_unfinished_trials_keep_their_checkpoints(kept: Wor
 
 def test_nothing_is_deleted_under_a_driver(kept: Workspace) -> None:
     ledger = Ledger(kept.database_url)
-    with Lease(ledger, "small", lambda reason: None), pytest.raises(LeaseHeld):
+    with Lease(ledger, "small", lambda reason, kind: None), pytest.raises(LeaseHeld):
         gc(kept, "small")
     ledger.close()
     with pytest.raises(UserError):
@@ -159,7 +160,7 @@ def wreck(tmp_path: Path) -> Workspace:
     study = StudyRecord(optuna.load_study(study_name="small", storage=ledger.storage))
     schedule = LossSchedule(phases=(Phase(loss=CrossEntropy(), learning_rate=1e-3, epochs=4),))
     study.create(Proposal(schedule, seed=1))
-    ledger.change("small", state="running")
+    ledger.enter("small", SweepState.RUNNING)
     dead = replace(Holder.here(ledger.now()), pid=os.getpid(), born=1)
     ledger.swap_lease("small", None, "token", asdict(dead))
     ledger.close()
@@ -207,7 +208,7 @@ def test_a_mended_sweep_goes_on(wreck: Workspace) -> None:
 
 def test_a_living_driver_is_left_alone(wreck: Workspace) -> None:
     ledger = Ledger(wreck.database_url)
-    with Lease(ledger, "small", lambda reason: None):
+    with Lease(ledger, "small", lambda reason, kind: None):
         assert {one.sweep for one in examine(wreck)} == {"forgotten"}
     ledger.close()
 

@@ -268,6 +268,7 @@ def test_a_trainer_travels_and_loads_once_a_process(plan_of: Plans, tmp_path: Pa
     travelled: SegmentationTrainer = pickle.loads(pickle.dumps(trainer))
     assert travelled == trainer
     assert travelled.data() is trainer.data()
-    (evaluation,) = travelled.trial(plan, lambda: False)
+    (evaluation,) = travelled.trial(plan)
     assert isinstance(evaluation, Evaluation)
-    assert list(travelled.trial(plan, lambda: True)) == [evaluation], "kept in the trainer's checkpoints"
+    kept = train(plan, travelled.data(), CheckpointStore(tmp_path / "checkpoints"), lambda: True)
+    assert list(kept) == [evaluation], "kept in the trainer's checkpoints"
