@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from lossweep.search.choices import choice_problems, import_problems
+from lossweep.search.control_spec import ConfirmSpec, ControlSpec
 from lossweep.search.pruning import PruningSpec
 from lossweep.search.sampling import SamplerSpec
 from lossweep.spaces.files.errors import Problem, UserError
@@ -62,13 +64,6 @@ class ResourceSpec(Frozen):
         return self
 
 
-class ConfirmSpec(Frozen):
-    """Retraining the leaders and the control from scratch with fresh seeds, scored once on the test split."""
-
-    top: int = Field(default=3, ge=1)
-    seeds: int = Field(default=3, ge=1)
-
-
 class SweepSpec(Frozen):
     """One sweep: what is trained, what is tried, what is good, and how much may be spent.
 
@@ -90,6 +85,7 @@ class SweepSpec(Frozen):
     sampler: SamplerSpec = SamplerSpec()
     budget: BudgetSpec
     resources: ResourceSpec = ResourceSpec()
+    controls: ControlSpec = ControlSpec()
     confirm: ConfirmSpec | None = None
 
     @classmethod
@@ -114,12 +110,20 @@ class SweepSpec(Frozen):
         """Check what a sweep file says; see `load`."""
         spec = validate(cls, source)
         spec = spec.model_copy(
-            update={"data": spec.data.resolve(base), "sampler": spec.sampler.resolve(base)}
+            update={
+                "data": spec.data.resolve(base),
+                "sampler": spec.sampler.resolve(base),
+                "controls": spec.controls.resolve(base, spec.budget.epochs),
+            }
         )
         within = [*spec.space.check(spec.data.classes), *import_problems(spec.space)]
         problems = [source.located(problem, at=("space",)) for problem in within]
         chosen = choice_problems(spec.sampler, spec.pruning, len(spec.objective.names))
         problems += [source.located(problem) for problem in chosen]
+        for name, baseline in spec.controls.baselines.items():
+            for problem in baseline.check(spec.data.classes):
+                key = f"controls.own.{name}.{problem.key}"
+                problems.append(source.located(dataclasses.replace(problem, key=key)))
         if problems:
             raise UserError(problems)
         return spec

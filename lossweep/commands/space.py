@@ -21,8 +21,9 @@ def space(
 
     from lossweep.search.sweep_spec import SweepSpec
     from lossweep.search.workspace import Workspace
+    from lossweep.spaces.proposing.control_space import ControlSpace, control_rates
     from lossweep.spaces.proposing.schedule_space import ScheduleSpace
-    from lossweep.spaces.schedules.controls import controls
+    from lossweep.spaces.schedules.controls import PLAIN, named_controls
     from lossweep.trainers.data.loading import load_data
 
     spec = SweepSpec.load(sweep_file, parse_overrides(overrides))
@@ -30,8 +31,17 @@ def space(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     schedules = ScheduleSpace(spec.space, spec.budget.epochs, prior)
-    for name, control in controls(spec.budget.epochs, prior).items():
-        typer.echo(f"{name}: {control}")
+    controls, epochs = spec.controls, spec.budget.epochs
+    rates = controls.learning_rate or control_rates(spec.space)
+    starts = list(ControlSpace(rates, epochs, prior, controls.shapes, controls.warmup_steps).starts())
+    if controls.search:
+        for start in starts[: controls.at_least]:
+            typer.echo(f"{PLAIN}, among others: {start}")
+    for name, schedule in controls.baselines.items():
+        typer.echo(f"{name}: {schedule}")
+    for name, schedule in named_controls(starts[0], epochs).items():
+        if name in controls.named:
+            typer.echo(f"{name}, at the rate that will be found for {PLAIN}: {schedule}")
     for _ in range(sample):
         trial: Any = study.ask()  # its overloads of suggest_categorical are narrower than a space needs
         typer.echo(str(schedules.suggest(trial)))

@@ -217,6 +217,12 @@ class Conductor:
         return self.out_of_time or self._confirmation.next() is None
 
     @property
+    def confirmed_at_once(self) -> bool:
+        """Whether a confirmation that was asked for by itself has nothing left to train."""
+        unfinished = any(number in self._confirms for number in (*self.running, *self.interrupted))
+        return self._at_once and not unfinished and self._confirmation.next() is None
+
+    @property
     def running(self) -> tuple[int, ...]:
         """Numbers of the trials that run."""
         return tuple(n for n, kind in self._outcomes.items() if kind is OutcomeKind.RUNNING)

@@ -50,7 +50,7 @@ class Confirming:
         self._looked = False
 
     def next(self) -> Proposal | None:
-        """Return the next training that was not started; None when there is none. Call it after the search."""
+        """Return the next training that was not started, if any. To be called after the search."""
         self._look()
         if self._plan is None:
             return None

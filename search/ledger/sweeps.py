@@ -20,9 +20,10 @@ from lossweep.search.ledger.database import open_engine, open_storage, patient, 
 from lossweep.search.ledger.journal import SweepJournal, decision_of
 from lossweep.search.ledger.migrations import upgrade
 from lossweep.search.ledger.tables import DecisionRow, EvaluationRow, SweepRow
+from lossweep.search.study.confirmation import Confirmation
 from lossweep.search.study.decisions import DecisionRecord
 from lossweep.search.study.history import SweepHistory
-from lossweep.search.study.record import trial_history
+from lossweep.search.study.record import plans_of, trial_history
 from lossweep.search.study.sweep_state import IllegalTransition, SweepState
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError, nearest
@@ -283,7 +284,7 @@ class Ledger:
             raise unreadable(record) from None
         evaluations = self.all_evaluations(record.id)
         decisions = self.all_decisions(record.id)
-        trials = [
+        found = [
             trial_history(
                 trial,
                 objective,
@@ -293,6 +294,8 @@ class Ledger:
             )
             for trial in self._trials(name)
         ]
+        confirming = tuple(trial for trial in found if trial.confirms is not None)
+        plans = plans_of(self._study_attributes(name))
         return SweepHistory(
             name=record.name,
             spec_yaml=record.spec_yaml,
@@ -303,19 +306,24 @@ class Ledger:
             prior=record.prior,
             budget_trials=record.budget_trials,
             budget_epochs=record.budget_epochs,
-            trials=tuple(trials),
+            trials=tuple(trial for trial in found if trial.confirms is None),
             created=record.created,
             data_fingerprint=record.data_fingerprint,
             code_version=record.code_version,
+            confirmation=Confirmation(plans[-1], confirming, len(plans)) if plans else None,
+            own_controls=own_controls(record.spec_yaml),
         )
 
     def seconds(self, name: str) -> float:
         """Wall-clock seconds that the sweep's drivers have spent, as the conductor notes them."""
+        return float(self._study_attributes(name).get("seconds", 0.0))
+
+    def _study_attributes(self, name: str) -> dict[str, Any]:
         try:
             study_id = self.storage.get_study_id_from_name(name)
         except KeyError:
-            return 0.0
-        return float(self.storage.get_study_user_attrs(study_id).get("seconds", 0.0))
+            return {}
+        return self.storage.get_study_user_attrs(study_id)
 
     def _trials(self, name: str) -> list[FrozenTrial]:
         try:
@@ -361,3 +369,9 @@ def _record(row: SweepRow) -> SweepRecord:
     values = {name: getattr(row, name) for name in SweepRecord.__dataclass_fields__}
     values |= {"state": SweepState(row.state), "prior": ClassPrior.model_validate(row.prior)}
     return SweepRecord(**values)
+
+
+def own_controls(spec_yaml: str) -> tuple[str, ...]:
+    """The names of the user's own baselines in a stored sweep file."""
+    controls = yaml.safe_load(spec_yaml).get("controls") or {}
+    return tuple(controls.get("own") or ())

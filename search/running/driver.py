@@ -11,7 +11,8 @@ import yaml
 
 from lossweep.search.conducting.conductor import Conductor
 from lossweep.search.conducting.plans import template_of
-from lossweep.search.conducting.settings import SearchSettings
+from lossweep.search.conducting.settings import ConfirmSettings, ControlSearch, SearchSettings
+from lossweep.search.control_spec import ConfirmSpec
 from lossweep.search.ledger import Ledger, NewSweep, SweepRecord
 from lossweep.search.ledger.lease import Lease, LeaseHeld, holder_of
 from lossweep.search.running.dispatcher import Dispatcher
@@ -27,8 +28,8 @@ from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.spaces.proposing.control_space import ControlSpace, control_rates
 from lossweep.spaces.proposing.schedule_space import ScheduleSpace
-from lossweep.spaces.schedules.controls import controls
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def run_sweep(
     cluster: str | None = None,
     task: TrainingTask | None = None,
     runner: Runner | None = None,
+    confirm: ConfirmSpec | None = None,
 ) -> SweepHistory:
     """Run a sweep, or what is left of it, to its end or until it is stopped.
 
@@ -82,6 +84,7 @@ def run_sweep(
         cluster: address of a Ray cluster, such as ``auto``; None for this machine alone.
         task: instead of training a segmentation model on ``spec.data``; for simulations.
         runner: instead of the one that ``spec.resources`` asks for.
+        confirm: confirm the leaders that the sweep has now, and search no further; with ``resume``.
 
     Returns:
         The sweep as it stands at the end. Nothing in it is running.
@@ -105,7 +108,7 @@ def run_sweep(
             create_sweep(ledger, spec, work.prior, work.fingerprint)
         with Lease(ledger, spec.name, stop.set) as lease:
             chosen = runner if runner is not None else runner_for(spec, workspace, cluster)
-            return _drive(spec, ledger, lease, stop, work, chosen, tuple(listeners))
+            return _drive(spec, ledger, lease, stop, work, chosen, tuple(listeners), confirm)
     finally:
         stop.uninstall()
         ledger.close()
@@ -119,15 +122,17 @@ def _drive(
     work: TrainingTask,
     runner: Runner,
     listeners: tuple[Listener, ...],
+    confirm: ConfirmSpec | None,
 ) -> SweepHistory:
-    conductor = _conductor(spec, ledger, work, listeners)
+    conductor = _conductor(spec, ledger, work, listeners, confirm)
+    before = ledger.sweep(spec.name).state
     ledger.enter(spec.name, SweepState.RUNNING)
     ledger.attempt_log(spec.name).end_lost()
     dispatcher = Dispatcher(
         conductor,
         attempts=ledger.attempt_log(spec.name),
         policy=RetryPolicy(spec.resources.max_failures),
-        alike=AlikeFailures(min(ALIKE, spec.budget.trials), controls=len(conductor.settings.controls)),
+        alike=AlikeFailures(min(ALIKE, spec.budget.trials)),
         stop=stop,
         check=lease.check,
         job_began=lambda job: ledger.set_ray_job(spec.name, job),
@@ -137,7 +142,7 @@ def _drive(
         conductor.adopt()
         conductor.listeners.tell(SweepStarted(ledger.history(spec.name)))
         runner.run(dispatcher, work.trainer)
-        state, note = _end_of(conductor, dispatcher, stop)
+        state, note = _end_of(conductor, dispatcher, stop, before)
     except SweepFailed as error:
         note = error.message
         raise
@@ -156,7 +161,12 @@ def _drive(
     return ledger.history(spec.name)
 
 
-def _end_of(conductor: Conductor, dispatcher: Dispatcher, stop: StopRequest) -> tuple[SweepState, str]:
+def _end_of(
+    conductor: Conductor, dispatcher: Dispatcher, stop: StopRequest, before: SweepState
+) -> tuple[SweepState, str]:
+    if conductor.confirmed_at_once:
+        # The search stands as it did; one that a driver died over is interrupted.
+        return (before if before.is_end else SweepState.INTERRUPTED), "its leaders are confirmed"
     if conductor.finished:
         return SweepState.FINISHED, "its hours are spent" if conductor.out_of_time else ""
     if dispatcher.paused:
@@ -168,8 +178,18 @@ def _end_of(conductor: Conductor, dispatcher: Dispatcher, stop: StopRequest) -> 
     return SweepState.INTERRUPTED, "the runner had nothing to run on"
 
 
-def _settings(spec: SweepSpec, prior: ClassPrior) -> SearchSettings:
+def _settings(spec: SweepSpec, prior: ClassPrior, confirm: ConfirmSpec | None = None) -> SearchSettings:
     epochs = spec.budget.epochs
+    controls, wanted = spec.controls, confirm or spec.confirm
+    settings = None
+    if wanted is not None:
+        now = confirm is not None
+        settings = ConfirmSettings(wanted.top, wanted.seeds, wanted.margin, at_once=now)
+    search = None
+    if controls.search:
+        rates = controls.learning_rate or control_rates(spec.space)
+        space = ControlSpace(rates, epochs, prior, controls.shapes, controls.warmup_steps)
+        search = ControlSearch(space, controls.share, controls.at_least, controls.sampler)
     return SearchSettings(
         space=ScheduleSpace(spec.space, epochs, prior),
         objective=spec.objective,
@@ -177,17 +197,24 @@ def _settings(spec: SweepSpec, prior: ClassPrior) -> SearchSettings:
         sampler=spec.sampler,
         trials=spec.budget.trials,
         hours=spec.budget.hours,
-        controls=controls(epochs, prior),
+        controls=controls.baselines,
+        control_search=search,
+        named=controls.named,
+        confirm=settings,
         seed=spec.seed,
     )
 
 
 def _conductor(
-    spec: SweepSpec, ledger: Ledger, work: TrainingTask, listeners: tuple[Listener, ...]
+    spec: SweepSpec,
+    ledger: Ledger,
+    work: TrainingTask,
+    listeners: tuple[Listener, ...],
+    confirm: ConfirmSpec | None,
 ) -> Conductor:
     return Conductor(
         _study(ledger, spec),
-        _settings(spec, work.prior),
+        _settings(spec, work.prior, confirm),
         template_of(spec),
         ledger.journal(spec.name),
         listeners,

@@ -193,7 +193,7 @@ class Proposer:
         return self._pending
 
     def skip(self) -> None:
-        """A trial of the confirmation was written to the database: it has its number here, and nothing else."""
+        """A trial of the confirmation was written to the database: here it has its number alone."""
         self._order(self._mirror.skip)
 
     def taken(self, prepare: bool) -> None:

@@ -12,6 +12,7 @@ import optuna
 import yaml
 
 from lossweep.search.conducting.conductor import Conductor
+from lossweep.search.conducting.plans import measuring
 from lossweep.search.conducting.settings import PlanTemplate, SearchSettings
 from lossweep.search.pruning import PruningSpec
 from lossweep.search.running.dispatcher import Dispatcher
@@ -25,12 +26,12 @@ from lossweep.search.study.journal import MemoryJournal
 from lossweep.search.study.sweep_state import SweepState
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.proposing.schedule_space import ScheduleSpace, SpaceSpec
-from lossweep.spaces.schedules.controls import controls as standard_controls
+from lossweep.spaces.schedules.controls import PLAIN, named_controls, plain
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.data.spec import ScenesSource
 from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec
-from lossweep.trainers.scoring.objectives import ObjectiveSpec, measuring
+from lossweep.trainers.scoring.objectives import ObjectiveSpec
 
 VEHICLES: Final = ClassPrior(names=("background", "vehicle"), frequencies=(0.991, 0.009))
 EPOCH_ZERO: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -86,7 +87,7 @@ def simulate_sweep(
             pruning=pruning,
             sampler=sampler,
             trials=trials,
-            controls=standard_controls(epochs, prior, 1e-3) if controls is None else controls,
+            controls=_standard_controls(epochs) if controls is None else controls,
             seed=seed,
         ),
         PlanTemplate(epochs, data, ModelSpec(), TrainingSpec(), GuardSpec(), measure),
@@ -120,6 +121,12 @@ def simulate_sweep(
         data_fingerprint="sha256:" + "0" * 64,
         code_version="simulated",
     )
+
+
+def _standard_controls(epochs: int) -> dict[str, LossSchedule]:
+    """Plain cross-entropy at one rate, and the named controls at the same: none is searched."""
+    start = plain(epochs)
+    return {PLAIN: start, **named_controls(start, epochs)}
 
 
 def _timed(trials: Sequence[TrialHistory], slots: int) -> tuple[TrialHistory, ...]:

@@ -35,7 +35,7 @@ def ranked(trials: Iterable[TrialHistory], direction: str) -> tuple[TrialHistory
 def best_plain(
     trials: Sequence[TrialHistory], direction: str, own_controls: Sequence[str] = ()
 ) -> TrialHistory | None:
-    """Return the control: the best plain cross-entropy found, or the user's own baseline where that is better.
+    """Return the control: the best plain cross-entropy found, or a better baseline of the user's.
 
     A completed one comes before one that was ended early; None when none has a score.
     """

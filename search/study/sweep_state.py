@@ -22,6 +22,11 @@ class SweepState(StrEnum):
     FAILED = "failed"
     """Its first trials failed alike, or its driver raised an error."""
 
+    @property
+    def is_end(self) -> bool:
+        """Whether its driver has let it go."""
+        return self in _ENDS
+
     def may_become(self, state: SweepState) -> bool:
         """Whether ``state`` may follow; the same state always may, so that a write can be repeated."""
         return state is self or state in _FOLLOWING[self]

@@ -47,7 +47,7 @@ def plain(epochs: int, learning_rate: float = 1e-3) -> LossSchedule:
     )
 
 
-def named_controls(best: LossSchedule, epochs: int) -> dict[Named, LossSchedule]:
+def named_controls(best: LossSchedule, epochs: int) -> dict[str, LossSchedule]:
     """The named controls at the rate, shape and warm-up of the best plain cross-entropy found so far.
 
     Weighted cross-entropy, Jaccard and cross-entropy + Dice take all three over. The recipe is what

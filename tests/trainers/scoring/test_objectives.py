@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lossweep.search.conducting.plans import measuring
 from lossweep.search.pruning.spec import PruningSpec
 from lossweep.spaces.files.errors import UserError
 from lossweep.spaces.files.validation import validated

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from lossweep.search.conducting.plans import measuring
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.metrics import Meter
 from lossweep.trainers.plan import MeasureSpec
-from lossweep.trainers.scoring.objectives import ObjectiveSpec, measuring
+from lossweep.trainers.scoring.objectives import ObjectiveSpec
 from lossweep.trainers.scoring.operating_points import OperatingPoint, operating_point
 from tests.search.sweeps import evaluation
 

@@ -1,0 +1,114 @@
+"""What a sweep has to beat, ``controls:`` of the sweep file, and how a winner is confirmed, ``confirm:``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from lossweep.search.sampling import SamplerSpec
+from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.spaces.losses.terms import Frozen
+from lossweep.spaces.proposing.distributions import Range
+from lossweep.spaces.schedules.controls import CONTROLS, NAMED, Named
+from lossweep.spaces.schedules.schedule import SHAPES, LossSchedule, Shape
+from lossweep.spaces.schedules.schedule_file import load_schedule
+
+
+class ControlSpec(Frozen):
+    """What stands under ``controls:``; a list there is that of ``own``.
+
+    Plain cross-entropy is searched, by its own sampler, over its rate, the shape of its rate and a warm-up: a
+    lead over a control at a rate that nobody chose may be the rate's alone.
+
+    Attributes:
+        search: whether plain cross-entropy is searched. Without, it is only what the space proposes.
+        share: of the trials that go to that search. A quarter leaves the control about as near to its best
+            as the proposals come to theirs (docs/search.md has the simulation).
+        at_least: trials it gets before anything else, but never more than half of all.
+        learning_rate: the rates; by default all that the space allows its first phase.
+        shapes: how the rate may run.
+        warmup_steps: of linear rise.
+        sampler: what proposes after the first four, which are spread over the rates.
+        named: further controls, trained once at the rate, shape and warm-up found for plain cross-entropy.
+        own: the user's own baselines, schedule files or schedules on one line, by name; they are trained as
+            they stand, and the best of them stands beside the best plain cross-entropy as the control.
+    """
+
+    search: bool = True
+    share: float = Field(default=0.25, ge=0.0, le=1.0)
+    at_least: int = Field(default=4, ge=1)
+    learning_rate: Range | None = None
+    shapes: Annotated[tuple[Shape, ...], Field(min_length=1)] = SHAPES
+    warmup_steps: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 50)
+    sampler: SamplerSpec = SamplerSpec(startup=4)
+    named: tuple[Named, ...] = NAMED
+    own: Mapping[str, str | LossSchedule] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _listed(cls, data: Any) -> Any:
+        listed = data.get("own") if isinstance(data, dict) else data
+        if not isinstance(listed, list | tuple):
+            return data
+        named = {Path(str(each)).stem: str(each) for each in listed}
+        return {**data, "own": named} if isinstance(data, dict) else {"own": named}
+
+    @model_validator(mode="after")
+    def _own_names(self) -> Self:
+        taken = sorted(set(self.own) & set(CONTROLS))
+        if taken:
+            raise ValueError(f"{', '.join(taken)} are names of lossweep's own controls; rename the file")
+        return self
+
+    def resolve(self, base: Path, epochs: int) -> Self:
+        """Return this with the user's baselines read, as schedules of the sweep's budget.
+
+        Args:
+            base: where relative files start.
+            epochs: the budget of a trial.
+
+        Raises:
+            UserError: naming every file or line that cannot be read.
+        """
+        problems: list[Problem] = []
+        own: dict[str, LossSchedule] = {}
+        for name, written in self.own.items():
+            try:
+                own[name] = _read(written, base).model_copy(update={"epochs": epochs})
+            except UserError as error:
+                problems += error.problems
+        if problems:
+            raise UserError(problems)
+        return self.model_copy(update={"own": own})
+
+    @property
+    def baselines(self) -> dict[str, LossSchedule]:
+        """The user's baselines, once `resolve` has read them."""
+        return {name: each for name, each in self.own.items() if isinstance(each, LossSchedule)}
+
+
+class ConfirmSpec(Frozen):
+    """What stands under ``confirm:``: leaders and control are trained again from scratch with fresh seeds.
+
+    Attributes:
+        top: how many leaders.
+        seeds: how many seeds each; the same for all, so that differences are taken in pairs.
+        margin: a difference in the objective that nobody minds; a leader within it ties.
+    """
+
+    top: int = Field(default=3, ge=1)
+    seeds: int = Field(default=5, ge=2)
+    margin: float = Field(default=0.005, ge=0.0)
+
+
+def _read(written: str | LossSchedule, base: Path) -> LossSchedule:
+    if isinstance(written, LossSchedule):
+        return LossSchedule(phases=written.phases, cycles=written.cycles)
+    if Path(written).suffix in (".yaml", ".yml", ".json"):
+        found = load_schedule(base / Path(written).expanduser()).schedule
+    else:
+        found = LossSchedule.parse(written)
+    return LossSchedule(phases=found.phases, cycles=found.cycles)

@@ -1,0 +1,142 @@
+"""A verdict in words that a person can repeat to a colleague."""
+
+from __future__ import annotations
+
+import math
+
+from lossweep.search.study.confirmation import Role
+from lossweep.search.verdicts.paired import MOST_SEEDS, PairedDifference
+from lossweep.search.verdicts.result import LeaderResult, SweepVerdict
+from lossweep.search.verdicts.verdict import Verdict
+from lossweep.spaces.files.numbers import number
+from lossweep.spaces.schedules.controls import is_plain
+from lossweep.spaces.schedules.schedule import LossSchedule
+
+ROLES = {
+    Role.LEADER: "leader",
+    Role.CONTROL: "control",
+    Role.RATES_ALONE: "its rates and lengths with plain cross-entropy",
+    Role.FIRST_PHASE_ALONE: "its first phase alone",
+    Role.ONE_LOSS: "its phases with its first loss",
+}
+"""What an arm is called."""
+
+_SHAPES = {"constant": "constant", "cosine": "falling along a cosine", "drop": "dropping to a tenth"}
+
+
+def sentence(verdict: SweepVerdict, metric: str, sweep: str) -> str:
+    """Return the verdict, what of the lead is the loss's and what the rates', and what is not known.
+
+    Args:
+        verdict: of the sweep.
+        metric: the objective's metric as a person says it.
+        sweep: its name, for the command that adds seeds.
+    """
+    parts = [headline(verdict, metric)]
+    parts += [taken_apart(verdict.headline)] if verdict.headline.judged.verdict is not Verdict.TIES else []
+    parts.append(caveat(verdict, sweep))
+    return " ".join(part for part in parts if part)
+
+
+def headline(verdict: SweepVerdict, metric: str) -> str:
+    """Return who beats whom, by how much, and how hard both sides were searched."""
+    leader, judged = verdict.headline, verdict.headline.judged
+    low, high = judged.interval
+    numbers = (
+        f"{metric} {leader.scores.summary.mean:.3f} against {verdict.control.summary.mean:.3f} on the test "
+        f"split, a difference of {verdict.sign * judged.difference.mean:+.3f} "
+        f"({_interval(low, high, verdict.sign)} over {len(judged.difference.values)} fresh seeds)"
+    )
+    who = f"Trial {leader.scores.arm.trial}"
+    against = f"the control, {control_words(verdict.control.arm.schedule)}"
+    sides = _sides(verdict)
+    match judged.verdict:
+        case Verdict.BEATS:
+            said = f"{who} beats {against}: {numbers}."
+        case Verdict.TIES:
+            said = f"{who} ties with {against}: {numbers}, within the margin of {verdict.margin:g}."
+        case Verdict.LOSES:
+            said = f"{who} loses to {against}: {numbers}."
+        case _:
+            said = f"Whether trial {leader.scores.arm.trial} beats {against}, cannot be told yet: {numbers}."
+    return f"{said} {sides}"
+
+
+def taken_apart(leader: LeaderResult) -> str:
+    """Return what of a leader's difference its loss earned, what its rates, and what switching."""
+    parts = []
+    if leader.loss is not None and leader.rates is not None:
+        parts.append(
+            f"Of that the loss earned {_signed(leader.loss)} and the rates {_signed(leader.rates)} "
+            "(its rates and lengths with plain cross-entropy, against the control)"
+        )
+    if leader.switching is not None:
+        parts.append(f"switching earned {_signed(leader.switching)} over its first phase alone")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def caveat(verdict: SweepVerdict, sweep: str) -> str:
+    """Return what else there is to know: more seeds, other images, divergences, earlier readings."""
+    leader = verdict.headline
+    parts = []
+    if not verdict.complete:
+        parts.append("The confirmation is not complete yet.")
+    if leader.judged.verdict is Verdict.CANNOT_TELL:
+        needed = leader.judged.seeds_needed
+        parts.append(
+            f"It would probably take about {needed} seeds: lossweep confirm {sweep} --seeds {needed}."
+            if needed is not None
+            else f"More than {MOST_SEEDS} seeds would probably be needed: it hardly matters which is taken."
+        )
+    if leader.image_interval is not None:
+        low, high = leader.image_interval
+        count = verdict.test_images
+        parts.append(
+            f"With other test images like these {count}, the difference would lie "
+            f"{_between(low, high, verdict.sign)} (95 %)."
+        )
+    for scores in verdict.arms:
+        if scores.diverged:
+            role = ROLES[scores.arm.role]
+            of = "" if scores.arm.role is Role.CONTROL else f" {scores.arm.trial}"
+            parts.append(f"{scores.diverged} of {verdict.seeds} trainings of {role}{of} diverged.")
+    if verdict.reads_before:
+        parts.append(
+            f"The test split had been read {verdict.reads_before} times before, by an earlier confirmation: "
+            "what is chosen by what was seen there is no longer untouched."
+        )
+    return " ".join(parts)
+
+
+def control_words(schedule: LossSchedule) -> str:
+    """Return what the control is: its loss, its rate and how that runs."""
+    phase = schedule.phases[0]
+    words = "plain cross-entropy" if is_plain(schedule) else phase.loss_name
+    if len(schedule.unrolled()) > 1:
+        return f"{words} ({schedule})"
+    return f"{words} at {number(phase.learning_rate)} {_SHAPES[phase.shape]}"
+
+
+def _sides(verdict: SweepVerdict) -> str:
+    """How many were tried on each side."""
+    tried = verdict.tried
+    plain = f"the best of {tried.plain} plain cross-entropies" if tried.plain else ""
+    own = f"{tried.own} of your own baselines" if tried.own else ""
+    other = " and ".join(filter(None, [plain, own]))
+    return f"The best of {tried.schedules} loss schedules was held against {other}." if other else ""
+
+
+def _signed(difference: PairedDifference) -> str:
+    return f"{difference.mean:+.3f}"
+
+
+def _interval(low: float, high: float, sign: float) -> str:
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "no interval"
+    return f"95 % interval {_between(low, high, sign)}"
+
+
+def _between(low: float, high: float, sign: float) -> str:
+    first, last = sorted((sign * low, sign * high))
+    return f"{first:+.3f} to {last:+.3f}"
