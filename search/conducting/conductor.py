@@ -109,7 +109,7 @@ class Conductor:
     # --- what is asked ------------------------------------------------------------------------------------
 
     def adopt(self) -> tuple[int, ...]:
-        """Take over what a dead driver left running: interrupted from now on, and asked for again first.
+        """Mark what a dead driver left running as interrupted, so that `ask` returns it first.
 
         Call it once, holding the sweep's lease. Returns the trials' numbers.
         """
@@ -165,14 +165,14 @@ class Conductor:
         if kind is not OutcomeKind.RUNNING:
             late = DecisionRecord(evaluation.step, Decision.PRUNE, f"the trial is {kind.value} already")
             return Observed(late, outcome_by(late, evaluation.finished))
-        finite = _finite(evaluation)
+        finite = _without_what_is_not_finite(evaluation)
         new = self._journal.record_evaluation(number, finite)
         diverged = divergence(evaluation)  # of what was reported: what is not finite is its evidence
         decision = None if new else self._decision_at(number, evaluation.step)
         if decision is None:
             decision = self._decide(number, finite, diverged)
             self._journal.record_decision(number, decision)
-            self._report(number, finite)
+            self._report_score(number, finite)
             self.listeners.tell(TrialEvaluated(number, finite, decision))
         return Observed(decision, diverged or outcome_by(decision, evaluation.finished))
 
@@ -188,7 +188,7 @@ class Conductor:
         elif outcome.kind is OutcomeKind.RUNNING:
             raise ValueError("a trial cannot be closed as running")
         else:
-            self._finish(number, outcome)
+            self._write_end(number, outcome)
         self._store_seconds()
         self.listeners.tell(TrialEnded(self.history(number)))
 
@@ -317,7 +317,7 @@ class Conductor:
             return DecisionRecord(evaluation.step, Decision.CONTINUE, reason, decision.figures)
         return decision
 
-    def _report(self, number: int, evaluation: Evaluation) -> None:
+    def _report_score(self, number: int, evaluation: Evaluation) -> None:
         """Give Optuna the score so far, where it can take one: with one metric, once there is one."""
         so_far = self._score(number)
         if so_far is not None and len(so_far.values) == 1:
@@ -326,7 +326,7 @@ class Conductor:
     def _score(self, number: int) -> Score | None:
         return score(self.settings.objective, self._journal.evaluations(number))
 
-    def _finish(self, number: int, outcome: Outcome) -> None:
+    def _write_end(self, number: int, outcome: Outcome) -> None:
         scored = self._score(number)
         if outcome.kind is OutcomeKind.COMPLETED and scored is None:
             names = ", ".join(self.settings.objective.names)
@@ -368,21 +368,21 @@ class Conductor:
             self._seconds_stored = spent
 
 
-def _finite(evaluation: Evaluation) -> Evaluation:
+def _without_what_is_not_finite(evaluation: Evaluation) -> Evaluation:
     """Return the evaluation without what is not finite: nothing such is ever stored."""
     verdict = evaluation.verdict
     if verdict is not None:
-        verdict = dataclasses.replace(verdict, figures=_kept(verdict.figures))
+        verdict = dataclasses.replace(verdict, figures=_only_finite(verdict.figures))
     return dataclasses.replace(
         evaluation,
-        metrics=_kept(evaluation.metrics),
-        losses=_kept(evaluation.losses),
+        metrics=_only_finite(evaluation.metrics),
+        losses=_only_finite(evaluation.losses),
         verdict=verdict,
         gradient_norm=evaluation.gradient_norm if math.isfinite(evaluation.gradient_norm) else 0.0,
         threshold=evaluation.threshold if math.isfinite(evaluation.threshold) else 0.0,
-        floor_thresholds=_kept(evaluation.floor_thresholds),
+        floor_thresholds=_only_finite(evaluation.floor_thresholds),
     )
 
 
-def _kept(figures: Mapping[str, float]) -> dict[str, float]:
+def _only_finite(figures: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in figures.items() if math.isfinite(value)}

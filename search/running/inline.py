@@ -61,22 +61,24 @@ class InlineRunner:
                     slot = free.pop(0)
                     slot.attempt, slot.busy_until = assignment.attempt, now
                     slot.stream = iter(trainer.trial(assignment.plan))
-                    self._train(slot, dispatcher, busy, free)
+                    self._train_to_next_evaluation(slot, dispatcher, busy, free)
                 if not busy:
                     return
                 slot = heapq.heappop(busy)
                 now = slot.busy_until
                 assert slot.evaluation is not None
                 if dispatcher.evaluated(slot.attempt, slot.evaluation):
-                    self._train(slot, dispatcher, busy, free)
+                    self._train_to_next_evaluation(slot, dispatcher, busy, free)
                 else:
-                    _close(slot)
+                    _end_training(slot)
                     free.append(slot)
         finally:
             for slot in busy:
-                _close(slot)
+                _end_training(slot)
 
-    def _train(self, slot: _Slot, dispatcher: Dispatcher, busy: list[_Slot], free: list[_Slot]) -> None:
+    def _train_to_next_evaluation(
+        self, slot: _Slot, dispatcher: Dispatcher, busy: list[_Slot], free: list[_Slot]
+    ) -> None:
         """Train up to the next evaluation, which is reported when its seconds are over."""
         assert slot.stream is not None
         try:
@@ -93,7 +95,7 @@ class InlineRunner:
         heapq.heappush(busy, slot)
 
 
-def _close(slot: _Slot) -> None:
+def _end_training(slot: _Slot) -> None:
     close = getattr(slot.stream, "close", None)
     if close is not None:
         close()

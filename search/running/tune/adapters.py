@@ -30,6 +30,8 @@ class TuneBridge:
     Attributes:
         error: what the dispatcher raised; from then on everything stops.
         started: whether any trial runs on an actor right now.
+        attempts: the attempt that a Tune trial is, by its Tune id.
+        faults_of_lost: what Ray said of a worker that was lost, by Tune id, until the searcher is told.
     """
 
     def __init__(self, dispatcher: Dispatcher, slots: int, watch: IdleWatch) -> None:
@@ -38,7 +40,7 @@ class TuneBridge:
         self.error: BaseException | None = None
         self.started = False
         self.attempts: dict[str, str] = {}
-        self.losses: dict[str, Fault] = {}
+        self.faults_of_lost: dict[str, Fault] = {}
         self.watch = watch
 
     def call(self, work: Callable[[], R], otherwise: R) -> R:
@@ -52,16 +54,16 @@ class TuneBridge:
             return otherwise
 
     @property
-    def over(self) -> bool:
+    def stopping(self) -> bool:
         """Nothing is to be started any more."""
         return self.error is not None or self.dispatcher.stop.is_set()
 
-    def __reduce__(self) -> tuple[type[_Nothing], tuple[()]]:
+    def __reduce__(self) -> tuple[type[_NotRestored], tuple[()]]:
         # Tuner pickles whatever it is given, for a restore that is never made.
-        return _Nothing, ()
+        return _NotRestored, ()
 
 
-class _Nothing:
+class _NotRestored:
     """What is pickled in place of what holds the dispatcher."""
 
 
@@ -93,7 +95,7 @@ class DispatchSearcher(Searcher):
         """Take the loss of a worker: everything else was a report."""
         attempt = self._bridge.attempts.pop(trial_id, None)
         if error and attempt is not None:
-            fault = self._bridge.losses.pop(trial_id, _LOST)
+            fault = self._bridge.faults_of_lost.pop(trial_id, _LOST)
             self._bridge.call(lambda: self._bridge.dispatcher.faulted(attempt, fault), None)
 
     def save(self, checkpoint_path: str) -> None:
@@ -113,13 +115,13 @@ class DispatchScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Take one report."""
         report: Report = result[REPORT]
-        goes_on = self._bridge.call(lambda: self._take(report), False)
+        goes_on = self._bridge.call(lambda: self._report(report), False)
         decision: str = TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
         return decision
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Keep Ray's word on how a worker was lost; the searcher is told next."""
-        self._bridge.losses[trial.trial_id] = _loss(trial)
+        self._bridge.faults_of_lost[trial.trial_id] = _fault_of_lost(trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
         """Leave the choice to Tune, which starts what is pending in order; called in every round."""
@@ -131,7 +133,7 @@ class DispatchScheduler(FIFOScheduler):
         else:
             self._bridge.watch.idle(self._bridge.dispatcher.running)
 
-    def _take(self, report: Report) -> bool:
+    def _report(self, report: Report) -> bool:
         dispatcher = self._bridge.dispatcher
         if report.fault is not None:
             dispatcher.faulted(report.attempt, report.fault)
@@ -142,7 +144,7 @@ class DispatchScheduler(FIFOScheduler):
         return dispatcher.evaluated(report.attempt, report.evaluation)
 
 
-def _loss(trial: Trial) -> Fault:
+def _fault_of_lost(trial: Trial) -> Fault:
     """What Ray says about the end of a worker. Tune gives it away only in a file."""
     try:
         text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
@@ -170,4 +172,4 @@ class DispatchStopper(Stopper):
 
     def stop_all(self) -> bool:
         """Whether everything is to end now."""
-        return self._bridge.error is not None or (self._bridge.over and not self._bridge.started)
+        return self._bridge.error is not None or (self._bridge.stopping and not self._bridge.started)

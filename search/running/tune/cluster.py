@@ -91,7 +91,7 @@ def ray_session(address: str | None, threads: int, log_file: Path) -> Iterator[N
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         if "RAY_AUTH_MODE" not in os.environ:
             environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with _environment(environment), _noise_to(log_file):
+    with _environment_with(environment), _output_of_ray_to(log_file):
         if ray.is_initialized():
             yield
             return
@@ -106,10 +106,10 @@ def ray_session(address: str | None, threads: int, log_file: Path) -> Iterator[N
         try:
             yield
         finally:
-            _leave()
+            _disconnect()
 
 
-def _leave() -> None:
+def _disconnect() -> None:
     """Disconnect from Ray, with nothing of its own left for another thread to collect meanwhile.
 
     An object reference that a listener's thread happens to collect while Ray shuts down makes Ray end this
@@ -145,7 +145,7 @@ def wait_for_slots(resources: TrialResources, private: bool, stop: StopRequest) 
                     "not one trial fits on this machine",
                     key="resources",
                     found=f"{resources} a trial",
-                    allowed=_largest(),
+                    allowed=_nodes_in_words(),
                 )
             )
         if not said and time.monotonic() - started > SAY_AFTER_S:
@@ -154,7 +154,7 @@ def wait_for_slots(resources: TrialResources, private: bool, stop: StopRequest) 
                 "Still waiting for resources: a trial needs %s on one node, and the cluster has %s. "
                 "If it does not grow, this waits for ever; Ctrl-C ends it.",
                 resources,
-                _largest(),
+                _nodes_in_words(),
             )
         time.sleep(1.0)
     return 0
@@ -183,8 +183,8 @@ class IdleWatch:
                 waiting,
                 "trial is" if waiting == 1 else "trials are",
                 self._resources,
-                _largest(),
-                _named(_ray.available_resources()),
+                _nodes_in_words(),
+                _in_words(_ray.available_resources()),
             )
 
     def busy(self) -> None:
@@ -192,17 +192,17 @@ class IdleWatch:
         self._since = None
 
 
-def _largest() -> str:
+def _nodes_in_words() -> str:
     alive = [node["Resources"] for node in _ray.nodes() if node["Alive"]]
-    return "; ".join(_named(resources) for resources in alive) or "no living node"
+    return "; ".join(_in_words(resources) for resources in alive) or "no living node"
 
 
-def _named(resources: dict[str, float]) -> str:
+def _in_words(resources: dict[str, float]) -> str:
     return f"{resources.get('CPU', 0.0):g} CPU and {resources.get('GPU', 0.0):g} GPU"
 
 
 @contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def _environment_with(values: dict[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -216,7 +216,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _noise_to(path: Path) -> Iterator[None]:
+def _output_of_ray_to(path: Path) -> Iterator[None]:
     """Send file descriptor 2, which Ray's native code writes to, into a file; Python's stderr stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", ray_private.LOGGER, "ray.data")]
@@ -240,7 +240,7 @@ def _noise_to(path: Path) -> Iterator[None]:
             sys.stderr = replacement
         for one in loggers:
             one.setLevel(logging.CRITICAL)
-        with ray_private.worker_logs_to(_write_to_noise):
+        with ray_private.worker_logs_to(_write_to_stderr):
             yield
     finally:
         if replacement is not None:
@@ -253,7 +253,7 @@ def _noise_to(path: Path) -> Iterator[None]:
             one.setLevel(level)
 
 
-def _write_to_noise(lines: str) -> None:
+def _write_to_stderr(lines: str) -> None:
     os.write(2, lines.encode())
 
 

@@ -170,13 +170,13 @@ def test_what_never_fits_is_said_in_the_users_words(tmp_path: Path) -> None:
 _DRIVER = """
 import sys
 from pathlib import Path
-from small_sweeps import home, spec, workload
+from small_sweeps import spec, task, workspace
 from lossweep.search.running.driver import run_sweep
 
 if __name__ == "__main__":
     root, resume = Path(sys.argv[1]), sys.argv[2] == "resume"
     sweep = spec(trials=6, resources={"runner": "tune"})
-    run_sweep(sweep, home(root), resume=resume, workload=workload(root / "work", delay=0.2))
+    run_sweep(sweep, workspace(root), resume=resume, task=task(root / "work", delay=0.2))
 """
 
 
@@ -242,7 +242,7 @@ import queue, sys, threading
 from pathlib import Path
 from ray.cluster_utils import Cluster
 from rich.console import Console
-from small_sweeps import home, spec, workload
+from small_sweeps import spec, task, workspace
 from lossweep.dashboards.terminal.progress import ProgressDisplay
 from lossweep.search.running.driver import run_sweep
 from lossweep.search.running.tune import cluster
@@ -271,9 +271,9 @@ if __name__ == "__main__":
 
     def drive():
         sweep = spec(trials=4, resources={"runner": "tune", "cpus_per_trial": 2})
-        work = workload(root / "work", delay=0.3)
+        work = task(root / "work", delay=0.3)
         with ProgressDisplay(Console(file=screen), plain=True) as display:
-            run_sweep(sweep, home(root), [display], workload=work, cluster=cluster.address, on_signal=False)
+            run_sweep(sweep, workspace(root), [display], task=work, cluster=cluster.address, on_signal=False)
 
     driver = threading.Thread(target=drive, daemon=True)
     driver.start()
