@@ -73,9 +73,9 @@ def test_the_trainers_own_errors_are_known() -> None:
 def test_first_failures_alike_stop_the_sweep_with_the_first_traceback() -> None:
     watch = AlikeFailures(3)
     for number in range(2):
-        watch.ended(number, Fault(BROKEN, f"ValueError: bad shape {number}", f"traceback {number}"))
+        watch.ended(Fault(BROKEN, f"ValueError: bad shape {number}", f"traceback {number}"))
     with pytest.raises(SweepFailed) as caught:
-        watch.ended(2, Fault(BROKEN, "ValueError: bad shape 17", "traceback 17"))
+        watch.ended(Fault(BROKEN, "ValueError: bad shape 17", "traceback 17"))
     assert caught.value.traceback == "traceback 0"
     assert str(caught.value).count("traceback 0") == 1
     again = pickle.loads(pickle.dumps(caught.value))
@@ -88,7 +88,16 @@ def test_first_failures_alike_stop_the_sweep_with_the_first_traceback() -> None:
 )
 def test_one_trial_that_ends_otherwise_is_enough(second: Fault | None) -> None:
     watch = AlikeFailures(2)
-    watch.ended(0, Fault(BROKEN, "ValueError: bad shape 3"))
-    watch.ended(1, second)
-    for number in range(2, 7):
-        watch.ended(number, Fault(BROKEN, "ValueError: bad shape 3"))
+    watch.ended(Fault(BROKEN, "ValueError: bad shape 3"))
+    watch.ended(second)
+    for _ in range(5):
+        watch.ended(Fault(BROKEN, "ValueError: bad shape 3"))
+
+
+def test_groups_are_watched_apart() -> None:
+    watch = AlikeFailures(2)
+    watch.ended(None, "controls")
+    watch.ended(Fault(BROKEN, "ValueError: bad shape"), "proposals")
+    watch.ended(Fault(BROKEN, "ValueError: bad shape"), "controls")
+    with pytest.raises(SweepFailed, match="the first 2 proposals failed alike: ValueError"):
+        watch.ended(Fault(BROKEN, "ValueError: bad shape"), "proposals")

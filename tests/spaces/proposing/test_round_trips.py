@@ -87,7 +87,7 @@ def phases(draw: st.DrawFn) -> dict[str, Any]:
                 "at_least": 0.25,
                 "back_below": draw(st.none() | st.just(0.5)),
             }
-    phase["shape"] = draw(st.sampled_from(["constant", "cosine"]))
+    phase["shape"] = draw(st.sampled_from(["constant", "cosine", "drop"]))
     phase["warmup_steps"] = draw(st.integers(0, 3))
     phase["keep_moments"] = draw(st.booleans())
     return phase

@@ -84,7 +84,9 @@ def test_parameters_are_named_by_phase_and_loss() -> None:
         ]
         for name in own:
             phase, loss = name.split(".")[:2]
-            assert loss in (parameters[f"{phase}.loss"], "until")
+            assert loss in (parameters[f"{phase}.loss"], "until", "alone_shape")
+        # Only what stands alone is asked for its shape; what switches falls by its second rate.
+        assert ("phase0.alone_shape" in parameters) == (len(schedule.unrolled()) == 1)
         # Nothing is asked about a refinement that isn't trained.
         assert any(name.startswith("phase1") for name in parameters) == (len(schedule.phases) == 2)
 

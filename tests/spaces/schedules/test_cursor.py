@@ -184,3 +184,13 @@ def test_a_position_moves_to_a_schedule_with_the_same_beginning() -> None:
         switched.advance().moved_to(other, 9)
     with pytest.raises(ValueError, match="or the budget is spent"):
         switched.moved_to(other, 3)
+
+
+def test_a_drop_goes_on_at_a_tenth_for_the_last_quarter() -> None:
+    drop = ScheduleCursor.start(LossSchedule.parse("dice @0.5 x4 drop warmup 2"), 6)
+    assert [drop.learning_rate(step, 10) for step in (0, 1, 2, 29)] == [0.25, 0.5, 0.5, 0.5]
+    assert [drop.learning_rate(step, 10) for step in (30, 39, 59)] == pytest.approx([0.05] * 3)
+    # Of a phase that waits for a metric, the most epochs count.
+    waiting = ScheduleCursor.start(LossSchedule.parse("dice @0.5 until recall>=0.9 in 1..4 drop"), 6)
+    assert waiting.learning_rate(29, 10) == 0.5
+    assert waiting.learning_rate(30, 10) == pytest.approx(0.05)

@@ -142,7 +142,7 @@ def test_a_schedule_is_immutable_and_crosses_processes() -> None:
         ({"epochs": 0}, "greater than or equal to 1"),
         ({"epochs": 1, "learning_rate": 0.0}, "greater than 0"),
         ({"epochs": 1, "learning_rate": float("nan")}, "finite"),
-        ({"epochs": 1, "shape": "linear"}, "'constant' or 'cosine'"),
+        ({"epochs": 1, "shape": "linear"}, "'constant', 'cosine' or 'drop'"),
     ],
 )
 def test_wrong_phases_are_refused(phase: dict[str, object], message: str) -> None:
