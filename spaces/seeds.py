@@ -1,16 +1,21 @@
-"""Seeds that follow from the sweep's seed and a few words alone, whatever ran before or beside."""
+"""Seeds that follow from another seed and a few words alone, whatever ran before or beside."""
 
 from __future__ import annotations
 
 import hashlib
 
 
-def derive(seed: int, *parts: int | str) -> int:
-    """Return a seed in [0, 2**31) from the sweep's seed and what it is for, such as ``("trial", 7)``."""
-    text = "/".join(map(str, (seed, *parts)))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+def derived_seed(seed: int, *purpose: int | str) -> int:
+    """Return a seed in [0, 2**63) for one purpose, such as ``("epoch", 7)``, unlike that of any other."""
+    text = "/".join(map(str, (seed, *purpose)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def share(seed: int, *parts: int | str) -> float:
+def short_seed(seed: int, *purpose: int | str) -> int:
+    """Return the same in [0, 2**31), which NumPy's and Optuna's generators take: the upper bits of it."""
+    return derived_seed(seed, *purpose) >> 32
+
+
+def derived_share(seed: int, *purpose: int | str) -> float:
     """Return a number in [0, 1) that follows from the same."""
-    return derive(seed, *parts) / 2**31
+    return short_seed(seed, *purpose) / 2**31

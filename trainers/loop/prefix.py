@@ -109,7 +109,7 @@ def retrace(
         cycles and phase ends; an epoch of another trial took this one no time), or None when it would have
         trained otherwise.
     """
-    cursor, own = ScheduleCursor.start(plan.schedule, plan.epochs), []
+    cursor, own = ScheduleCursor.start(plan.schedule), []
     for epoch in history:
         if cursor.finished or (identity(cursor.current), cursor.epochs_in_phase) != (
             epoch.phase,
