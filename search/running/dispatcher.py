@@ -75,9 +75,9 @@ class MemoryAttempts:
         if fault is not None:
             self._faults.setdefault(self._trial_of[attempt][0], []).append(fault.kind)
 
-    def faults(self, trial: int) -> Sequence[FaultKind]:
+    def faults(self, trial: int) -> tuple[FaultKind, ...]:
         """See `AttemptLog`."""
-        return self._faults.get(trial, [])
+        return tuple(self._faults.get(trial, ()))
 
     def micro_batch(self, trial: int) -> int | None:
         """See `AttemptLog`."""
