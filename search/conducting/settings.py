@@ -1,4 +1,4 @@
-"""What a sweep aims at, and what all its trials have in common: what a conductor is made of."""
+"""What a sweep searches, for what, and what all its trials have in common: what a conductor is made of."""
 
 from __future__ import annotations
 

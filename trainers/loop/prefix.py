@@ -73,7 +73,7 @@ def context_key(plan: TrialPlan, *surroundings: str) -> str:
 
     Args:
         plan: the trial; neither its number nor its budget counts.
-        surroundings: what else does: the data's fingerprint, the kind of device, the arithmetic.
+        surroundings: what else does: the data's fingerprint, the kind of device, its precision.
     """
     content = {
         "version": TRAINING_VERSION,

@@ -152,7 +152,7 @@ class _Trial:
     ) -> None:
         self.cursor = cursor
         self.history = history
-        self._plan, self._data, self._arithmetic = plan, data, numerics
+        self._plan, self._data, self._numerics = plan, data, numerics
         self._batch = plan.training.batch * plan.training.accumulate
         self._steps = data.train.steps_per_epoch(self._batch)
         self._guards = build_guards(plan.guards, data.prior)
@@ -220,9 +220,7 @@ class _Trial:
             if cursor.epochs_in_phase == 0:
                 self._start_phase()
             self._optimization.model.train()
-            batches = data.train.training_batches(
-                plan.seed, cursor.epoch, self._batch, self._arithmetic.device
-            )
+            batches = data.train.training_batches(plan.seed, cursor.epoch, self._batch, self._numerics.device)
             with torch.enable_grad():
                 for index, batch in enumerate(batches):
                     if should_stop():
@@ -238,7 +236,7 @@ class _Trial:
         return verdict, step
 
     def _isolated(self, *path: int | str) -> AbstractContextManager[None]:
-        training, device = self._plan.training, self._arithmetic.device
+        training, device = self._plan.training, self._numerics.device
         return isolated(
             self._plan.seed,
             *path,
@@ -264,13 +262,13 @@ class _Trial:
 
     def _build_criterion(self) -> SegmentationLoss:
         with isolated(self._plan.seed, "loss", self.cursor.phase):
-            return build_loss(self.cursor.current.loss, self._data.prior).to(self._arithmetic.device)
+            return build_loss(self.cursor.current.loss, self._data.prior).to(self._numerics.device)
 
     def _evaluate(self, step: int, verdict: GuardVerdict | None = None) -> Evaluation:
         plan, data, cursor = self._plan, self._data, self.cursor
         with self._isolated("evaluation"):
             model, images = self._optimization.model, plan.images_a_pass
-            result = measured(model, data.val, data.prior, plan.measure, self._arithmetic, images)
+            result = measured(model, data.val, data.prior, plan.measure, self._numerics, images)
         self._positives = result.positives
         now = time.perf_counter()
         last = max(0, step - self.step - 1) + cursor.epochs_in_phase * self._steps

@@ -228,7 +228,7 @@ def test_a_living_driver_is_left_alone(wreck: Workspace) -> None:
     ledger.close()
 
 
-def test_missing_runs_are_the_business_of_the_floor_above(kept: Workspace) -> None:
+def test_missing_runs_are_the_business_of_the_layer_above(kept: Workspace) -> None:
     asked: list[str] = []
 
     def sync(history: SweepHistory) -> int:
