@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -81,18 +81,31 @@ class TrialPlan:
     Attributes:
         number: the trial's number in its study.
         seed: of its weights, data order and augmentation.
-        schedule: what it trains.
-        epochs: its whole budget.
+        schedule: what it trains, with its budget.
         micro_batch: images a forward pass; less than ``training.batch`` after running out of memory.
     """
 
     number: int
     seed: int
     schedule: LossSchedule
-    epochs: int
     data: DataSpec
     model: ModelSpec
     training: TrainingSpec
     guards: GuardSpec
     measure: MeasureSpec
     micro_batch: int | None = None
+
+    @property
+    def epochs(self) -> int:
+        """Its whole budget."""
+        return self.schedule.budget
+
+    @property
+    def images_a_pass(self) -> int:
+        """Most images of one forward pass."""
+        return self.micro_batch or self.training.batch
+
+    def halved(self) -> TrialPlan | None:
+        """The same trial and effective batch with half the images a pass; None when it has but one."""
+        images = self.images_a_pass
+        return replace(self, micro_batch=images // 2) if images > 1 else None

@@ -1,4 +1,4 @@
-"""``lossweep doctor``: find what is wrong in a home, and mend it."""
+"""``lossweep doctor``: find what is wrong in a workspace, and mend it."""
 
 from __future__ import annotations
 

@@ -74,11 +74,9 @@ def train(
                 allowed=", ".join(spec.data.classes),
             )
         )
-    template = template_of(spec)
-    budget = epochs or chosen.epochs or chosen.most_epochs
+    schedule = chosen.with_budget(epochs or chosen.budget)
     used_seed = seed if seed is not None else int(chosen.provenance.get("seed", spec.seed))
-    plan = template.plan(0, used_seed, chosen.schedule.model_copy(update={"epochs": budget}))
-    plan = replace(plan, epochs=budget)
+    plan = replace(template_of(spec), epochs=schedule.budget).plan(0, used_seed, schedule)
     store = CheckpointStore(where.checkpoints("train"))
     data = SegmentationTrainer(spec.data, where.cache, None).data()
     evaluations = []

@@ -23,7 +23,6 @@ from optuna.trial import FrozenTrial, TrialState
 from lossweep.search.conducting.settings import PlanTemplate, SearchSettings
 from lossweep.search.pruning import Pruner
 from lossweep.search.sampling.proposals import Proposer
-from lossweep.search.seeds import derive
 from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.events import Listener, ListenerGroup, TrialEnded, TrialEvaluated, TrialStarted
 from lossweep.search.study.history import TrialHistory
@@ -39,6 +38,7 @@ from lossweep.search.study.record import (
     schedule_of,
     trial_history,
 )
+from lossweep.spaces.seeds import short_seed
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.plan import TrialPlan
 
@@ -118,7 +118,7 @@ class Conductor:
         number = len(self._outcomes)
         if number >= self.settings.trials:
             return None
-        seed = derive(self.settings.seed, "trial", number)
+        seed = short_seed(self.settings.seed, "trial", number)
         controls = tuple(self.settings.controls.items())
         if number < len(controls):
             name, schedule = controls[number]

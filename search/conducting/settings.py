@@ -1,4 +1,4 @@
-"""What a sweep aims at, and what all its trials have in common: what a conductor is made of."""
+"""What a sweep searches, for what, and what all its trials have in common: what a conductor is made of."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPl
 
 @dataclass(frozen=True, slots=True)
 class PlanTemplate:
-    """What all trials of a sweep have in common."""
+    """What all trials of a sweep have in common: their budget of epochs, and all but the schedule."""
 
     epochs: int
     data: DataSpec
@@ -29,9 +29,10 @@ class PlanTemplate:
     measure: MeasureSpec
 
     def plan(self, number: int, seed: int, schedule: LossSchedule) -> TrialPlan:
-        """Return one trial's plan."""
+        """Return one trial's plan; whatever budget the schedule has, it trains for the sweep's."""
         common = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return TrialPlan(number=number, seed=seed, schedule=schedule, **common)
+        budgeted = schedule.with_budget(common.pop("epochs"))
+        return TrialPlan(number=number, seed=seed, schedule=budgeted, **common)
 
 
 @dataclass(frozen=True, slots=True)

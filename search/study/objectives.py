@@ -88,7 +88,7 @@ class ObjectiveSpec(Frozen):
         return names
 
     @model_validator(mode="after")
-    def _one_aim(self) -> Self:
+    def _one_objective(self) -> Self:
         given = [key for key in ("use_case", "metric", "metrics") if getattr(self, key) is not None]
         if len(given) != 1:
             found = " and ".join(given) if given else "none of them"
@@ -131,10 +131,10 @@ class ObjectiveSpec(Frozen):
         return tuple(dict.fromkeys(named))
 
     def __str__(self) -> str:
-        aim = ", ".join(self.names)
+        wanted = ", ".join(self.names)
         if self.use_case:
-            aim += f" (use case {self.use_case})"
-        return " and ".join([aim, *map(str, self.constraints)])
+            wanted += f" (use case {self.use_case})"
+        return " and ".join([wanted, *map(str, self.constraints)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class MlflowCare:
-    """How the floor above looks after MLflow.
+    """How the layer above looks after MLflow.
 
     Attributes:
         missing: numbers of the trials that have no run, or another state there.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from typing import Any
 
 from lossweep.search.study.front import front_of, objective_of
@@ -11,7 +10,7 @@ from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.objectives import ObjectiveSpec, Score, score
 from lossweep.search.study.operating_points import operating_point
 from lossweep.spaces.files.errors import Problem, UserError
-from lossweep.spaces.schedules.schedule_file import RealisedPhase, ScheduleFile
+from lossweep.spaces.schedules.schedule_file import ScheduleFile
 from lossweep.trainers.evaluation import realised
 
 _SHOWN = ("precision", "recall", "f1")
@@ -38,12 +37,12 @@ def export_best(history: SweepHistory, number: int | None = None) -> ScheduleFil
     return ScheduleFile(
         phases=trial.schedule.phases,
         cycles=trial.schedule.cycles,
-        epochs=trial.schedule.epochs or history.budget_epochs,
+        epochs=history.budget_epochs,
         classes=history.prior.names,
         frequencies=history.prior.frequencies,
         threshold=_probability(point.threshold),
         logit_threshold=point.threshold,
-        realised=tuple(RealisedPhase(**asdict(stay)) for stay in realised(trial.evaluations)),
+        realised=realised(trial.evaluations),
         provenance={
             "sweep": history.name,
             "trial": trial.number,

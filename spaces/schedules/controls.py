@@ -93,7 +93,7 @@ def ablations(schedule: LossSchedule) -> dict[str, LossSchedule]:
         cycles=schedule.cycles,
         epochs=budget,
     )
-    itself = LossSchedule(phases=schedule.phases, cycles=schedule.cycles, epochs=budget)
+    itself = schedule.with_budget(budget)
     found: dict[str, LossSchedule] = {}
     for name, ablation in (("first_phase_alone", alone), ("one_loss", one_loss)):
         if ablation != itself and ablation not in found.values():

@@ -213,6 +213,14 @@ class LossSchedule(Frozen):
         """The epochs a training of this schedule takes: ``epochs``, or the most its phases can last."""
         return self.epochs or self.most_epochs
 
+    def with_budget(self, epochs: int | None) -> LossSchedule:
+        """The schedule alone, with this budget; None leaves it open.
+
+        Raises:
+            ValidationError: for a budget below one epoch.
+        """
+        return LossSchedule(phases=self.phases, cycles=self.cycles, epochs=epochs)
+
     @property
     def metrics(self) -> frozenset[str]:
         """The metrics that an ``until`` waits for: what an evaluation has to measure."""

@@ -73,7 +73,7 @@ def context_key(plan: TrialPlan, *surroundings: str) -> str:
 
     Args:
         plan: the trial; neither its number nor its budget counts.
-        surroundings: what else does: the data's fingerprint, the kind of device, the arithmetic.
+        surroundings: what else does: the data's fingerprint, the kind of device, its precision.
     """
     content = {
         "version": TRAINING_VERSION,
@@ -109,7 +109,7 @@ def retrace(
         cycles and phase ends; an epoch of another trial took this one no time), or None when it would have
         trained otherwise.
     """
-    cursor, own = ScheduleCursor.start(plan.schedule, plan.epochs), []
+    cursor, own = ScheduleCursor.start(plan.schedule), []
     for epoch in history:
         if cursor.finished or (identity(cursor.current), cursor.epochs_in_phase) != (
             epoch.phase,

@@ -19,7 +19,7 @@ from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 from lossweep.trainers.guards import build_guards
 from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.measurement import check_metrics, measured
-from lossweep.trainers.loop.memory import OutOfMemory, micro_batch, smaller, within_memory
+from lossweep.trainers.loop.memory import OutOfMemory, within_memory
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.optimization import Optimization
 from lossweep.trainers.loop.prefix import (
@@ -36,7 +36,7 @@ from lossweep.trainers.losses import SegmentationLoss, build_loss
 from lossweep.trainers.models import build_model
 from lossweep.trainers.plan import TrialPlan
 
-__all__ = ["OutOfMemory", "smaller", "train", "trained_model"]
+__all__ = ["OutOfMemory", "train", "trained_model"]
 
 
 class Stopped(Exception):
@@ -79,7 +79,7 @@ def train(
     check_metrics(plan.schedule.metrics, plan.measure, data.prior)
     numerics = Numerics.of(plan.training, device)
     context = context_key(plan, data.fingerprint, str(numerics), torch.__version__)
-    cursor = ScheduleCursor.start(plan.schedule, plan.epochs)
+    cursor = ScheduleCursor.start(plan.schedule)
     history: tuple[TrainedEpoch, ...] = ()
     found = checkpoints.newest(context, lambda past: retrace(plan, past) is not None) if checkpoints else None
     retraced = retrace(plan, found[0].history) if found else None
@@ -152,7 +152,7 @@ class _Trial:
     ) -> None:
         self.cursor = cursor
         self.history = history
-        self._plan, self._data, self._arithmetic = plan, data, numerics
+        self._plan, self._data, self._numerics = plan, data, numerics
         self._batch = plan.training.batch * plan.training.accumulate
         self._steps = data.train.steps_per_epoch(self._batch)
         self._guards = build_guards(plan.guards, data.prior)
@@ -160,7 +160,7 @@ class _Trial:
         # What goes on from a checkpoint needs no pretrained weights, nor a network to fetch them from.
         spec = plan.model.model_copy(update={"weights": None}) if state else plan.model
         model = numerics.place(build_model(spec, data.prior, data.channels, plan.seed))
-        self._optimization = Optimization(model, plan.training, numerics, micro_batch(plan))
+        self._optimization = Optimization(model, plan.training, numerics, plan.images_a_pass)
         self._criterion = self._build_criterion()
         self._training_seconds, self._since = 0.0, time.perf_counter()
         self._images = 0
@@ -220,9 +220,7 @@ class _Trial:
             if cursor.epochs_in_phase == 0:
                 self._start_phase()
             self._optimization.model.train()
-            batches = data.train.training_batches(
-                plan.seed, cursor.epoch, self._batch, self._arithmetic.device
-            )
+            batches = data.train.training_batches(plan.seed, cursor.epoch, self._batch, self._numerics.device)
             with torch.enable_grad():
                 for index, batch in enumerate(batches):
                     if should_stop():
@@ -238,7 +236,7 @@ class _Trial:
         return verdict, step
 
     def _isolated(self, *path: int | str) -> AbstractContextManager[None]:
-        training, device = self._plan.training, self._arithmetic.device
+        training, device = self._plan.training, self._numerics.device
         return isolated(
             self._plan.seed,
             *path,
@@ -264,13 +262,13 @@ class _Trial:
 
     def _build_criterion(self) -> SegmentationLoss:
         with isolated(self._plan.seed, "loss", self.cursor.phase):
-            return build_loss(self.cursor.current.loss, self._data.prior).to(self._arithmetic.device)
+            return build_loss(self.cursor.current.loss, self._data.prior).to(self._numerics.device)
 
     def _evaluate(self, step: int, verdict: GuardVerdict | None = None) -> Evaluation:
         plan, data, cursor = self._plan, self._data, self.cursor
         with self._isolated("evaluation"):
-            model, images = self._optimization.model, micro_batch(plan)
-            result = measured(model, data.val, data.prior, plan.measure, self._arithmetic, images)
+            model, images = self._optimization.model, plan.images_a_pass
+            result = measured(model, data.val, data.prior, plan.measure, self._numerics, images)
         self._positives = result.positives
         now = time.perf_counter()
         last = max(0, step - self.step - 1) + cursor.epochs_in_phase * self._steps
