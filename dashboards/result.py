@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
-from lossweep.trainers.evaluation import Evaluation
 
 CONTROL_NAMES = {
     "cross_entropy": "plain cross-entropy",
@@ -136,15 +135,6 @@ def sweep_result(history: SweepHistory, confirmed: Confirmed | None = None) -> S
     if winner is not None and control is not None and winner.score is not None and control.score is not None:
         difference = winner.score - control.score
     return SweepResult(history.metric, history.direction, winner, control, difference, confirmed)
-
-
-def scored_evaluation(history: SweepHistory, trial: TrialHistory) -> Evaluation | None:
-    """Return the evaluation a trial's score was taken from, else the one of highest AP."""
-    for evaluation in trial.evaluations:
-        value = evaluation.metrics.get(history.metric)
-        if value is not None and trial.score is not None and abs(value - trial.score) < 1e-9:
-            return evaluation
-    return trial.best
 
 
 def trial_label(trial: TrialHistory) -> str:

@@ -14,7 +14,6 @@ from lossweep.dashboards.result import (
     SweepResult,
     control_label,
     metric_words,
-    scored_evaluation,
     stopped,
     trial_label,
 )
@@ -251,7 +250,7 @@ def _card(role: str, title: str, trial: TrialHistory | None, history: SweepHisto
     if trial is None:
         none = '<p class="score">–</p><p class="muted">none yet</p>'
         return f'<div class="card {role}"><h3>{title}</h3>{none}</div>'
-    evaluation = scored_evaluation(history, trial)
+    evaluation = trial.shown
     metrics = evaluation.metrics if evaluation else {}
     name = control_label(trial) if role == "control" else trial_label(trial)
     rows = "".join(
@@ -278,7 +277,7 @@ def _difference(trial: TrialHistory | None, control: TrialHistory | None) -> flo
 def _leaderboard_row(
     history: SweepHistory, rank: int, trial: TrialHistory, control: TrialHistory | None, hidden: bool
 ) -> str:
-    evaluation = scored_evaluation(history, trial)
+    evaluation = trial.shown
     metrics = evaluation.metrics if evaluation else {}
     classes = ["pick"] + ["more"] * hidden + ["is-control"] * (trial.control is not None)
     above = _difference(trial, control)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from lossweep.dashboards.result import scored_evaluation, sweep_result
+from lossweep.dashboards.result import sweep_result
 from lossweep.dashboards.terminal.fitted_table import Column, FittedTable
 from lossweep.dashboards.terminal.sparkline import sparkline
 from lossweep.search.pruning import audit
@@ -58,7 +58,7 @@ def leaderboard(history: SweepHistory, most: int = 10) -> RenderableType:
         long="schedule",
     )
     for rank, trial in rows:
-        evaluation = scored_evaluation(history, trial)
+        evaluation = trial.shown
         name = Text(f"control {trial.control}: " if trial.control else "", style="red")
         table.add(
             str(rank),
