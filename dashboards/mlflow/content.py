@@ -24,6 +24,7 @@ from lossweep.search.pruning import audit
 from lossweep.search.running.existing import CHANGEABLE
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.spaces.metrics import shown_in
 from lossweep.trainers.evaluation import Evaluation
 
 SWEEP_TAG: Final = "lossweep.sweep"
@@ -258,8 +259,10 @@ def description(sweep: SweepHistory) -> str:
     for trial in rows:
         evaluation = trial.shown
         figures: Mapping[str, float] = evaluation.metrics if evaluation else {}
-        fixed = " / ".join(_figure(figures.get(name)) for name in ("precision", "recall", "f1"))
-        tuned = " / ".join(_figure(figures.get(f"tuned_{name}")) for name in ("precision", "recall", "f1"))
+        fixed, tuned = (
+            " / ".join(_figure(figures.get(metric.name)) for metric in metrics)
+            for metrics in (shown_in("table", "pixel"), shown_in("table", "tuned"))
+        )
         schedule = _plain(str(trial.schedule)[:300])
         lines.append(
             f"| {_plain(trial_label(trial))} | {_figure(trial.score)} | {fixed} | {tuned} "

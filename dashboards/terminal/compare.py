@@ -13,17 +13,9 @@ import yaml
 from lossweep.dashboards.mlflow.content import flatten
 from lossweep.dashboards.result import SweepResult, metric_words, sweep_result
 from lossweep.search.study.history import SweepHistory
+from lossweep.spaces.metrics import shown_in
 
-_FIGURES = (
-    "precision",
-    "recall",
-    "f1",
-    "tuned_precision",
-    "tuned_recall",
-    "tuned_f1",
-    "ap",
-    "tuned_object_f1",
-)
+_FIGURES = tuple(metric.name for metric in shown_in("table"))
 _MISSING = "–"
 
 
