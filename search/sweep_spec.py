@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lossweep.search.choices import choice_problems, import_problems
+from lossweep.search.choices import choice_problems, import_problems, metric_problems
 from lossweep.search.pruning import PruningSpec
 from lossweep.search.sampling import SamplerSpec
 from lossweep.search.study.objectives import ObjectiveSpec
@@ -118,7 +118,10 @@ class SweepSpec(Frozen):
         )
         within = [*spec.space.check(spec.data.classes), *import_problems(spec.space)]
         problems = [source.located(problem, at=("space",)) for problem in within]
-        chosen = choice_problems(spec.sampler, spec.pruning, len(spec.objective.names))
+        chosen = [
+            *choice_problems(spec.sampler, spec.pruning, len(spec.objective.names)),
+            *metric_problems(spec.measure, spec.objective, spec.pruning, spec.space),
+        ]
         problems += [source.located(problem) for problem in chosen]
         if problems:
             raise UserError(problems)

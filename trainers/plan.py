@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from lossweep.spaces.losses.terms import Frozen
+from lossweep.spaces.metric_names import OwnMetricName
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.data.spec import DataSpec
 from lossweep.trainers.guards.spec import GuardSpec
@@ -64,7 +65,17 @@ class TrainingSpec(Frozen):
 
 
 class MeasureSpec(Frozen):
-    """What an evaluation measures beyond the fixed metrics."""
+    """What an evaluation measures beyond the fixed metrics, and how it counts objects.
+
+    Attributes:
+        object_iou: what IoU of a predicted and a true object must exceed to match them.
+        minimum_area: pixels below which an object is dropped.
+        connectivity: of the pixels of an object.
+        precision_floors: for which ``recall_at_precision_P`` is measured.
+        recall_floors: for which ``precision_at_recall_R`` is measured.
+        betas: for which ``fbeta_B`` is measured.
+        own: the user's own metrics, ``package.module:name`` each.
+    """
 
     object_iou: float = Field(default=0.5, ge=0.5, lt=1.0)
     minimum_area: int = Field(default=1, ge=1)
@@ -72,6 +83,7 @@ class MeasureSpec(Frozen):
     precision_floors: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = ()
     recall_floors: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = ()
     betas: tuple[Annotated[float, Field(gt=0.0, allow_inf_nan=False)], ...] = ()
+    own: tuple[OwnMetricName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,12 @@ from typing import Any, Final
 import yaml
 
 from lossweep.dashboards.families import loss_family
-from lossweep.dashboards.result import scored_evaluation, sweep_result, trial_label
+from lossweep.dashboards.result import sweep_result, trial_label
 from lossweep.search.pruning import audit
 from lossweep.search.running.existing import CHANGEABLE
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.spaces.metrics import shown_in
 from lossweep.trainers.evaluation import Evaluation
 
 SWEEP_TAG: Final = "lossweep.sweep"
@@ -144,7 +145,7 @@ def times(trial: TrialHistory, sweep: SweepHistory) -> Iterator[tuple[Evaluation
 
 def best_points(trial: TrialHistory, sweep: SweepHistory) -> tuple[Point, ...]:
     """Return the final figures of an ended trial, ``best/*``: one value a run, for tables and charts."""
-    evaluation = scored_evaluation(sweep, trial)
+    evaluation = trial.shown
     if evaluation is None:
         return ()
     at = list(times(trial, sweep))[-1][1]
@@ -256,10 +257,12 @@ def description(sweep: SweepHistory) -> str:
             "| --- | --- | --- | --- | --- | --- |",
         ]
     for trial in rows:
-        evaluation = scored_evaluation(sweep, trial)
+        evaluation = trial.shown
         figures: Mapping[str, float] = evaluation.metrics if evaluation else {}
-        fixed = " / ".join(_figure(figures.get(name)) for name in ("precision", "recall", "f1"))
-        tuned = " / ".join(_figure(figures.get(f"tuned_{name}")) for name in ("precision", "recall", "f1"))
+        fixed, tuned = (
+            " / ".join(_figure(figures.get(metric.name)) for metric in metrics)
+            for metrics in (shown_in("table", "pixel"), shown_in("table", "tuned"))
+        )
         schedule = _plain(str(trial.schedule)[:300])
         lines.append(
             f"| {_plain(trial_label(trial))} | {_figure(trial.score)} | {fixed} | {tuned} "

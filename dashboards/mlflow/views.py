@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from lossweep.dashboards.mlflow.content import ROLE_TAG, SWEEP_TAG, milliseconds, safe_key
 from lossweep.search.study.history import SweepHistory
 from lossweep.spaces.metric_names import higher_is_better
+from lossweep.spaces.metrics import over_training, shown_in
 
 TAG_PREFIX: Final = "mlflow.sharedViewState."
 
@@ -37,14 +38,8 @@ def saved_views(sweep: SweepHistory) -> Mapping[str, str]:
     """
     trials = f"tags.`{SWEEP_TAG}` = '{sweep.name}' AND tags.`{ROLE_TAG}` = 'trial'"
     score = safe_key(f"best/{sweep.metric}")
-    figures = list(
-        dict.fromkeys(
-            [
-                *("best/score", score, "best/precision", "best/recall", "best/f1"),
-                *("best/tuned_precision", "best/tuned_recall", "best/tuned_f1", "best/ap"),
-            ]
-        )
-    )
+    told = (f"best/{metric.name}" for metric in shown_in("table", "pixel", "tuned", "curve"))
+    figures = list(dict.fromkeys(["best/score", score, *told]))
     order = {"orderByKey": "metrics.`best/score`", "orderByAsc": not higher_is_better(sweep.metric)}
     bars = [_bar(sweep.name, figure) for figure in ("best/score", "best/f1", "best/tuned_f1", "best/ap")]
     plane = _scatter(sweep.name, "best/recall", "best/precision", "Precision over recall at 0.5")
@@ -58,19 +53,8 @@ def saved_views(sweep: SweepHistory) -> Mapping[str, str]:
         selectedMetrics=["best/precision", "best/recall", "best/score"],
         showAllRuns=True,
     )
-    lines = [
-        _line(sweep.name, name)
-        for name in (
-            "recall",
-            "precision",
-            "f1",
-            "ap",
-            "tuned_f1",
-            "object_f1",
-            "loss/total",
-            "schedule/phase",
-        )
-    ]
+    drawn = (*(metric.name for metric in over_training("charts")), "loss/total", "schedule/phase")
+    lines = [_line(sweep.name, name) for name in drawn]
     columns = [f"metrics.`{figure}`" for figure in figures]
     tags = [f"tags.`{name}`" for name in ("outcome", "loss_family", "is_control")]
     views = {

@@ -6,6 +6,7 @@ import base64
 import html
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from lossweep.dashboards.families import family_color, loss_kind, short_name
 from lossweep.dashboards.report.overlays import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, OverlayTile
@@ -14,7 +15,6 @@ from lossweep.dashboards.result import (
     SweepResult,
     control_label,
     metric_words,
-    scored_evaluation,
     stopped,
     trial_label,
 )
@@ -22,6 +22,10 @@ from lossweep.search.pruning import audit, spared
 from lossweep.search.study.front import front_of, objective_of
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.spaces.metrics import Group, shown_in
+
+ROWS: Final[tuple[tuple[str, Group], ...]] = (("at 0.5", "pixel"), ("tuned", "tuned"))
+"""Of a card's table, and which metrics stand in them."""
 
 FIRST_ROWS = 12
 """Rows of a long table that are shown before one asks for the rest."""
@@ -251,14 +255,14 @@ def _card(role: str, title: str, trial: TrialHistory | None, history: SweepHisto
     if trial is None:
         none = '<p class="score">–</p><p class="muted">none yet</p>'
         return f'<div class="card {role}"><h3>{title}</h3>{none}</div>'
-    evaluation = scored_evaluation(history, trial)
+    evaluation = trial.shown
     metrics = evaluation.metrics if evaluation else {}
     name = control_label(trial) if role == "control" else trial_label(trial)
     rows = "".join(
         f"<tr><th>{label}</th>"
-        + "".join(f"<td>{_number(metrics.get(prefix + key))}</td>" for key in ("precision", "recall", "f1"))
+        + "".join(f"<td>{_number(metrics.get(metric.name))}</td>" for metric in shown_in("table", group))
         + "</tr>"
-        for label, prefix in (("at 0.5", ""), ("tuned", "tuned_"))
+        for label, group in ROWS
     )
     link = f'<button type="button" class="link pick" data-trial="{trial.number}">#{trial.number}</button>'
     return (
@@ -278,7 +282,7 @@ def _difference(trial: TrialHistory | None, control: TrialHistory | None) -> flo
 def _leaderboard_row(
     history: SweepHistory, rank: int, trial: TrialHistory, control: TrialHistory | None, hidden: bool
 ) -> str:
-    evaluation = scored_evaluation(history, trial)
+    evaluation = trial.shown
     metrics = evaluation.metrics if evaluation else {}
     classes = ["pick"] + ["more"] * hidden + ["is-control"] * (trial.control is not None)
     above = _difference(trial, control)
@@ -291,17 +295,8 @@ def _leaderboard_row(
         f'<td class="number strong">{_number(trial.score)}</td>',
         f"<td class=number>{difference}</td>",
     ]
-    names = (
-        "precision",
-        "recall",
-        "f1",
-        "tuned_precision",
-        "tuned_recall",
-        "tuned_f1",
-        "tuned_object_f1",
-        "ap",
-    )
-    cells += [f"<td class=number>{_number(metrics.get(name))}</td>" for name in names]
+    names = shown_in("table", "pixel", "tuned", "tuned_object", "curve")
+    cells += [f"<td class=number>{_number(metrics.get(metric.name))}</td>" for metric in names]
     return f'<tr class="{" ".join(classes)}" data-trial="{trial.number}">{"".join(cells)}</tr>'
 
 

@@ -11,19 +11,11 @@ from itertools import zip_longest
 import yaml
 
 from lossweep.dashboards.mlflow.content import flatten
-from lossweep.dashboards.result import SweepResult, metric_words, scored_evaluation, sweep_result
+from lossweep.dashboards.result import SweepResult, metric_words, sweep_result
 from lossweep.search.study.history import SweepHistory
+from lossweep.spaces.metrics import shown_in
 
-_FIGURES = (
-    "precision",
-    "recall",
-    "f1",
-    "tuned_precision",
-    "tuned_recall",
-    "tuned_f1",
-    "ap",
-    "tuned_object_f1",
-)
+_FIGURES = tuple(metric.name for metric in shown_in("table"))
 _MISSING = "–"
 
 
@@ -97,7 +89,7 @@ def build_comparison(first: SweepHistory, second: SweepHistory) -> Comparison:
         _row("its score", (_number(r.winner.score if r.winner else None) for r in results)),
     ]
     for name in _FIGURES:
-        values = [_figure(sweep, result, name) for sweep, result in zip(sweeps, results, strict=True)]
+        values = [_figure(result, name) for result in results]
         if any(value is not None for value in values):
             rows.append(_row(f"its {metric_words(name)}", (_number(value) for value in values)))
     rows += [
@@ -170,8 +162,8 @@ def _settings(first: SweepHistory, second: SweepHistory) -> tuple[tuple[str, str
     )
 
 
-def _figure(sweep: SweepHistory, result: SweepResult, name: str) -> float | None:
-    evaluation = scored_evaluation(sweep, result.winner) if result.winner else None
+def _figure(result: SweepResult, name: str) -> float | None:
+    evaluation = result.winner.shown if result.winner else None
     return evaluation.metrics.get(name) if evaluation else None
 
 

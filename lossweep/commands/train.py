@@ -53,6 +53,7 @@ def train(
     from lossweep.search.study.operating_points import operating_point
     from lossweep.search.workspace import Workspace
     from lossweep.spaces.files.errors import LossweepError, Problem, UserError
+    from lossweep.spaces.metrics import shown_in
     from lossweep.spaces.schedules.schedule_file import load_schedule
     from lossweep.trainers.loop.checkpoints import CheckpointStore
     from lossweep.trainers.loop.measurement import evaluate_split
@@ -117,8 +118,8 @@ def train(
         figures = evaluate_split(
             model, data.test, data.prior, plan.measure, at, training=plan.training
         ).metrics
-        shown = ("tuned_precision", "tuned_recall", "tuned_f1", "tuned_object_f1", "ap")
-        told = ", ".join(f"{name.removeprefix('tuned_')} {figures[name]:.3f}" for name in shown)
+        names = (metric.name for metric in shown_in("table", "tuned", "tuned_object", "curve"))
+        told = ", ".join(f"{name.removeprefix('tuned_')} {figures[name]:.3f}" for name in names)
         typer.echo(f"test, {said}: {told}")
 
 
@@ -143,6 +144,10 @@ def _setting(chosen: ScheduleFile, sweep_file: Path | None, workspace: Workspace
 
 
 def _line(evaluation: Evaluation) -> str:
-    shown = {"P": "precision", "R": "recall", "F1": "f1", "tuned F1": "tuned_f1", "AP": "ap"}
-    figures = "  ".join(f"{label} {evaluation.metrics[name]:.3f}" for label, name in shown.items())
+    from lossweep.spaces.metrics import shown_in
+
+    figures = "  ".join(
+        f"{'tuned ' * (metric.group == 'tuned')}{metric.label} {evaluation.metrics[metric.name]:.3f}"
+        for metric in shown_in("epoch")
+    )
     return f"epoch {evaluation.epoch}/{evaluation.epochs}  {evaluation.loss_name}  {figures}"

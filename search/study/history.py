@@ -62,6 +62,11 @@ class TrialHistory:
         return next((e for e in self.evaluations if e.step == self.scored_step), None)
 
     @property
+    def shown(self) -> Evaluation | None:
+        """The evaluation whose figures stand for the trial: the scored one, else that of the highest AP."""
+        return self.scored or self.best
+
+    @property
     def best(self) -> Evaluation | None:
         """The evaluation of the highest AP."""
         return max(self.evaluations, key=lambda e: e.metrics.get("ap", float("-inf")), default=None)

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from lossweep.spaces.losses.terms import Frozen
-from lossweep.spaces.metric_names import PARAMETRIC, MetricName, higher_is_better, parametric_name
+from lossweep.spaces.metric_names import OWN, PARAMETRIC, MetricName, higher_is_better, parametric_name
+from lossweep.spaces.metrics import FAMILIES
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.plan import MeasureSpec
 
@@ -31,7 +32,7 @@ class Constraint(Frozen):
     """A level that a metric must reach, at the evaluation the score is taken from.
 
     Attributes:
-        metric: one of `spaces.metric_names`.
+        metric: its name (`spaces.metric_names`).
         at_least: the least it may be.
         at_most: the most it may be.
     """
@@ -124,6 +125,14 @@ class ObjectiveSpec(Frozen):
         return tuple("maximize" if higher_is_better(name) else "minimize" for name in self.names)
 
     @property
+    def named(self) -> Mapping[str, str]:
+        """The metrics that the file spells out, by the keys they stand at."""
+        named = {"metric": self.metric} if self.metric is not None else {}
+        named |= {f"metrics[{index}]": name for index, name in enumerate(self.metrics or ())}
+        named |= {f"constraints[{index}].metric": each.metric for index, each in enumerate(self.constraints)}
+        return {**named, "pilot": self.pilot}
+
+    @property
     def watched(self) -> tuple[str, ...]:
         """Every metric this objective needs measured: scored, constrained, compared or shown beside."""
         beside = ("tuned_count_error",) if self.use_case == "counting" else ()
@@ -203,18 +212,13 @@ def pareto_front(objective: ObjectiveSpec, values: Mapping[int, Sequence[float]]
 
 
 def measuring(measure: MeasureSpec, metrics: Iterable[str]) -> MeasureSpec:
-    """Return ``measure`` widened by the floors and betas that ``metrics`` name, so that they are measured."""
-    wanted: dict[str, set[float]] = {
-        "precision_floors": set(measure.precision_floors),
-        "recall_floors": set(measure.recall_floors),
-        "betas": set(measure.betas),
-    }
-    fields = {
-        "recall_at_precision": "precision_floors",
-        "precision_at_recall": "recall_floors",
-        "fbeta": "betas",
-    }
+    """Return ``measure`` widened by the floors, betas and users' own that ``metrics`` name."""
+    settings = {family.name: family.parameter.setting for family in FAMILIES if family.parameter}
+    wanted: dict[str, set[Any]] = {key: set(getattr(measure, key)) for key in (*settings.values(), "own")}
     for name in metrics:
-        if found := PARAMETRIC.fullmatch(name.partition("/")[0]):
-            wanted[fields[found["name"]]].add(float(found["value"]))
+        base = name.partition("/")[0]
+        if found := PARAMETRIC.fullmatch(base):
+            wanted[settings[found["name"]]].add(float(found["value"]))
+        elif OWN.fullmatch(base):
+            wanted["own"].add(base)
     return measure.model_copy(update={key: tuple(sorted(values)) for key, values in wanted.items()})

@@ -10,11 +10,9 @@ from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.objectives import ObjectiveSpec, Score, score
 from lossweep.search.study.operating_points import operating_point
 from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.spaces.metrics import shown_in
 from lossweep.spaces.schedules.schedule_file import ScheduleFile
 from lossweep.trainers.evaluation import realised
-
-_SHOWN = ("precision", "recall", "f1")
-"""Shown beside the objective's metrics, at 0.5 and at the tuned threshold."""
 
 
 def export_best(history: SweepHistory, number: int | None = None) -> ScheduleFile:
@@ -86,9 +84,10 @@ def _against(objective: ObjectiveSpec, control: TrialHistory) -> dict[str, Any]:
 
 def _scores(objective: ObjectiveSpec, taken: Score) -> dict[str, float]:
     """Validation figures of the evaluation that the score was taken from."""
-    shown = (*objective.watched, *_SHOWN, *(f"tuned_{name}" for name in _SHOWN))
+    beside = (metric.name for metric in shown_in("table", "pixel", "tuned"))
     metrics = taken.evaluation.metrics
-    return {name: round(metrics[name], 6) for name in dict.fromkeys(shown) if name in metrics}
+    told = dict.fromkeys((*objective.watched, *beside))
+    return {name: round(metrics[name], 6) for name in told if name in metrics}
 
 
 def _probability(logit: float) -> float:

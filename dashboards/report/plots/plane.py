@@ -17,7 +17,6 @@ from lossweep.dashboards.report.plots.style import (
     shortened,
     text,
 )
-from lossweep.dashboards.result import scored_evaluation
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.spaces.metric_names import PARAMETRIC
@@ -56,9 +55,7 @@ def pareto_front(points: list[tuple[float, float]]) -> list[tuple[float, float]]
 def precision_recall_plane(history: SweepHistory) -> Figure | None:
     """Return the figure; all operating points are drawn, one is shown at a time."""
     trials = [
-        (trial, evaluation.metrics)
-        for trial in history.trials
-        if (evaluation := scored_evaluation(history, trial)) is not None
+        (trial, evaluation.metrics) for trial in history.trials if (evaluation := trial.shown) is not None
     ]
     traces: list[dict[str, Any]] = iso_f1_lines()
     fixed_part = len(traces)

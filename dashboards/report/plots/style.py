@@ -17,13 +17,6 @@ GRID: Final = "#e6eaee"
 ACCENT: Final = "#0b6e4f"
 CONTROL: Final = "#b3261e"
 
-METRIC_COLORS: Final[Mapping[str, str]] = {
-    "recall": "#0072b2",
-    "precision": "#d55e00",
-    "f1": "#1d2733",
-    "ap": "#009e73",
-    "tuned_f1": "#882255",
-}
 OUTCOME_COLORS: Final[Mapping[OutcomeKind, str]] = {
     OutcomeKind.COMPLETED: "#0b6e4f",
     OutcomeKind.RUNNING: "#0072b2",
