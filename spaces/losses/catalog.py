@@ -55,7 +55,7 @@ def catalog() -> tuple[TermEntry, ...]:
     """All terms a phase can train with; sums and a user's own losses come last."""
     known = (
         TermEntry(
-            term=str(term.model_fields["term"].default),
+            term=term.known_as(),
             summary=_summary(term),
             formula=term.formula,
             source=term.source,
