@@ -86,6 +86,12 @@ def catalog() -> tuple[TermEntry, ...]:
     return (*known, compound, imported)
 
 
+def table() -> str:
+    """Return the terms as the table of docs/losses.md."""
+    rows = [f"| `{entry.term}` | `{entry.formula}` | {entry.source} |" for entry in catalog()]
+    return "\n".join(["| term | formula | source |", "| --- | --- | --- |", *rows])
+
+
 def _summary(model: type) -> str:
     return (model.__doc__ or "").strip().partition("\n")[0].replace("``", "")
 
