@@ -13,6 +13,8 @@ from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.spaces.losses.terms import ImportedLoss
 from lossweep.spaces.metric_names import OWN
 from lossweep.spaces.proposing.space_spec import SpaceSpec
+from lossweep.trainers.guards.own import check_own
+from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.plan import MeasureSpec
 
 
@@ -64,6 +66,13 @@ def choice_problems(sampler: SamplerSpec, pruning: PruningSpec, objectives: int)
         build_rule(pruning)
     except UserError as error:
         yield from error.problems
+
+
+def guard_problems(guards: GuardSpec) -> Iterator[tuple[str, Problem]]:
+    """Yield what is wrong with users' own guards: a guard's import path, and a problem counted from it."""
+    for path, parameters in guards.own.items():
+        for problem in check_own(path, parameters):
+            yield path, problem
 
 
 def of_each_import(space: SpaceSpec, check: Callable[[ImportedLoss], list[Problem]]) -> Iterator[Problem]:

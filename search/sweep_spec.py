@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lossweep.search.choices import choice_problems, import_problems, metric_problems
+from lossweep.search.choices import choice_problems, guard_problems, import_problems, metric_problems
 from lossweep.search.pruning import PruningSpec
 from lossweep.search.sampling import SamplerSpec
 from lossweep.search.study.objectives import ObjectiveSpec
@@ -123,6 +123,7 @@ class SweepSpec(Frozen):
             *metric_problems(spec.measure, spec.objective, spec.pruning, spec.space),
         ]
         problems += [source.located(problem) for problem in chosen]
+        problems += [source.located(each, at=("guards", path)) for path, each in guard_problems(spec.guards)]
         if problems:
             raise UserError(problems)
         return spec

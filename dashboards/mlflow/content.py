@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import yaml
 
-from lossweep.dashboards.families import loss_family
 from lossweep.dashboards.result import sweep_result, trial_label
 from lossweep.search.pruning import audit
 from lossweep.search.running.existing import CHANGEABLE
@@ -178,7 +177,7 @@ def trial_content(trial: TrialHistory, sweep: SweepHistory) -> RunContent:
         ROLE_TAG: "trial",
         "outcome": trial.outcome.value,
         "reason": trial.reason,
-        "loss_family": loss_family(trial.schedule),
+        "loss_family": trial.schedule.family,
         "is_control": str(trial.control is not None).lower(),
         "control": trial.control or "",
         "feasible": str(trial.feasible).lower(),

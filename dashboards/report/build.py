@@ -15,7 +15,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from lossweep.dashboards.families import family_color, loss_family, loss_kind
+from lossweep.dashboards.families import family_color
 from lossweep.dashboards.report.overlays import OverlayTile
 from lossweep.dashboards.report.parts import (
     contender_words,
@@ -39,6 +39,7 @@ from lossweep.dashboards.report.plots.style import rounded, shortened, text
 from lossweep.dashboards.report.plots.timeline import timeline
 from lossweep.dashboards.result import Confirmed, metric_words, sweep_result
 from lossweep.search.study.history import SweepHistory, TrialHistory
+from lossweep.spaces.losses.terms import family
 
 FIGURES = {
     "plane": precision_recall_plane,
@@ -115,8 +116,8 @@ def _trial(trial: TrialHistory) -> dict[str, Any]:
         "reason": trial.reason,
         "control": trial.control,
         "score": rounded([trial.score])[0],
-        "family": text(loss_family(trial.schedule)),
-        "color": family_color(loss_kind(trial.schedule.phases[0].loss)),
+        "family": text(trial.schedule.family),
+        "color": family_color(family(trial.schedule.phases[0].loss)),
         **timeline(trial),
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from lossweep.dashboards.families import family_color, loss_kind, short_name
+from lossweep.dashboards.families import family_color, short_name
 from lossweep.dashboards.report.overlays import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, OverlayTile
 from lossweep.dashboards.report.plots.stopped import stop_rule, stop_step
 from lossweep.dashboards.result import (
@@ -22,6 +22,7 @@ from lossweep.search.pruning import audit, spared
 from lossweep.search.study.front import front_of, objective_of
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.spaces.losses.terms import family
 from lossweep.spaces.metrics import Group, shown_in
 
 ROWS: Final[tuple[tuple[str, Group], ...]] = (("at 0.5", "pixel"), ("tuned", "tuned"))
@@ -309,7 +310,7 @@ def _table(name: str, head: str, body: str, rows: int) -> str:
 
 
 def _schedule(trial: TrialHistory) -> str:
-    kinds = [loss_kind(phase.loss) for phase in trial.schedule.phases]
+    kinds = [family(phase.loss) for phase in trial.schedule.phases]
     dots = "".join(
         f'<i class="dot" style="background:{family_color(kind)}" title="{html.escape(short_name(kind))}"></i>'
         for kind in kinds[:6]

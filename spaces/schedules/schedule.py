@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -228,8 +229,8 @@ class LossSchedule(Frozen):
 
     @property
     def family(self) -> str:
-        """The losses without their parameters, in the order they come: ``weighted_ce > jaccard``."""
-        return " > ".join(dict.fromkeys(family(phase.loss) for phase in self.phases))
+        """The losses without their parameters, in order, once each cycle: ``weighted_ce → jaccard``."""
+        return " → ".join(name for name, _ in groupby(family(phase.loss) for phase in self.phases))
 
     @property
     def key(self) -> str:

@@ -6,10 +6,11 @@ from typing import Any
 
 import yaml
 
-from lossweep.dashboards.families import family_color, kind_at, loss_kind, short_name
+from lossweep.dashboards.families import family_color, kind_at, short_name
 from lossweep.dashboards.report.plots.style import CONTROL, Figure, layout, rounded, shortened, text
 from lossweep.dashboards.result import metric_words
 from lossweep.search.study.history import SweepHistory
+from lossweep.spaces.losses.terms import family
 
 
 def seconds_words(history: SweepHistory) -> str:
@@ -67,7 +68,7 @@ def score_against_cost(history: SweepHistory) -> Figure | None:
         ],
         "hovertemplate": "%{text}<br>%{y:.3f} for %{x:.0f} s<extra></extra>",
         "marker": {
-            "color": [family_color(loss_kind(t.schedule.phases[0].loss)) for t in trials],
+            "color": [family_color(family(t.schedule.phases[0].loss)) for t in trials],
             "symbol": ["x" if trial.control else "circle" for trial in trials],
             "line": {"width": [1 if trial.control else 0 for trial in trials], "color": CONTROL},
             "size": 7,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lossweep.dashboards.families import family_color, loss_kind, short_name
+from lossweep.dashboards.families import family_color, short_name
 from lossweep.dashboards.report.plots.style import (
     CONTROL,
     INK,
@@ -19,6 +19,7 @@ from lossweep.dashboards.report.plots.style import (
 )
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.spaces.losses.terms import family
 from lossweep.spaces.metric_names import PARAMETRIC
 
 
@@ -101,7 +102,7 @@ def _spot(
 def _by_loss(history: SweepHistory, placed: list[tuple[TrialHistory, float, float]]) -> list[dict[str, Any]]:
     groups: dict[str, list[tuple[TrialHistory, float, float]]] = {}
     for trial, recall, precision in placed:
-        groups.setdefault(loss_kind(trial.schedule.phases[0].loss), []).append((trial, recall, precision))
+        groups.setdefault(family(trial.schedule.phases[0].loss), []).append((trial, recall, precision))
     return [
         {
             "type": "scatter",

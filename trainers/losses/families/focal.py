@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lossweep.trainers.losses.segmentation_loss import Term, ratio
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.losses.families.focal import Focal
+from lossweep.trainers.losses.class_weights import class_weights
 from lossweep.trainers.losses.statistics import Needs, Statistics
+from lossweep.trainers.losses.term import Term, build_term, ratio
 
 
 class FocalTerm(Term):
@@ -48,6 +51,12 @@ class FocalTerm(Term):
         if not (self.weighted or self.balanced):
             return ratio(values.sum(), amount)  # ignored pixels are 0
         return ratio((values * _pixel_weights(found, weights * self.balance.to(dtype))).sum(), amount)
+
+
+@build_term.register
+def _focal(loss: Focal, prior: ClassPrior) -> Term:
+    weights = None if loss.weights is None else class_weights(loss.weights, prior)
+    return FocalTerm(len(prior.names), loss.gamma, loss.alpha, weights)
 
 
 def _pixel_weights(found: Statistics, weights: Tensor) -> Tensor:

@@ -4,8 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic import Field
+
+from lossweep.spaces.losses.terms import Frozen
 from lossweep.trainers.guards.rule import Evidence, Rule, Step
-from lossweep.trainers.guards.spec import StuckLossSpec
+
+
+class StuckLossSpec(Frozen):
+    """A region loss is at its ceiling with no gradient left to come down by.
+
+    Attributes:
+        level: the loss is at least this.
+        gradient_norm: and the gradient's norm under this.
+        warm_up: steps of the phase before it counts.
+        patience: steps in a row.
+    """
+
+    level: float = Field(default=0.999, gt=0.0)
+    gradient_norm: float = Field(default=1e-6, gt=0.0)
+    warm_up: int = Field(default=10, ge=0, description="steps of the phase")
+    patience: int = Field(default=20, ge=1, description="steps in a row")
 
 
 @dataclass(slots=True)
@@ -15,14 +33,14 @@ class StuckLossState:
     streak: int = 0
 
 
-class StuckLoss(Rule[StuckLossState]):
+class StuckLoss(Rule[StuckLossSpec, StuckLossState]):
     """Jaccard, Dice and Tversky at 1 with a vanished gradient: no error, and nothing is learned any more."""
 
+    spec_type = StuckLossSpec
+    state_type = StuckLossState
+    place = 5
     name = "stuck_loss"
-
-    def __init__(self, spec: StuckLossSpec) -> None:
-        super().__init__(StuckLossState())
-        self._spec = spec
+    fires_when = "the loss is at least `level` and the gradient norm under `gradient_norm`"
 
     def phase_started(self) -> None:
         """Count anew: the next loss may have a gradient."""
@@ -30,7 +48,7 @@ class StuckLoss(Rule[StuckLossState]):
 
     def on_step(self, step: Step) -> Evidence | None:
         """See one optimizer step."""
-        spec = self._spec
+        spec = self.spec
         stuck = step.loss >= spec.level and step.gradient_norm < spec.gradient_norm
         if step.in_phase <= spec.warm_up or not stuck:
             self.state.streak = 0

@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.losses.families.lovasz import Lovasz
 from lossweep.spaces.losses.terms import Reduction
-from lossweep.trainers.losses.segmentation_loss import Term, ratio
 from lossweep.trainers.losses.statistics import Needs, Statistics
+from lossweep.trainers.losses.term import Term, build_term, ratio
 
 
 class LovaszTerm(Term):
@@ -56,6 +58,11 @@ class LovaszTerm(Term):
             table = counts.view(self.classes, images)
             counts = (table / table.sum(0).clamp_min(1.0)).reshape(-1)
         return errors, truth, counts
+
+
+@build_term.register
+def _lovasz(loss: Lovasz, prior: ClassPrior) -> Term:
+    return LovaszTerm(len(prior.names), loss.reduction)
 
 
 def _extension(errors: Tensor, truth: Tensor) -> Tensor:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lossweep.trainers.losses.segmentation_loss import Term, ratio
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.losses.families.cross_entropy import CrossEntropy, WeightedCrossEntropy
+from lossweep.trainers.losses.class_weights import class_weights
 from lossweep.trainers.losses.statistics import Needs, Statistics
+from lossweep.trainers.losses.term import Term, build_term, ratio
 
 
 class CrossEntropyTerm(Term):
@@ -38,6 +41,16 @@ class CrossEntropyTerm(Term):
         smoothing = self.smoothing.to(loss.dtype)
         every = ratio((_weighted_log_softmax(found, weights) * found.labelled).sum(), amount)
         return (1.0 - smoothing) * loss - smoothing / len(weights) * every
+
+
+@build_term.register
+def _plain(loss: CrossEntropy, prior: ClassPrior) -> Term:
+    return CrossEntropyTerm(len(prior.names), None, loss.label_smoothing)
+
+
+@build_term.register
+def _weighted(loss: WeightedCrossEntropy, prior: ClassPrior) -> Term:
+    return CrossEntropyTerm(len(prior.names), class_weights(loss.weights, prior), loss.label_smoothing)
 
 
 def _weighted_log_softmax(found: Statistics, weights: Tensor) -> Tensor:

@@ -7,9 +7,11 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.losses.families.regions import Dice, FocalTversky, Jaccard, Tversky
 from lossweep.spaces.losses.terms import Reduction
-from lossweep.trainers.losses.segmentation_loss import Term, ratio
 from lossweep.trainers.losses.statistics import Needs, Statistics
+from lossweep.trainers.losses.term import Term, build_term, ratio
 
 NUDGE: Final = 1e-6
 """Added under focal Tversky's power: its slope at a distance of 0 is finite also for gamma < 1."""
@@ -71,3 +73,23 @@ class RegionTerm(Term):
         right = support - negatives + self.smooth.to(dtype)
         # The same number twice: the smaller part keeps its digits, in the value and in the gradient.
         return torch.where(wrong < right, wrong / (right + wrong), 1.0 - right / (right + wrong))
+
+
+@build_term.register
+def _jaccard(loss: Jaccard, prior: ClassPrior) -> Term:
+    return RegionTerm(1.0, 1.0, loss.smooth, loss.reduction)
+
+
+@build_term.register
+def _dice(loss: Dice, prior: ClassPrior) -> Term:
+    return RegionTerm(0.5, 0.5, 0.5 * loss.smooth, loss.reduction)
+
+
+@build_term.register
+def _tversky(loss: Tversky, prior: ClassPrior) -> Term:
+    return RegionTerm(loss.alpha, loss.beta, loss.smooth, loss.reduction)
+
+
+@build_term.register
+def _focal_tversky(loss: FocalTversky, prior: ClassPrior) -> Term:
+    return RegionTerm(loss.alpha, loss.beta, loss.smooth, loss.reduction, loss.gamma)

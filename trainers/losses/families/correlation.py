@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lossweep.trainers.losses.segmentation_loss import Term
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.losses.families.correlation import MatthewsCorrelation
 from lossweep.trainers.losses.statistics import Needs, Statistics
+from lossweep.trainers.losses.term import Term, build_term
 
 
 class MatthewsTerm(Term):
@@ -37,3 +39,8 @@ class MatthewsTerm(Term):
         scale = ((tp + fp) * (tp + fn)).sqrt() * ((tn + fp) * (tn + fn)).sqrt()
         loss = (1.0 - (tp * tn - fp * fn) / scale).mean()
         return loss * (pixels > 0)
+
+
+@build_term.register
+def _matthews(loss: MatthewsCorrelation, prior: ClassPrior) -> Term:
+    return MatthewsTerm(loss.smooth)

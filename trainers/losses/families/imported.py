@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
+from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.spaces.losses.terms import ImportedLoss
 from lossweep.trainers.imports import load_object
-from lossweep.trainers.losses.segmentation_loss import Term
 from lossweep.trainers.losses.statistics import Statistics
+from lossweep.trainers.losses.term import Term, build_term
 
 
 class ImportedTerm(Term):
@@ -56,7 +57,8 @@ def check_importable(loss: ImportedLoss) -> list[Problem]:
     return []
 
 
-def build_imported(loss: ImportedLoss) -> ImportedTerm:
+@build_term.register
+def _imported(loss: ImportedLoss, prior: ClassPrior) -> Term:
     """Import and build a user's loss.
 
     Raises:
