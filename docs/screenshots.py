@@ -138,7 +138,7 @@ def main() -> None:
 
 
 def report(driver: webdriver.Chrome, work: Path, sweep: SweepHistory, build: Report, out: Path) -> None:
-    """The report's head and its figures."""
+    """The report's head and its plots."""
     page = work / "report.html"
     page.write_text(build(sweep), encoding="utf-8")
     driver.get(page.as_uri())

@@ -143,14 +143,14 @@ def test_the_report_is_drawn_inside_mlflow(wide: Browser, served: Served) -> Non
         count = "return document.querySelectorAll('#figure-timeline .scatterlayer .trace').length"
         wide.until(lambda: wide.run(count) == 5, "the timeline's five lines")
         empty = wide.run(
-            "return [...document.querySelectorAll('.figure')].filter(f => !f.querySelector('.trace, .point'))"
+            "return [...document.querySelectorAll('.plot')].filter(f => !f.querySelector('.trace, .point'))"
             ".map(f => f.id)"
         )
-        assert empty == [] or empty == ["figure-importance"], empty
+        assert empty == [] or empty == ["plot-importance"], empty
         wide.run(
             "const s = document.getElementById('trial'); s.value = '0'; s.dispatchEvent(new Event('change'))"
         )
-        assert wide.run("return document.getElementById('figure-timeline').layout.shapes.length") == 1
+        assert wide.run("return document.getElementById('plot-timeline').layout.shapes.length") == 1
     finally:
         wide.driver.switch_to.default_content()
     assert not wide.alerted()
