@@ -26,7 +26,7 @@ from lossweep.dashboards.mlflow.content import ROLE_TAG, SWEEP_TAG
 from lossweep.dashboards.mlflow.views import run_link
 from lossweep.dashboards.report.build import build_report
 from lossweep.dashboards.report.overlays import OverlayTile, tile
-from lossweep.dashboards.serving.serve import start_dashboard
+from lossweep.dashboards.serving.dashboard import start_dashboard
 from lossweep.search.study.history import SweepHistory
 
 Report = Callable[[SweepHistory], str]
