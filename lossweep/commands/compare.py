@@ -24,9 +24,9 @@ def compare(
     if output is None:
         from rich.console import Console
 
-        from lossweep.dashboards.terminal.compare import comparison_table
+        from lossweep.dashboards.terminal.compare import ComparisonTable
 
-        Console().print(comparison_table(comparison))
+        Console().print(ComparisonTable(comparison))
     else:
         from lossweep.dashboards.comparison.page import comparison_page
 

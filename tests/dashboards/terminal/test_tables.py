@@ -20,7 +20,7 @@ from lossweep.dashboards.comparison.two_sweeps import build_comparison
 from lossweep.dashboards.report.build import build_report
 from lossweep.dashboards.result import sweep_result
 from lossweep.dashboards.terminal import tables
-from lossweep.dashboards.terminal.compare import comparison_table
+from lossweep.dashboards.terminal.compare import ComparisonTable
 from lossweep.dashboards.terminal.sparkline import BARS, sparkline
 from lossweep.dashboards.terminal.trial_story import why
 from lossweep.search.ledger import Attempt
@@ -161,7 +161,7 @@ def test_a_comparison_says_who_leads_and_why_to_doubt_it() -> None:
         first, name="ships", trials=first.trials[:2], data_fingerprint="sha256:other", budget_epochs=6
     )
     comparison = build_comparison(first, second)
-    words = shown(comparison_table(comparison), 80)
+    words = shown(ComparisonTable(comparison), 80)
     assert comparison.verdict.startswith("The winner of vehicles is ahead by")
     assert "the data differ" in words
     assert "12 and 6 epochs" in words
@@ -175,7 +175,7 @@ def test_a_comparison_fits_its_terminal(width: int) -> None:
     second = replace(
         first, name="ships", spec_yaml=first.spec_yaml.replace("scenes", "folder, root: " + "x" * 90)
     )
-    words = shown(comparison_table(build_comparison(first, second)), width)
+    words = shown(ComparisonTable(build_comparison(first, second)), width)
     assert max(map(len, words.splitlines())) <= width
     assert "weighted_ce" in words
 
@@ -185,7 +185,7 @@ def test_a_comparison_names_the_settings_that_differ_and_escapes_them() -> None:
     second = replace(first, name="ships", spec_yaml=first.spec_yaml.replace("epochs: 12", "epochs: 24"))
     comparison = build_comparison(first, second)
     assert ("budget.epochs", "12", "24") in comparison.settings
-    assert histories.HOSTILE in shown(comparison_table(build_comparison(first, histories.sweep())), 200)
+    assert histories.HOSTILE in shown(ComparisonTable(build_comparison(first, histories.sweep())), 200)
     page = comparison_page(build_comparison(first, histories.sweep()))
     assert histories.HOSTILE not in page
     assert "&lt;script&gt;" in page
