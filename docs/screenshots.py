@@ -26,7 +26,7 @@ from lossweep.dashboards.mlflow.content import ROLE_TAG, SWEEP_TAG
 from lossweep.dashboards.mlflow.views import run_link
 from lossweep.dashboards.report.build import build_report
 from lossweep.dashboards.report.overlays import OverlayTile, tile
-from lossweep.dashboards.serving.serve import start_dashboard
+from lossweep.dashboards.serving.dashboard import start_dashboard
 from lossweep.search.study.history import SweepHistory
 
 Report = Callable[[SweepHistory], str]
@@ -138,7 +138,7 @@ def main() -> None:
 
 
 def report(driver: webdriver.Chrome, work: Path, sweep: SweepHistory, build: Report, out: Path) -> None:
-    """The report's head and its figures."""
+    """The report's head and its plots."""
     page = work / "report.html"
     page.write_text(build(sweep), encoding="utf-8")
     driver.get(page.as_uri())

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import yaml
 
+from lossweep.dashboards.mlflow.internals.names import NOTE_TAG, RUN_NAME_TAG
 from lossweep.dashboards.result import sweep_result, trial_label
 from lossweep.search.pruning import audit
 from lossweep.search.running.existing import CHANGEABLE
@@ -182,7 +183,7 @@ def trial_content(trial: TrialHistory, sweep: SweepHistory) -> RunContent:
         "control": trial.control or "",
         "feasible": str(trial.feasible).lower(),
         "use_case": use_case(sweep),
-        "mlflow.runName": trial_name(trial),
+        RUN_NAME_TAG: trial_name(trial),
     }
     started = milliseconds(trial.started, sweep.created)
     ended = milliseconds(trial.ended, sweep.created) if trial.ended else None
@@ -213,8 +214,8 @@ def sweep_content(sweep: SweepHistory) -> RunContent:
         "use_case": use_case(sweep),
         "data": sweep.data_fingerprint,
         "lossweep.version": sweep.code_version,
-        "mlflow.runName": f"sweep {sweep.name}",
-        "mlflow.note.content": description(sweep),
+        RUN_NAME_TAG: f"sweep {sweep.name}",
+        NOTE_TAG: description(sweep),
     }
     statuses = {"running": "RUNNING", "failed": "FAILED", "interrupted": "KILLED"}
     ends = [trial.ended for trial in sweep.trials if trial.ended]

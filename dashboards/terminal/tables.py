@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from lossweep.dashboards.numbers import number
 from lossweep.dashboards.result import sweep_result
 from lossweep.dashboards.terminal.fitted_table import Column, FittedTable
 from lossweep.dashboards.terminal.sparkline import sparkline
@@ -179,11 +180,6 @@ def tally(history: SweepHistory) -> Text:
 def outcome(trial: TrialHistory) -> Text:
     """Return a trial's outcome, coloured."""
     return Text(trial.outcome.value, style=STYLES[trial.outcome])
-
-
-def number(value: float | None) -> str:
-    """Return a figure with three decimals, or a dash."""
-    return "–" if value is None else f"{value:.3f}"
 
 
 def figures(metrics: Mapping[str, float]) -> Iterable[str]:

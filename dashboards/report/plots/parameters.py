@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lossweep.dashboards.families import family_color, short_name
-from lossweep.dashboards.report.plots.style import Figure, layout, rounded, text
+from lossweep.dashboards.report.plots.style import Plot, layout, rounded, text
 from lossweep.dashboards.result import metric_words
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.spaces.losses.terms import family
@@ -33,7 +33,7 @@ def parameter_values(history: SweepHistory) -> dict[str, dict[str, Any]]:
     return found
 
 
-def score_by_family(history: SweepHistory, most: int = 14) -> Figure | None:
+def score_by_family(history: SweepHistory, most: int = 14) -> Plot | None:
     """Return the score of every trial by loss family, the best on top, the control's level marked."""
     groups: dict[str, list[TrialHistory]] = {}
     for trial in history.trials:

@@ -9,7 +9,7 @@ from lossweep.dashboards.families import family_color, short_name
 from lossweep.dashboards.report.plots.style import (
     CONTROL,
     INK,
-    Figure,
+    Plot,
     button_row,
     iso_f1_lines,
     layout,
@@ -53,8 +53,8 @@ def pareto_front(points: list[tuple[float, float]]) -> list[tuple[float, float]]
     return front[::-1]
 
 
-def precision_recall_plane(history: SweepHistory) -> Figure | None:
-    """Return the figure; all operating points are drawn, one is shown at a time."""
+def precision_recall_plane(history: SweepHistory) -> Plot | None:
+    """Return the plot; all operating points are drawn, one is shown at a time."""
     trials = [
         (trial, evaluation.metrics) for trial in history.trials if (evaluation := trial.shown) is not None
     ]

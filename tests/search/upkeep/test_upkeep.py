@@ -19,7 +19,7 @@ from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.study.record import Proposal, StudyRecord
 from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.upkeep.checkpoints import checkpoints_of, gc, needed_trials, orphans
-from lossweep.search.upkeep.doctor import MlflowCare, examine
+from lossweep.search.upkeep.doctor import MlflowMirror, examine
 from lossweep.search.upkeep.export import export_best
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.files.errors import UserError
@@ -236,12 +236,12 @@ def test_missing_runs_are_the_business_of_the_layer_above(kept: Workspace) -> No
         asked.append(history.name)
         return 2
 
-    found = examine(kept, "small", MlflowCare(lambda history: [1, 4], sync))
+    found = examine(kept, "small", MlflowMirror(lambda history: [1, 4], sync))
     assert [one.kind for one in found] == ["missing runs"]
     assert "2 trials (1, 4)" in str(found[0])
     assert found[0].mend() == "2 runs written"
     assert asked == ["small"]
-    assert examine(kept, "small", MlflowCare(lambda history: [], sync)) == ()
+    assert examine(kept, "small", MlflowMirror(lambda history: [], sync)) == ()
 
 
 def test_mlflow_is_told_what_was_mended(wreck: Workspace) -> None:
@@ -251,7 +251,7 @@ def test_mlflow_is_told_what_was_mended(wreck: Workspace) -> None:
         told.append(history)
         return 1
 
-    found = examine(wreck, "small", MlflowCare(missing=lambda history: (), sync=sync))
+    found = examine(wreck, "small", MlflowMirror(missing=lambda history: (), sync=sync))
     assert found[-1].kind == "missing runs", "its run says running, and nobody runs it"
     for one in found:
         one.mend()

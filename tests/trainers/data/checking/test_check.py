@@ -33,9 +33,7 @@ def test_the_figures_are_those_of_the_masks(folder_spec: FolderSource, tmp_path:
     assert report.weights(0.5) == pytest.approx((1.0, 18.2**0.5))
     assert all(done == total for done, total in stages.values())
     assert {"read", "decode", "objects of train"} <= set(stages)
-    text = "\n".join(report.lines())
-    for words in ("48 x 40", "5.208 (3)", "18.2", "foreground", report.fingerprint):
-        assert words in text
+    assert report.fingerprint.startswith("sha256:")
 
 
 def test_object_areas_equal_labelling_class_by_class() -> None:
@@ -85,7 +83,6 @@ def test_everything_suspicious_is_told_at_once(tmp_path: Path, write_pair: Write
     assert "train: 1 masks are wholly ignored: train/images/d.png" in told
     assert report.splits[0].empty == 2
     assert report.splits[0].ignored == 0.25
-    assert "2 (50.0%)" in "\n".join(report.lines())
 
 
 def test_a_class_absent_from_training_is_a_problem(folder_spec: FolderSource, tmp_path: Path) -> None:
