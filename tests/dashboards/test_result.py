@@ -10,12 +10,14 @@ import histories
 import pytest
 from rich.console import Console
 
+from lossweep.dashboards.comparison.two_sweeps import build_comparison
 from lossweep.dashboards.mlflow.content import best_points, description
-from lossweep.dashboards.report.parts import headline, leaderboard
 from lossweep.dashboards.report.plots.plane import precision_recall_plane
+from lossweep.dashboards.report.sections.headline import headline
+from lossweep.dashboards.report.sections.leaderboard import leaderboard
 from lossweep.dashboards.result import sweep_result
 from lossweep.dashboards.terminal import tables
-from lossweep.dashboards.terminal.compare import build_comparison
+from lossweep.dashboards.terminal.compare import ComparisonTable
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.objectives import ObjectiveSpec, score
 from lossweep.search.study.outcomes import OutcomeKind
@@ -57,11 +59,11 @@ def printed(renderable: object) -> str:
 
 VIEWS: dict[str, Callable[[SweepHistory], str]] = {
     "leaderboard": lambda sweep: printed(tables.leaderboard(sweep)),
-    "comparison": lambda sweep: build_comparison(sweep, sweep).to_text(100),
+    "comparison": lambda sweep: printed(ComparisonTable(build_comparison(sweep, sweep))),
     "mlflow": lambda sweep: "\n".join(f"{p.key} {p.value:.3f}" for p in best_points(sweep.trials[0], sweep)),
     "description": description,
-    "headline": lambda sweep: headline(sweep, sweep_result(sweep)),
-    "report": lambda sweep: leaderboard(sweep, sweep_result(sweep)),
+    "headline": lambda sweep: str(headline(sweep, sweep_result(sweep))),
+    "report": lambda sweep: str(leaderboard(sweep, sweep_result(sweep))),
     "plane": lambda sweep: re.sub(r"\[(0\.\d+)\]", r" \1 ", str(precision_recall_plane(sweep))),
     "export": lambda sweep: export_best(sweep).to_yaml(),
 }
