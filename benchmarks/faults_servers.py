@@ -20,7 +20,7 @@ from faults_sweep import AtEvaluation, Row, again, judged, mlflow_wrong, spec, t
 from lossweep.dashboards.mlflow.database import make_database
 from lossweep.dashboards.mlflow.store import quiet_mlflow
 from lossweep.dashboards.mlflow.tracking import MlflowListener
-from lossweep.dashboards.serving.serve import free_port
+from lossweep.dashboards.serving.processes import free_port
 from lossweep.search.running.driver import run_sweep
 from lossweep.search.study.events import Event, TrialEvaluated
 

@@ -61,7 +61,7 @@ def spec(trials: int, epochs: int, runner: str, **resources: Any) -> SweepSpec:
 
 
 def workspace(root: Path, url: str | None = None, mlflow: str | None = None) -> Workspace:
-    """A home of its own; by default both stores are SQLite files in it."""
+    """A workspace of its own; by default both stores are SQLite files in it."""
     return Workspace(
         root, url or f"sqlite:///{root / 'lossweep.db'}", mlflow or f"sqlite:///{root / 'mlflow.db'}"
     )

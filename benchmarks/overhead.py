@@ -193,7 +193,7 @@ def usual_wiring(root: Path, trials: int, evaluations: int, load: Load, slots: i
     return took
 
 
-def fresh_home(template: Path) -> tempfile.TemporaryDirectory[str]:
+def fresh_workspace(template: Path) -> tempfile.TemporaryDirectory[str]:
     """A folder with an MLflow database that is migrated already."""
     folder = tempfile.TemporaryDirectory()
     Path(folder.name, "mlflow.db").write_bytes(template.read_bytes())
@@ -220,7 +220,7 @@ def no_op(arguments: argparse.Namespace, template: Path) -> list[str]:
         for name, run in CONTENDERS.items():
             # Two lengths tell an evaluation's cost from a trial's.
             for evaluations, seconds in ((1, few), (arguments.evaluations, took)):
-                with fresh_home(template) as root:
+                with fresh_workspace(template) as root:
                     took_s = run(Path(root), arguments.trials, evaluations, Load(), arguments.slots)
                     seconds[name].append(took_s)
     lines = [
@@ -251,7 +251,7 @@ def loaded(arguments: argparse.Namespace, template: Path) -> list[str]:
         "| --- | --- | --- |",
     ]
     for name, run in CONTENDERS.items():
-        with fresh_home(template) as root:
+        with fresh_workspace(template) as root:
             load = Load(whole / evaluations, Path(root) / "begun.log")
             run(Path(root), arguments.loaded_trials, evaluations, load, arguments.slots)
             found = sorted(periods(Path(root) / "begun.log"))

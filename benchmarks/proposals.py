@@ -28,11 +28,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lossweep.search.sampling import SamplerSpec, Sampling
 from lossweep.search.sampling.proposals import Mirror
-from lossweep.search.seeds import derive
 from lossweep.search.study.record import Proposal, StudyRecord
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.proposing.schedule_space import ScheduleSpace, SpaceSpec
 from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.spaces.seeds import short_seed
 
 SPACE = ScheduleSpace(
     SpaceSpec.model_validate({"preset": "everything"}),
@@ -59,7 +59,7 @@ class StockSampling(Sampling):
     def sampler(self, number: int) -> Any:
         """Return it, reseeded for this trial."""
         sampler = super().sampler(number)
-        sampler.reseed(derive(self._seed, "sampler", number))
+        sampler.reseed(short_seed(self._seed, "sampler", number))
         return sampler
 
 

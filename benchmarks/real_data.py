@@ -58,8 +58,7 @@ def main() -> None:
             plan = TrialPlan(
                 number=len(found) * options.seeds + seed,
                 seed=seed,
-                schedule=LossSchedule.parse(line),
-                epochs=options.epochs,
+                schedule=LossSchedule.parse(line).with_budget(options.epochs),
                 data=spec,
                 model=ModelSpec(
                     architecture=options.architecture,

@@ -90,8 +90,7 @@ def final_score(trial: TrialHistory) -> float:
     plan = TrialPlan(
         number=trial.number,
         seed=trial.seed,
-        schedule=trial.schedule,
-        epochs=EPOCHS,
+        schedule=trial.schedule.with_budget(EPOCHS),
         data=ScenesSource(source="scenes"),
         model=ModelSpec(),
         training=TrainingSpec(),

@@ -57,7 +57,7 @@ def measured(options: argparse.Namespace, device: torch.device, batch: int, fold
     training = TrainingSpec(batch=batch, precision=options.precision, threads=options.threads)
     epochs = options.rounds + 1
     model = ModelSpec(architecture=options.architecture, encoder=options.encoder)
-    plan = TrialPlan(0, 0, schedule(epochs), epochs, spec, model, training, GuardSpec(), MeasureSpec())
+    plan = TrialPlan(0, 0, schedule(epochs), spec, model, training, GuardSpec(), MeasureSpec())
     dtype = Numerics.of(training, device).dtype or torch.float32
     contenders: dict[str, Iterator[float]] = {
         "lossweep": ours(plan, data, device),

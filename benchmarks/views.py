@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lossweep.dashboards.mlflow.tracking import MlflowListener, sync
 from lossweep.dashboards.report.build import build_report
-from lossweep.dashboards.serving.serve import start_dashboard
+from lossweep.dashboards.serving.dashboard import start_dashboard
 from lossweep.search.simulation.sweeps import simulate_sweep
 from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.events import (

@@ -1,1 +1,1 @@
-"""What a person sees: MLflow tracking, figures, the report, overlays, and serving them."""
+"""What a person sees: MLflow tracking, the report and its plots, overlays, and serving them."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
-from lossweep.trainers.evaluation import Evaluation
+from lossweep.spaces.metric_names import metric_of
 
 CONTROL_NAMES = {
     "cross_entropy": "plain cross-entropy",
@@ -108,24 +108,11 @@ class SweepResult:
         )
 
 
-METRIC_NAMES = {
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-    "iou": "IoU",
-    "ap": "AP",
-    "max_f1": "max F1",
-}
-
-
 def metric_words(name: str) -> str:
     """Return a metric's name as a person says it: ``tuned_object_f1`` is ``object F1 (tuned threshold)``."""
     base, _, cls = name.partition("/")
-    tuned, base = base.startswith("tuned_"), base.removeprefix("tuned_")
-    is_object, base = base.startswith("object_"), base.removeprefix("object_")
-    words = ("object " if is_object else "") + METRIC_NAMES.get(base, base.replace("_", " "))
-    fixed = base in ("precision", "recall", "f1", "iou", "count_error")
-    words += " (tuned threshold)" if tuned else " (at 0.5)" if fixed else ""
+    metric = metric_of(base)
+    words = metric.words if metric else base.replace("_", " ")
     return f"{words}, {cls}" if cls else words
 
 
@@ -136,15 +123,6 @@ def sweep_result(history: SweepHistory, confirmed: Confirmed | None = None) -> S
     if winner is not None and control is not None and winner.score is not None and control.score is not None:
         difference = winner.score - control.score
     return SweepResult(history.metric, history.direction, winner, control, difference, confirmed)
-
-
-def scored_evaluation(history: SweepHistory, trial: TrialHistory) -> Evaluation | None:
-    """Return the evaluation a trial's score was taken from, else the one of highest AP."""
-    for evaluation in trial.evaluations:
-        value = evaluation.metrics.get(history.metric)
-        if value is not None and trial.score is not None and abs(value - trial.score) < 1e-9:
-            return evaluation
-    return trial.best
 
 
 def trial_label(trial: TrialHistory) -> str:

@@ -26,7 +26,7 @@ from lossweep.dashboards.mlflow.content import ROLE_TAG, SWEEP_TAG
 from lossweep.dashboards.mlflow.views import run_link
 from lossweep.dashboards.report.build import build_report
 from lossweep.dashboards.report.overlays import OverlayTile, tile
-from lossweep.dashboards.serving.serve import start_dashboard
+from lossweep.dashboards.serving.dashboard import start_dashboard
 from lossweep.search.study.history import SweepHistory
 
 Report = Callable[[SweepHistory], str]
@@ -76,7 +76,7 @@ def drawn(number: int) -> OverlayTile:
     return tile(f"scene {number}", image.clip(0, 255).astype(np.uint8), mask, winner, control)
 
 
-def from_home(workspace: Path, name: str) -> tuple[SweepHistory, Report]:
+def from_workspace(workspace: Path, name: str) -> tuple[SweepHistory, Report]:
     """A sweep as its database has it, and what builds its report with overlays from its checkpoints."""
     from lossweep.dashboards.report.sweep_report import SweepReport
     from lossweep.search.ledger import Ledger
@@ -118,11 +118,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--home", type=Path, default=Path("runs"))
+    parser.add_argument("--home", dest="workspace", type=Path, default=Path("runs"))
     parser.add_argument("--sweep", help="name of a sweep there; a simulated one without it")
     parser.add_argument("--out", type=Path, default=OUT)
     chosen = parser.parse_args()
-    sweep, build = from_home(chosen.workspace, chosen.sweep) if chosen.sweep else simulated()
+    sweep, build = from_workspace(chosen.workspace, chosen.sweep) if chosen.sweep else simulated()
     with tempfile.TemporaryDirectory(prefix="lossweep-screenshots-", ignore_cleanup_errors=True) as folder:
         work = Path(folder)
         options = Options()
@@ -138,7 +138,7 @@ def main() -> None:
 
 
 def report(driver: webdriver.Chrome, work: Path, sweep: SweepHistory, build: Report, out: Path) -> None:
-    """The report's head and its figures."""
+    """The report's head and its plots."""
     page = work / "report.html"
     page.write_text(build(sweep), encoding="utf-8")
     driver.get(page.as_uri())

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lossweep.search.choices import choice_problems, import_problems
+from lossweep.search.choices import choice_problems, guard_problems, import_problems, metric_problems
 from lossweep.search.control_spec import ConfirmSpec, ControlSpec
 from lossweep.search.pruning import PruningSpec
 from lossweep.search.sampling import SamplerSpec
@@ -118,8 +118,12 @@ class SweepSpec(Frozen):
         )
         within = [*spec.space.check(spec.data.classes), *import_problems(spec.space)]
         problems = [source.located(problem, at=("space",)) for problem in within]
-        chosen = choice_problems(spec.sampler, spec.pruning, len(spec.objective.names))
+        chosen = [
+            *choice_problems(spec.sampler, spec.pruning, len(spec.objective.names)),
+            *metric_problems(spec.measure, spec.objective, spec.pruning, spec.space),
+        ]
         problems += [source.located(problem) for problem in chosen]
+        problems += [source.located(each, at=("guards", path)) for path, each in guard_problems(spec.guards)]
         for name, baseline in spec.controls.baselines.items():
             for problem in baseline.check(spec.data.classes):
                 key = f"controls.own.{name}.{problem.key}"

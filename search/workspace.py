@@ -27,7 +27,7 @@ class Workspace:
 
     @classmethod
     def at(cls, root: Path | str | None = None) -> Workspace:
-        """Return the home at ``root``, else at ``$LOSSWEEP_HOME``, else at ``./runs``.
+        """Return the workspace at ``root``, else at ``$LOSSWEEP_HOME``, else at ``./runs``.
 
         ``$LOSSWEEP_DATABASE`` and ``$MLFLOW_TRACKING_URI`` move the two stores to servers.
         """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import warnings
 from collections.abc import Iterator
@@ -12,11 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-
-def derived_seed(seed: int, *path: int | str) -> int:
-    """A seed for one use of a trial's seed, such as its weights or one epoch, unlike every other."""
-    text = "/".join(str(part) for part in (seed, *path))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+from lossweep.spaces.seeds import derived_seed
 
 
 @contextmanager

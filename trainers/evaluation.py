@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from lossweep.spaces.schedules.realised import RealisedPhase
+
 
 @dataclass(frozen=True, slots=True)
 class GuardVerdict:
@@ -134,27 +136,6 @@ class Evaluation:
                 "held_out": HeldOutScore.from_dict(held_out) if held_out else None,
             }
         )
-
-
-@dataclass(frozen=True, slots=True)
-class RealisedPhase:
-    """One stay in a phase, as it really was: what an ``until`` came to.
-
-    Attributes:
-        phase: index in the schedule unrolled over its cycles, from 0.
-        cycle: index of its cycle, from 0.
-        from_step: optimizer steps done when it was entered.
-        to_step: optimizer steps done when it was left.
-        from_epoch: epochs done when it was entered.
-        epochs: how long it lasted.
-    """
-
-    phase: int
-    cycle: int
-    from_step: int
-    to_step: int
-    from_epoch: int
-    epochs: int
 
 
 def realised(evaluations: Iterable[Evaluation]) -> tuple[RealisedPhase, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from lossweep.spaces.losses.terms import Frozen
+from lossweep.spaces.metric_names import OwnMetricName
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.data.spec import DataSpec
 from lossweep.trainers.guards.spec import GuardSpec
@@ -65,7 +66,17 @@ class TrainingSpec(Frozen):
 
 
 class MeasureSpec(Frozen):
-    """What an evaluation measures beyond the fixed metrics."""
+    """What an evaluation measures beyond the fixed metrics, and how it counts objects.
+
+    Attributes:
+        object_iou: what IoU of a predicted and a true object must exceed to match them.
+        minimum_area: pixels below which an object is dropped.
+        connectivity: of the pixels of an object.
+        precision_floors: for which ``recall_at_precision_P`` is measured.
+        recall_floors: for which ``precision_at_recall_R`` is measured.
+        betas: for which ``fbeta_B`` is measured.
+        own: the user's own metrics, ``package.module:name`` each.
+    """
 
     object_iou: float = Field(default=0.5, ge=0.5, lt=1.0)
     minimum_area: int = Field(default=1, ge=1)
@@ -73,6 +84,7 @@ class MeasureSpec(Frozen):
     precision_floors: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = ()
     recall_floors: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = ()
     betas: tuple[Annotated[float, Field(gt=0.0, allow_inf_nan=False)], ...] = ()
+    own: tuple[OwnMetricName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +94,7 @@ class TrialPlan:
     Attributes:
         number: the trial's number in its study.
         seed: of its weights, data order and augmentation.
-        schedule: what it trains.
-        epochs: its whole budget.
+        schedule: what it trains, with its budget.
         held_out: the objective by which the test split is read at the end, of a confirmation trial; None
             leaves the test split alone.
         micro_batch: images a forward pass; less than ``training.batch`` after running out of memory.
@@ -92,7 +103,6 @@ class TrialPlan:
     number: int
     seed: int
     schedule: LossSchedule
-    epochs: int
     data: DataSpec
     model: ModelSpec
     training: TrainingSpec
@@ -100,3 +110,18 @@ class TrialPlan:
     measure: MeasureSpec
     held_out: ObjectiveSpec | None = None
     micro_batch: int | None = None
+
+    @property
+    def epochs(self) -> int:
+        """Its whole budget."""
+        return self.schedule.budget
+
+    @property
+    def images_a_pass(self) -> int:
+        """Most images of one forward pass."""
+        return self.micro_batch or self.training.batch
+
+    def halved(self) -> TrialPlan | None:
+        """The same trial and effective batch with half the images a pass; None when it has but one."""
+        images = self.images_a_pass
+        return replace(self, micro_batch=images // 2) if images > 1 else None

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lossweep.dashboards.mlflow.content import ROLE_TAG, TRIAL_TAG, sweep_content, trial_content
+from lossweep.dashboards.mlflow.internals.names import PARENT_TAG
 from lossweep.dashboards.mlflow.outage import reaching
-from lossweep.dashboards.mlflow.store import EXPERIMENT, PARENT_TAG, agrees, quiet_mlflow, runs_of
+from lossweep.dashboards.mlflow.store import EXPERIMENT, agrees, quiet_mlflow, runs_of
 from lossweep.search.study.history import SweepHistory
 
 if TYPE_CHECKING:

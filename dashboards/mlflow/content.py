@@ -18,12 +18,13 @@ from typing import Any, Final
 
 import yaml
 
-from lossweep.dashboards.families import loss_family
-from lossweep.dashboards.result import scored_evaluation, sweep_result, trial_label
+from lossweep.dashboards.mlflow.internals.names import NOTE_TAG, RUN_NAME_TAG
+from lossweep.dashboards.result import sweep_result, trial_label
 from lossweep.search.pruning import audit
 from lossweep.search.running.existing import CHANGEABLE
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.spaces.metrics import shown_in
 from lossweep.trainers.evaluation import Evaluation
 
 SWEEP_TAG: Final = "lossweep.sweep"
@@ -144,7 +145,7 @@ def times(trial: TrialHistory, sweep: SweepHistory) -> Iterator[tuple[Evaluation
 
 def best_points(trial: TrialHistory, sweep: SweepHistory) -> tuple[Point, ...]:
     """Return the final figures of an ended trial, ``best/*``: one value a run, for tables and charts."""
-    evaluation = scored_evaluation(sweep, trial)
+    evaluation = trial.shown
     if evaluation is None:
         return ()
     at = list(times(trial, sweep))[-1][1]
@@ -177,12 +178,12 @@ def trial_content(trial: TrialHistory, sweep: SweepHistory) -> RunContent:
         ROLE_TAG: "trial",
         "outcome": trial.outcome.value,
         "reason": trial.reason,
-        "loss_family": loss_family(trial.schedule),
+        "loss_family": trial.schedule.family,
         "is_control": str(trial.control is not None).lower(),
         "control": trial.control or "",
         "feasible": str(trial.feasible).lower(),
         "use_case": use_case(sweep),
-        "mlflow.runName": trial_name(trial),
+        RUN_NAME_TAG: trial_name(trial),
     }
     started = milliseconds(trial.started, sweep.created)
     ended = milliseconds(trial.ended, sweep.created) if trial.ended else None
@@ -213,8 +214,8 @@ def sweep_content(sweep: SweepHistory) -> RunContent:
         "use_case": use_case(sweep),
         "data": sweep.data_fingerprint,
         "lossweep.version": sweep.code_version,
-        "mlflow.runName": f"sweep {sweep.name}",
-        "mlflow.note.content": description(sweep),
+        RUN_NAME_TAG: f"sweep {sweep.name}",
+        NOTE_TAG: description(sweep),
     }
     statuses = {"running": "RUNNING", "failed": "FAILED", "interrupted": "KILLED"}
     ends = [trial.ended for trial in sweep.trials if trial.ended]
@@ -256,10 +257,12 @@ def description(sweep: SweepHistory) -> str:
             "| --- | --- | --- | --- | --- | --- |",
         ]
     for trial in rows:
-        evaluation = scored_evaluation(sweep, trial)
+        evaluation = trial.shown
         figures: Mapping[str, float] = evaluation.metrics if evaluation else {}
-        fixed = " / ".join(_figure(figures.get(name)) for name in ("precision", "recall", "f1"))
-        tuned = " / ".join(_figure(figures.get(f"tuned_{name}")) for name in ("precision", "recall", "f1"))
+        fixed, tuned = (
+            " / ".join(_figure(figures.get(metric.name)) for metric in metrics)
+            for metrics in (shown_in("table", "pixel"), shown_in("table", "tuned"))
+        )
         schedule = _plain(str(trial.schedule)[:300])
         lines.append(
             f"| {_plain(trial_label(trial))} | {_figure(trial.score)} | {fixed} | {tuned} "

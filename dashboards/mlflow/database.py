@@ -6,6 +6,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from lossweep.dashboards.mlflow.internals.tables import make_tables
+
 
 def make_database(database: Path, artifacts: Path) -> None:
     """Make the database when there is none.
@@ -23,13 +25,8 @@ def make_database(database: Path, artifacts: Path) -> None:
     with FileLock(f"{database}.lock"):
         if database.exists():  # another process made it meanwhile
             return
-        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
         beside = database.with_name(f"{database.name}.making")
         for left in (beside, beside.with_name(f"{beside.name}-journal")):  # by one that was killed
             left.unlink(missing_ok=True)
-        store = SqlAlchemyStore(  # type: ignore[no-untyped-call] # of MLflow
-            f"sqlite:///{beside}", artifacts.absolute().as_uri()
-        )
-        store.engine.dispose()
+        make_tables(beside, artifacts)
         beside.replace(database)

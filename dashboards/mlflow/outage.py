@@ -4,21 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
+from lossweep.dashboards.mlflow.internals.names import REFUSALS
 from lossweep.spaces.files.errors import Problem, UserError
-
-_REFUSALS: Final = frozenset(
-    {
-        "INVALID_PARAMETER_VALUE",
-        "BAD_REQUEST",
-        "MALFORMED_REQUEST",
-        "RESOURCE_DOES_NOT_EXIST",
-        "RESOURCE_ALREADY_EXISTS",
-        "INVALID_STATE",
-        "PERMISSION_DENIED",
-    }
-)
 
 
 def is_outage(error: Exception) -> bool:
@@ -26,7 +14,7 @@ def is_outage(error: Exception) -> bool:
     from mlflow.exceptions import MlflowException
 
     if isinstance(error, MlflowException):
-        return str(error.error_code) not in _REFUSALS
+        return str(error.error_code) not in REFUSALS
     if isinstance(error, OSError):  # requests' errors are, too
         return True
     return type(error).__module__.startswith(("sqlalchemy", "requests", "urllib3"))

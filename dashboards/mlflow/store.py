@@ -21,6 +21,14 @@ from lossweep.dashboards.mlflow.content import (
     trial_content,
 )
 from lossweep.dashboards.mlflow.database import make_database
+from lossweep.dashboards.mlflow.internals.names import (
+    CONTEXT_TAG,
+    KIND_TAG,
+    LOGGERS,
+    MACHINE_LEARNING,
+    PARENT_TAG,
+    QUIET,
+)
 from lossweep.dashboards.mlflow.views import saved_views
 from lossweep.search.study.history import SweepHistory, TrialHistory
 
@@ -29,7 +37,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 EXPERIMENT: Final = "lossweep"
-PARENT_TAG: Final = "mlflow.parentRunId"
 
 _METRICS_A_BATCH: Final = 900
 _TEXTS_A_BATCH: Final = 90
@@ -37,15 +44,9 @@ _TEXTS_A_BATCH: Final = 90
 
 def quiet_mlflow() -> None:
     """Switch off MLflow's telemetry, git look-ups, logs and long retries; call it before importing MLflow."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("DO_NOT_TRACK", "true")
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    # The listener buffers and tries again by itself: a request that hangs in MLflow's retries helps nobody.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    for name in ("alembic", "mlflow.store.db.utils", "mlflow.system_metrics"):
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
@@ -172,9 +173,7 @@ class MlflowStore:
             artifacts.mkdir(parents=True, exist_ok=True)
             location = artifacts.absolute().as_uri()
         return str(
-            self.client.create_experiment(
-                name, artifact_location=location, tags={"mlflow.experimentKind": "custom_model_development"}
-            )
+            self.client.create_experiment(name, artifact_location=location, tags={KIND_TAG: MACHINE_LEARNING})
         )
 
     def _find(self, sweep: SweepHistory) -> None:
@@ -295,4 +294,4 @@ def _dataset(sweep: SweepHistory) -> Any:
         source=json.dumps({"fingerprint": fingerprint}),
         profile=json.dumps({"class_frequencies": classes}),
     )
-    return DatasetInput(dataset=dataset, tags=[InputTag("mlflow.data.context", "training")])
+    return DatasetInput(dataset=dataset, tags=[InputTag(CONTEXT_TAG, "training")])

@@ -6,6 +6,7 @@ import importlib.util
 import logging
 from typing import Any, Final
 
+from lossweep.dashboards.mlflow.internals.monitor import start_monitor
 from lossweep.spaces.files.errors import Problem, UserError
 
 log = logging.getLogger(__name__)
@@ -33,12 +34,7 @@ def check_recorder(gpu: bool) -> None:
 def start_recorder(run: str, uri: str) -> Any:
     """Start recording on a run and return the recorder, whose ``finish`` ends it; None, said, without one."""
     try:
-        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
-        start: Any = SystemMetricsMonitor  # untyped
-        recorder = start(run, sampling_interval=INTERVAL, resume_logging=True, tracking_uri=uri)
-        recorder.start()
+        return start_monitor(run, uri, INTERVAL)
     except Exception as error:
         log.warning("no system metrics: %s", error)
         return None
-    return recorder

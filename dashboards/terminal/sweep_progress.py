@@ -20,8 +20,9 @@ from lossweep.search.study.events import (
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.study.sweep_state import SweepState
+from lossweep.spaces.metrics import over_training
 
-_LABELS = {"recall": "R", "precision": "P", "f1": "F1", "ap": "AP"}
+_LABELS = {metric.name: metric.label for metric in over_training("progress")}
 
 
 class SweepProgress:

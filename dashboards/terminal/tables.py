@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from lossweep.dashboards.result import scored_evaluation, sweep_result
+from lossweep.dashboards.numbers import number
+from lossweep.dashboards.result import sweep_result
 from lossweep.dashboards.terminal.fitted_table import Column, FittedTable
 from lossweep.dashboards.terminal.sparkline import sparkline
 from lossweep.search.pruning import audit
 from lossweep.search.study.front import front_of, objective_of
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.spaces.metrics import over_training, shown_in
 
 STYLES: Mapping[OutcomeKind, str] = {
     OutcomeKind.COMPLETED: "green",
@@ -24,18 +26,16 @@ STYLES: Mapping[OutcomeKind, str] = {
     OutcomeKind.INTERRUPTED: "dim",
 }
 
+_EXTRA: Mapping[str, int] = {"pixel": 2, "tuned": 4, "curve": 3}
+"""The higher, the sooner a column is left out where there is little room."""
+
 FIGURES = {
-    "precision": Column("P", extra=2),
-    "recall": Column("R", extra=2),
-    "f1": Column("F1", extra=2),
-    "tuned_precision": Column("P tuned", extra=4),
-    "tuned_recall": Column("R tuned", extra=4),
-    "tuned_f1": Column("F1 tuned", extra=4),
-    "ap": Column("AP", extra=3),
+    metric.name: Column(metric.label + " tuned" * (metric.group == "tuned"), extra=_EXTRA[metric.group])
+    for metric in shown_in("table", "pixel", "tuned", "curve")
 }
 """The columns that show a trial's pixel figures, by metric."""
 
-_CURVES = {"recall": "blue", "precision": "dark_orange", "f1": ""}
+_CURVES = dict(zip(over_training("progress", "pixel"), ("blue", "dark_orange", ""), strict=True))
 _CURVE = 12
 """Evaluations in a running trial's curve."""
 
@@ -58,7 +58,7 @@ def leaderboard(history: SweepHistory, most: int = 10) -> RenderableType:
         long="schedule",
     )
     for rank, trial in rows:
-        evaluation = scored_evaluation(history, trial)
+        evaluation = trial.shown
         name = Text(f"control {trial.control}: " if trial.control else "", style="red")
         table.add(
             str(rank),
@@ -114,7 +114,7 @@ def running_table(trials: Sequence[TrialHistory]) -> RenderableType:
     table = FittedTable(
         Column("trial"),
         Column("epoch"),
-        *(Column("F1" if name == "f1" else name, justify="left", style=_CURVES[name]) for name in _CURVES),
+        *(Column(metric.noun, justify="left", style=style) for metric, style in _CURVES.items()),
         Column("AP", extra=1),
         long="phase",
         least=30,
@@ -124,7 +124,7 @@ def running_table(trials: Sequence[TrialHistory]) -> RenderableType:
         table.add(
             f"#{trial.number}",
             f"{last.epoch}/{last.epochs}" if last else "–",
-            *(_curve([e.metrics[name] for e in trial.evaluations if name in e.metrics]) for name in _CURVES),
+            *(_curve([e.metrics[m.name] for e in trial.evaluations if m.name in e.metrics]) for m in _CURVES),
             number(last.metrics.get("ap") if last else None),
             long=f"{last.loss_name}, cycle {last.cycle + 1}"
             if last
@@ -180,11 +180,6 @@ def tally(history: SweepHistory) -> Text:
 def outcome(trial: TrialHistory) -> Text:
     """Return a trial's outcome, coloured."""
     return Text(trial.outcome.value, style=STYLES[trial.outcome])
-
-
-def number(value: float | None) -> str:
-    """Return a figure with three decimals, or a dash."""
-    return "–" if value is None else f"{value:.3f}"
 
 
 def figures(metrics: Mapping[str, float]) -> Iterable[str]:

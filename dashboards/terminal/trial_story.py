@@ -8,9 +8,10 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from lossweep.dashboards.numbers import number
 from lossweep.dashboards.report.plots.cost import seconds_words
 from lossweep.dashboards.terminal.fitted_table import Column, FittedTable
-from lossweep.dashboards.terminal.tables import FIGURES, described, figures, number, outcome
+from lossweep.dashboards.terminal.tables import FIGURES, described, figures, outcome
 from lossweep.search.ledger import Attempt
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.spaces.files.errors import Problem, UserError

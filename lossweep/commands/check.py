@@ -21,6 +21,7 @@ def check(sweep_file: SweepFile, overrides: Overrides = None, workspace: Workspa
     spec = SweepSpec.load(sweep_file, parse_overrides(overrides))
     where = Workspace.at(workspace)
 
+    from lossweep.dashboards.terminal.data_report import print_data_report
     from lossweep.trainers.data.checking.check import check_data
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -33,8 +34,7 @@ def check(sweep_file: SweepFile, overrides: Overrides = None, workspace: Workspa
             bars.update(tasks[stage], completed=done, total=total)
 
         report = check_data(spec.data, where.cache, progress)
-    for line in report.lines():
-        typer.echo(line)
+    print_data_report(report, Console())
     if report.problems:
         raise typer.Exit(2)
 

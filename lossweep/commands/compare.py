@@ -16,15 +16,19 @@ def compare(
     workspace: WorkspaceFolder = None,
 ) -> None:
     """Hold two sweeps against each other: who won, by how much, and whether they can be compared at all."""
-    import shutil
-
     from lossweep.commands.reading import existing, history_of
-    from lossweep.dashboards.terminal.compare import build_comparison
+    from lossweep.dashboards.comparison.two_sweeps import build_comparison
 
     where = existing(workspace)
     comparison = build_comparison(history_of(first, where), history_of(second, where))
     if output is None:
-        typer.echo(comparison.to_text(shutil.get_terminal_size().columns))
+        from rich.console import Console
+
+        from lossweep.dashboards.terminal.compare import ComparisonTable
+
+        Console().print(ComparisonTable(comparison))
     else:
-        write_output(output, comparison.to_html())
+        from lossweep.dashboards.comparison.page import comparison_page
+
+        write_output(output, comparison_page(comparison))
         typer.echo(f"wrote {output}")

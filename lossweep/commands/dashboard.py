@@ -29,7 +29,7 @@ def dashboard(
     """Start the MLflow UI on the sweep's own store, print the links and serve until Ctrl-C."""
     from lossweep.commands.reading import existing, history_of, newest
     from lossweep.dashboards.report.sweep_report import SweepReport
-    from lossweep.dashboards.serving.serve import serve_dashboard
+    from lossweep.dashboards.serving.opening import serve_dashboard
 
     where = existing(workspace)
     sweep = name or newest(where)

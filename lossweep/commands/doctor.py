@@ -1,4 +1,4 @@
-"""``lossweep doctor``: find what is wrong in a home, and mend it."""
+"""``lossweep doctor``: find what is wrong in a workspace, and mend it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def doctor(
     from lossweep.dashboards.mlflow.consistency import missing_runs
     from lossweep.dashboards.mlflow.tracking import sync
     from lossweep.dashboards.report.sweep_report import SweepReport
-    from lossweep.search.upkeep.doctor import MlflowCare, examine
+    from lossweep.search.upkeep.doctor import MlflowMirror, examine
     from lossweep.spaces.files.errors import UserError
 
     where = existing(workspace)
@@ -39,13 +39,13 @@ def doctor(
             typer.echo(f"{history.name}: its MLflow runs were not looked at: {error}", err=True)
             return ()
 
-    care = MlflowCare(
+    mirror = MlflowMirror(
         missing=missing,
         sync=lambda history: sync(
             history, where.mlflow_uri, artifacts=where.artifacts, report=SweepReport(where)
         ),
     )
-    findings = examine(where, name, care)
+    findings = examine(where, name, mirror)
     for finding in findings:
         typer.echo(str(finding))
         if mend:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
-from contextlib import closing
 
 import typer
 
@@ -29,50 +27,20 @@ def drive(spec: SweepSpec, workspace: Workspace, resume: bool, system_metrics: b
         SweepFailed: when the first trials all failed alike.
         typer.Exit: with code 130 when the sweep was interrupted.
     """
-    from rich.console import Console
-
     from lossweep.dashboards.mlflow.system_metrics import check_recorder
-    from lossweep.dashboards.mlflow.tracking import MlflowListener
-    from lossweep.dashboards.report.sweep_report import SweepReport
-    from lossweep.dashboards.terminal.progress import ProgressDisplay
-    from lossweep.search.running.driver import run_sweep
-    from lossweep.search.running.stopping import StopRequest
+    from lossweep.sweeping import run_recorded
 
     if system_metrics:
         check_recorder(gpu=spec.resources.gpus_per_trial > 0)
-    workspace.root.mkdir(parents=True, exist_ok=True)
     logs = workspace.logs(spec.name)
     logs.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
         filename=logs / "driver.log", level=logging.INFO, format="%(asctime)s %(name)s %(message)s"
     )
-    stop = StopRequest(signals=True)
-    # A file of its own: while the sweep runs, standard error itself leads Ray's noise into a log.
-    with (
-        os.fdopen(os.dup(2), "w") as terminal,
-        ProgressDisplay(Console(file=terminal), stopping=lambda: stop.reason) as display,
-    ):
-        tracking = MlflowListener(
-            workspace.mlflow_uri,
-            artifacts=workspace.artifacts,
-            system_metrics=system_metrics,
-            report=SweepReport(workspace),
-        )
-        history = run_sweep(spec, workspace, (tracking, display), resume=resume, stop=stop)
-    note_run(workspace, spec.name, tracking.run)
+    history = run_recorded(spec, workspace, resume=resume, system_metrics=system_metrics)
     conclude(history, workspace)
     if history.state is SweepState.INTERRUPTED:
         raise typer.Exit(130)
-
-
-def note_run(workspace: Workspace, name: str, run: str | None) -> None:
-    """Write into the ledger which run of MLflow shows a sweep."""
-    from lossweep.search.ledger import Ledger
-
-    if run is None:
-        return
-    with closing(Ledger(workspace.database_url)) as ledger:
-        ledger.set_mlflow_run(name, run)
 
 
 def conclude(history: SweepHistory, workspace: Workspace) -> None:

@@ -11,7 +11,7 @@ from lossweep.spaces.files.errors import Problem, UserError
 
 
 def existing(folder: Path | None) -> Workspace:
-    """Return a home in which sweeps were submitted, without making one.
+    """Return a workspace in which sweeps were submitted, without making one.
 
     Raises:
         UserError: when there is none: a folder that only looks must not appear because its name was misspelt.
@@ -23,7 +23,7 @@ def existing(folder: Path | None) -> Workspace:
 
 
 def no_sweeps(workspace: Workspace) -> Problem:
-    """Return what is said of a home without sweeps."""
+    """Return what is said of a workspace without sweeps."""
     return Problem(
         f"there are no sweeps in {workspace.root}", hint="start one: lossweep submit examples/scenes.yaml"
     )

@@ -27,6 +27,7 @@ def status(
 
     from lossweep.commands.reading import existing, history_of
     from lossweep.dashboards.terminal.tables import status as status_table
+    from lossweep.search.study.sweep_state import SweepState
 
     where = existing(workspace)
     console = Console()
@@ -35,7 +36,7 @@ def status(
         console.print(status_table(history, most))
         return
     with Live(status_table(history, most), console=console, auto_refresh=False) as live:
-        while history.state == "running":
+        while history.state is SweepState.RUNNING:
             time.sleep(1.0)
             history = history_of(name, where)
             live.update(status_table(history, most), refresh=True)

@@ -51,6 +51,7 @@ def train(
     from lossweep.search.conducting.plans import template_of
     from lossweep.search.workspace import Workspace
     from lossweep.spaces.files.errors import LossweepError, Problem, UserError
+    from lossweep.spaces.metrics import shown_in
     from lossweep.spaces.schedules.schedule_file import load_schedule
     from lossweep.trainers.loop.checkpoints import CheckpointStore
     from lossweep.trainers.loop.measurement import evaluate_split
@@ -74,11 +75,9 @@ def train(
                 allowed=", ".join(spec.data.classes),
             )
         )
-    template = template_of(spec)
-    budget = epochs or chosen.epochs or chosen.most_epochs
+    schedule = chosen.with_budget(epochs or chosen.budget)
     used_seed = seed if seed is not None else int(chosen.provenance.get("seed", spec.seed))
-    plan = template.plan(0, used_seed, chosen.schedule.model_copy(update={"epochs": budget}))
-    plan = replace(plan, epochs=budget)
+    plan = replace(template_of(spec), epochs=schedule.budget).plan(0, used_seed, schedule)
     store = CheckpointStore(where.checkpoints("train"))
     data = SegmentationTrainer(spec.data, where.cache, None).data()
     evaluations = []
@@ -119,8 +118,8 @@ def train(
         figures = evaluate_split(
             model, data.test, data.prior, plan.measure, at, training=plan.training
         ).metrics
-        shown = ("tuned_precision", "tuned_recall", "tuned_f1", "tuned_object_f1", "ap")
-        told = ", ".join(f"{name.removeprefix('tuned_')} {figures[name]:.3f}" for name in shown)
+        names = (metric.name for metric in shown_in("table", "tuned", "tuned_object", "curve"))
+        told = ", ".join(f"{name.removeprefix('tuned_')} {figures[name]:.3f}" for name in names)
         typer.echo(f"test, {said}: {told}")
 
 
@@ -145,6 +144,10 @@ def _setting(chosen: ScheduleFile, sweep_file: Path | None, workspace: Workspace
 
 
 def _line(evaluation: Evaluation) -> str:
-    shown = {"P": "precision", "R": "recall", "F1": "f1", "tuned F1": "tuned_f1", "AP": "ap"}
-    figures = "  ".join(f"{label} {evaluation.metrics[name]:.3f}" for label, name in shown.items())
+    from lossweep.spaces.metrics import shown_in
+
+    figures = "  ".join(
+        f"{'tuned ' * (metric.group == 'tuned')}{metric.label} {evaluation.metrics[metric.name]:.3f}"
+        for metric in shown_in("epoch")
+    )
     return f"epoch {evaluation.epoch}/{evaluation.epochs}  {evaluation.loss_name}  {figures}"

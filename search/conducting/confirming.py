@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from optuna.trial import FrozenTrial
 
 from lossweep.search.conducting.settings import ConfirmSettings
-from lossweep.search.seeds import derive
 from lossweep.search.study.confirmation import ConfirmationPlan, plan_confirmation
 from lossweep.search.study.record import CONFIRMS, Proposal, StudyRecord, schedule_of
 from lossweep.search.study.trial_history import TrialHistory
 from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.spaces.seeds import short_seed
 
 
 class Confirming:
@@ -56,7 +56,7 @@ class Confirming:
             return None
         for schedule, index in self._plan.trainings():
             if (schedule, index) not in self._started:
-                seed = derive(self._seed, "confirmation", index)
+                seed = short_seed(self._seed, "confirmation", index)
                 return Proposal(schedule=schedule, seed=seed, confirms=index)
         return None
 

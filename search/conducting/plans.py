@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from lossweep.search.conducting.settings import PlanTemplate
 from lossweep.search.study.history import TrialHistory
 from lossweep.search.sweep_spec import SweepSpec
-from lossweep.spaces.metric_names import PARAMETRIC
+from lossweep.spaces.metric_names import OWN, PARAMETRIC
+from lossweep.spaces.metrics import FAMILIES
 from lossweep.trainers.plan import MeasureSpec, TrialPlan
 
 
@@ -34,18 +36,13 @@ def plan_of(spec: SweepSpec, trial: TrialHistory) -> TrialPlan:
 
 
 def measuring(measure: MeasureSpec, metrics: Iterable[str]) -> MeasureSpec:
-    """Return ``measure`` widened by the floors and betas that ``metrics`` name, so that they are measured."""
-    wanted: dict[str, set[float]] = {
-        "precision_floors": set(measure.precision_floors),
-        "recall_floors": set(measure.recall_floors),
-        "betas": set(measure.betas),
-    }
-    fields = {
-        "recall_at_precision": "precision_floors",
-        "precision_at_recall": "recall_floors",
-        "fbeta": "betas",
-    }
+    """Return ``measure`` widened by the floors, betas and users' own that ``metrics`` name."""
+    settings = {family.name: family.parameter.setting for family in FAMILIES if family.parameter}
+    wanted: dict[str, set[Any]] = {key: set(getattr(measure, key)) for key in (*settings.values(), "own")}
     for name in metrics:
-        if found := PARAMETRIC.fullmatch(name.partition("/")[0]):
-            wanted[fields[found["name"]]].add(float(found["value"]))
+        base = name.partition("/")[0]
+        if found := PARAMETRIC.fullmatch(base):
+            wanted[settings[found["name"]]].add(float(found["value"]))
+        elif OWN.fullmatch(base):
+            wanted["own"].add(base)
     return measure.model_copy(update={key: tuple(sorted(values)) for key, values in wanted.items()})

@@ -10,10 +10,10 @@ from lossweep.search.conducting.settings import SearchSettings
 from lossweep.search.conducting.turns import Turn, TurnKind, next_turn
 from lossweep.search.sampling.control_proposals import ControlProposer
 from lossweep.search.sampling.proposals import Proposer
-from lossweep.search.seeds import derive
 from lossweep.search.study.record import CONFIRMS, CONTROL, Proposal
 from lossweep.spaces.schedules.controls import PLAIN, named_controls
 from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.spaces.seeds import short_seed
 
 
 class Searching:
@@ -54,7 +54,7 @@ class Searching:
 
     def next(self, number: int) -> Proposal:
         """Return the proposal of the trial that will have this number; the same one until it is `taken`."""
-        seed = derive(self._settings.seed, "trial", number)
+        seed = short_seed(self._settings.seed, "trial", number)
         turn = self._turn()
         match turn.kind:
             case TurnKind.PROPOSAL:

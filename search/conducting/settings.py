@@ -1,4 +1,4 @@
-"""What a sweep aims at, and what all its trials have in common: what a conductor is made of."""
+"""What a sweep searches, for what, and what all its trials have in common: what a conductor is made of."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lossweep.trainers.scoring.objectives import ObjectiveSpec
 
 @dataclass(frozen=True, slots=True)
 class PlanTemplate:
-    """What all trials of a sweep have in common."""
+    """What all trials of a sweep have in common: their budget of epochs, and all but the schedule."""
 
     epochs: int
     data: DataSpec
@@ -35,7 +35,8 @@ class PlanTemplate:
     ) -> TrialPlan:
         """Return one trial's plan; one that confirms reads the test split at its end, by an objective."""
         common = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return TrialPlan(number=number, seed=seed, schedule=schedule, held_out=held_out, **common)
+        budgeted = schedule.with_budget(common.pop("epochs"))
+        return TrialPlan(number=number, seed=seed, schedule=budgeted, held_out=held_out, **common)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The one database of a home: how it is opened, and what is waited for when it is away for a moment."""
+"""The one database of a workspace: how it is opened, and what is waited for when it is away for a moment."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _alone(url: URL) -> Iterator[None]:
     engine = create_engine(url, **_engine_options(url))
     try:
         with engine.connect() as connection:
-            connection.execute(text("SELECT pg_advisory_lock(7105524)"))  # let go with the connection
+            connection.execute(text("SELECT pg_advisory_lock(7105524)"))  # released with the connection
             yield
             connection.execute(text("SELECT pg_advisory_unlock(7105524)"))
     finally:

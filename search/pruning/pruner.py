@@ -12,11 +12,11 @@ from lossweep.search.pruning.curves import Curve
 from lossweep.search.pruning.imported import OptunaRule
 from lossweep.search.pruning.rules import BelowMedian, NoPruning, Patient, Rule, Rungs
 from lossweep.search.pruning.spec import PruningSpec
-from lossweep.search.seeds import share
 from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.spaces.metric_names import higher_is_better
 from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.spaces.seeds import derived_share
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.imports import load_object
 
@@ -90,7 +90,7 @@ class Pruner:
 
     def audited(self, number: int) -> bool:
         """Whether this trial would be let go on if the rule wanted it pruned: by seed and number alone."""
-        return share(self._seed, "audit", number) < self._audit
+        return derived_share(self._seed, "audit", number) < self._audit
 
 
 def build_rule(spec: PruningSpec) -> Rule:

@@ -79,9 +79,9 @@ class MemoryAttempts:
         if fault is not None:
             self._faults.setdefault(self._trial_of[attempt][0], []).append(fault.kind)
 
-    def faults(self, trial: int) -> Sequence[FaultKind]:
+    def faults(self, trial: int) -> tuple[FaultKind, ...]:
         """See `AttemptLog`."""
-        return self._faults.get(trial, [])
+        return tuple(self._faults.get(trial, ()))
 
     def micro_batch(self, trial: int) -> int | None:
         """See `AttemptLog`."""
@@ -197,8 +197,7 @@ class Dispatcher:
         if trial is None:
             return
         plan = trial.assignment.plan
-        micro_batch = plan.micro_batch or plan.training.batch
-        answer = self._policy.answer(fault, self._attempts.faults(plan.number), micro_batch)
+        answer = self._policy.answer(fault, self._attempts.faults(plan.number), plan.images_a_pass)
         match answer:
             case Answer.FAIL:
                 self._end(
@@ -211,7 +210,7 @@ class Dispatcher:
                 self._end(attempt, Outcome(OutcomeKind.INTERRUPTED, fault.message), fault)
                 return
             case Answer.HALVE:
-                plan = replace(plan, micro_batch=max(1, micro_batch // 2))
+                plan = plan.halved() or plan
                 what = f"tried again with a micro-batch of {plan.micro_batch}"
             case Answer.RESUME:
                 what = "resumed from its newest checkpoint"

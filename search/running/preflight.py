@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from lossweep.search.choices import import_problems, of_each_import
+from lossweep.search.choices import (
+    guard_problems,
+    import_problems,
+    metric_problems,
+    of_each_import,
+    own_metrics,
+)
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
@@ -18,7 +24,10 @@ def check_before_loading(spec: SweepSpec) -> None:
     """
     from lossweep.trainers.data.checking.check import check_quick
 
-    problems = [_within_space(problem) for problem in import_problems(spec.space)]
+    problems = [_within("space", problem) for problem in import_problems(spec.space)]
+    problems += metric_problems(spec.measure, spec.objective, spec.pruning, spec.space)
+    for path, problem in guard_problems(spec.guards):
+        problems.append(_within(f"guards.{path}", problem))
     try:
         check_quick(spec.data)
     except UserError as error:
@@ -28,7 +37,7 @@ def check_before_loading(spec: SweepSpec) -> None:
 
 
 def check_before_training(spec: SweepSpec, prior: ClassPrior, channels: int) -> None:
-    """Check what needs the classes and bands: users' own losses compute, the model builds and fits.
+    """Check what needs the classes and bands: users' code computes, guards and the model build and fit.
 
     Args:
         spec: the sweep.
@@ -38,14 +47,25 @@ def check_before_training(spec: SweepSpec, prior: ClassPrior, channels: int) -> 
     Raises:
         UserError: with everything that is wrong, pretrained weights that can't be loaded included.
     """
+    from lossweep.trainers.guards import build_guards
     from lossweep.trainers.losses import rehearse
+    from lossweep.trainers.metrics.own import rehearse_own_metric
     from lossweep.trainers.models import check_model
 
     tile = spec.data.tile
     problems = [
-        _within_space(problem)
+        _within("space", problem)
         for problem in of_each_import(spec.space, lambda loss: rehearse(loss, prior, tile))
     ]
+    problems += [
+        dataclasses.replace(problem, key=key)
+        for key, name in own_metrics(spec.measure, spec.objective, spec.pruning, spec.space)
+        for problem in rehearse_own_metric(name, prior, tile)
+    ]
+    try:
+        build_guards(spec.guards, prior)
+    except UserError as error:
+        problems += (_within("guards", problem) for problem in error.problems)
     try:
         check_model(spec.model, prior, channels, tile)
     except UserError as error:
@@ -54,5 +74,5 @@ def check_before_training(spec: SweepSpec, prior: ClassPrior, channels: int) -> 
         raise UserError(problems)
 
 
-def _within_space(problem: Problem) -> Problem:
-    return dataclasses.replace(problem, key=f"space.{problem.key}")
+def _within(place: str, problem: Problem) -> Problem:
+    return dataclasses.replace(problem, key=f"{place}.{problem.key}" if problem.key else place)

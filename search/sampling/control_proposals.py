@@ -10,9 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lossweep.search.sampling.proposals import Direction, Mirror, with_parameters
 from lossweep.search.sampling.samplers import SamplerSpec, Sampling
-from lossweep.search.seeds import derive
 from lossweep.spaces.proposing.control_space import PREFIX
 from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.spaces.seeds import short_seed
 
 SPREAD = 4
 """So many first proposals are spread over the rates; the sampler takes over then."""
@@ -50,7 +50,7 @@ class ControlProposer:
         seed: int,
         trials: Sequence[FrozenTrial],
     ) -> None:
-        sampling = Sampling(spec, derive(seed, "control"), len(directions))
+        sampling = Sampling(spec, short_seed(seed, "control"), len(directions))
         self._mirror = Mirror(directions, space, sampling)
         self._mirror.load([with_parameters(trial, lambda name: name.startswith(PREFIX)) for trial in trials])
         self._place = {trial.number: place for place, trial in enumerate(trials)}

@@ -22,9 +22,9 @@ from pydantic import Field, field_validator, model_validator
 
 from lossweep.search.sampling.hub import HUB, SPELLING, load_from_hub
 from lossweep.search.sampling.tpe import reseed, tpe
-from lossweep.search.seeds import derive
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.spaces.losses.terms import Frozen
+from lossweep.spaces.seeds import short_seed
 from lossweep.trainers.imports import load_object
 
 NAMED: Final = ("tpe", "random", "gp", "cmaes", "nsga2", "nsga3")
@@ -105,7 +105,7 @@ class Sampling:
         Raises:
             UserError: when it cannot be imported or built.
         """
-        seed = derive(self._seed, "sampler", number)
+        seed = short_seed(self._seed, "sampler", number)
         if self._spec.sampler == "random":
             return RandomSampler(seed=seed)
         again = self._spec.sampler == "tpe"

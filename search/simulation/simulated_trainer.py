@@ -85,7 +85,7 @@ class SimulatedTrainer:
         dice = random.Random(plan.seed)
         fault = self._fault(plan, dice.random())
         course = _Course(dice, self.noise, fault == "diverge")
-        cursor = ScheduleCursor.start(plan.schedule, plan.epochs)
+        cursor = ScheduleCursor.start(plan.schedule)
         unlucky = 1 + int(dice.random() * plan.epochs * 0.6)
         steps_in_phase = 0
         while not cursor.finished:

@@ -151,7 +151,7 @@ def _kind_of(error: BaseException) -> FaultKind:
     if isinstance(error, UserError):
         return FaultKind.EXCEPTION
     names = {one.__name__ for one in type(error).__mro__}
-    # By name: this floor does not import torch only to ask.
+    # By name: this module does not import torch only to ask.
     if names & {"OutOfMemory", "OutOfMemoryError", "MemoryError"}:
         return FaultKind.OUT_OF_MEMORY
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

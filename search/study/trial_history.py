@@ -62,6 +62,11 @@ class TrialHistory:
         return next((e for e in self.evaluations if e.step == self.scored_step), None)
 
     @property
+    def shown(self) -> Evaluation | None:
+        """The evaluation whose figures stand for the trial: the scored one, else that of the highest AP."""
+        return self.scored or self.best
+
+    @property
     def held_out(self) -> HeldOutScore | None:
         """What a confirmation trial scored on the test split; None before its end, and in the search."""
         return self.evaluations[-1].held_out if self.evaluations else None

@@ -42,8 +42,8 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class MlflowCare:
-    """How the floor above looks after MLflow.
+class MlflowMirror:
+    """MLflow, where the sweep is shown a second time, as the layer above reaches it.
 
     Attributes:
         missing: numbers of the trials that have no run, or another state there.
@@ -55,7 +55,7 @@ class MlflowCare:
 
 
 def examine(
-    workspace: Workspace, name: str | None = None, mlflow: MlflowCare | None = None
+    workspace: Workspace, name: str | None = None, mlflow: MlflowMirror | None = None
 ) -> tuple[Finding, ...]:
     """Look at one sweep or at all, changing nothing. Sweeps that a living driver has are left alone.
 
@@ -73,7 +73,7 @@ def examine(
         ledger.close()
 
 
-def _sweep(workspace: Workspace, ledger: Ledger, name: str, mlflow: MlflowCare | None) -> Iterator[Finding]:
+def _sweep(workspace: Workspace, ledger: Ledger, name: str, mlflow: MlflowMirror | None) -> Iterator[Finding]:
     holder, in_force = holder_of(ledger, name)
     if in_force:
         return
@@ -151,7 +151,7 @@ def _interrupted(workspace: Workspace, name: str) -> str:
         ledger.close()
 
 
-def _shown(workspace: Workspace, name: str, mlflow: MlflowCare) -> int:
+def _shown(workspace: Workspace, name: str, mlflow: MlflowMirror) -> int:
     ledger = Ledger(workspace.database_url)
     try:
         history = ledger.history(name)  # anew: what was mended before this has changed it

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from typing import Any
 
 from lossweep.search.study.front import front_of, objective_of
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.spaces.files.errors import Problem, UserError
-from lossweep.spaces.schedules.schedule_file import RealisedPhase, ScheduleFile
+from lossweep.spaces.metrics import shown_in
+from lossweep.spaces.schedules.schedule_file import ScheduleFile
 from lossweep.trainers.evaluation import realised
 from lossweep.trainers.scoring.objectives import ObjectiveSpec, Score, score
 from lossweep.trainers.scoring.operating_points import operating_point
-
-_SHOWN = ("precision", "recall", "f1")
-"""Shown beside the objective's metrics, at 0.5 and at the tuned threshold."""
 
 
 def export_best(history: SweepHistory, number: int | None = None) -> ScheduleFile:
@@ -38,12 +35,12 @@ def export_best(history: SweepHistory, number: int | None = None) -> ScheduleFil
     return ScheduleFile(
         phases=trial.schedule.phases,
         cycles=trial.schedule.cycles,
-        epochs=trial.schedule.epochs or history.budget_epochs,
+        epochs=history.budget_epochs,
         classes=history.prior.names,
         frequencies=history.prior.frequencies,
         threshold=_probability(point.threshold),
         logit_threshold=point.threshold,
-        realised=tuple(RealisedPhase(**asdict(stay)) for stay in realised(trial.evaluations)),
+        realised=realised(trial.evaluations),
         provenance={
             "sweep": history.name,
             "trial": trial.number,
@@ -87,9 +84,10 @@ def _against(objective: ObjectiveSpec, control: TrialHistory) -> dict[str, Any]:
 
 def _scores(objective: ObjectiveSpec, taken: Score) -> dict[str, float]:
     """Validation figures of the evaluation that the score was taken from."""
-    shown = (*objective.watched, *_SHOWN, *(f"tuned_{name}" for name in _SHOWN))
+    beside = (metric.name for metric in shown_in("table", "pixel", "tuned"))
     metrics = taken.evaluation.metrics
-    return {name: round(metrics[name], 6) for name in dict.fromkeys(shown) if name in metrics}
+    told = dict.fromkeys((*objective.watched, *beside))
+    return {name: round(metrics[name], 6) for name in told if name in metrics}
 
 
 def _probability(logit: float) -> float:

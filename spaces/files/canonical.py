@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Any
+
+from pydantic import JsonValue
+
+from lossweep.spaces.files.errors import refused
 
 
 def _without_negative_zero(value: Any) -> Any:
@@ -34,3 +39,16 @@ def canonical_json(data: Any) -> str:
 def key_of(data: Any) -> str:
     """The SHA-256 of the canonical JSON, as 64 hexadecimal digits."""
     return hashlib.sha256(canonical_json(data).encode("ascii")).hexdigest()
+
+
+def tidied(value: JsonValue) -> JsonValue:
+    """Write whole floats as ints, so that 3 and 3.0 are the same; refuse numbers that are not finite."""
+    if isinstance(value, dict):
+        return {key: tidied(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [tidied(each) for each in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise refused("a number must be finite", found=str(value))
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    return value

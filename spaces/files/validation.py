@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import types
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, TypeVar, cast
 
-import annotated_types
-from pydantic import BaseModel, Tag, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from lossweep.spaces.files.allowed import Allowed, Location, adapter_of
 from lossweep.spaces.files.errors import Problem, UserError, nearest
 
 T = TypeVar("T")
-Location = tuple[str | int, ...]
-"""Keys and list indices from the outermost value inwards."""
-
-_Member = tuple[Any, tuple[Any, ...]]
-"""A type that may stand at a place, and the metadata (constraints, tags) it is annotated with."""
 
 
 def dotted(location: Sequence[str | int]) -> str:
@@ -53,7 +45,7 @@ def validated(
     """
     flags = list(_flags_for_numbers(data, (), model))
     try:
-        value: T = _adapter(cast(Hashable, model)).validate_python(data)
+        value: T = adapter_of(cast(Hashable, model)).validate_python(data)
     except ValidationError as error:
         found = problems_of(error, model)
         named = {problem.key for problem in found}
@@ -64,11 +56,6 @@ def validated(
     return value
 
 
-@cache
-def _adapter(model: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(model)
-
-
 def _by_line(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: problem.line or 0)
 
@@ -76,10 +63,9 @@ def _by_line(problems: Iterable[Problem]) -> list[Problem]:
 def _flags_for_numbers(data: Any, at: Location, model: Any) -> Iterator[Problem]:
     """Yield a problem for each true or false where only numbers may stand: pydantic takes them for 1 or 0."""
     if isinstance(data, bool):
-        _, members = _descend(at, model, "")
-        kinds = {annotation for annotation, _ in members}
-        if kinds and kinds <= {int, float, type(None)}:
-            yield Problem("is not a number", None, None, dotted(at), rendered(data), _allowed(members))
+        allowed = Allowed.at(at, model)
+        if allowed.only_numbers:
+            yield Problem("is not a number", None, None, dotted(at), rendered(data), str(allowed))
     elif isinstance(data, dict):
         for key, value in data.items():
             yield from _flags_for_numbers(value, (*at, key), model)
@@ -130,7 +116,8 @@ def _problem(details: ErrorDetails, model: Any) -> Problem:
     at = details["loc"]
     if kind == "finite_number" and at[-1:] == ("float",):  # pydantic's name for a number within JSON
         at = at[:-1]
-    place, members = _descend(at, model, kind)
+    allowed = Allowed.at(at, model, kind)
+    place = allowed.place
     match kind:
         case "refused":
             key = str(context.get("key") or "")
@@ -146,7 +133,7 @@ def _problem(details: ErrorDetails, model: Any) -> Problem:
                 context["hint"],
             )
         case "extra_forbidden":
-            known = list(_keys(members))
+            known = allowed.keys
             name = str(details["loc"][-1])
             return Problem(
                 f"unknown key {name!r}",
@@ -156,12 +143,11 @@ def _problem(details: ErrorDetails, model: Any) -> Problem:
                 hint=nearest(name, known),
             )
         case "missing" | "missing_argument":
-            return Problem("is missing", key=dotted(place), allowed=_allowed(members))
+            return Problem("is missing", key=dotted(place), allowed=str(allowed) or None)
         case "union_tag_invalid" | "union_tag_not_found":
             name = context["discriminator"].strip("'")
-            tags = [tag.strip("'") for tag in context.get("expected_tags", "").split(", ") if tag] or list(
-                _tags(members, name)
-            )
+            expected = context.get("expected_tags", "").split(", ")
+            tags = [tag.strip("'") for tag in expected if tag] or allowed.choices(name)
             stands = context.get("tag")
             return Problem(
                 "is missing" if stands is None else f"unknown {name} {stands!r}",
@@ -188,19 +174,15 @@ def _problem(details: ErrorDetails, model: Any) -> Problem:
         _MESSAGES.get(kind, details["msg"][:1].lower() + details["msg"][1:]),
         key=dotted(place) or None,
         found=rendered(found),
-        allowed=_allowed(members) or _WANTED.get(kind),
-        hint=_written_out(found, members),
+        allowed=str(allowed) or _WANTED.get(kind),
+        hint=_written_out(found, allowed),
     )
 
 
-def _written_out(found: Any, members: Sequence[_Member]) -> str | None:
+def _written_out(found: Any, allowed: Allowed) -> str | None:
     """The hint for a bare name where its mapping is wanted: ``jaccard`` for ``{term: jaccard}``."""
-    for annotation, _ in members:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel) and isinstance(found, str):
-            for name in annotation.model_fields:
-                if found in _tags(members, name):
-                    return f"write {{{name}: {found}}}"
-    return None
+    key = allowed.naming(found) if isinstance(found, str) else None
+    return f"write {{{key}: {found}}}" if key else None
 
 
 _WANTED: Mapping[str, str] = {
@@ -249,130 +231,6 @@ def _at(value: Any, location: Location) -> Any:
     return value
 
 
-def _members(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[_Member]:
-    """The types an annotation allows, unions and annotations taken apart."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        inner, *extra = get_args(annotation)
-        for each in extra:
-            metadata += (*each.metadata, each) if isinstance(each, FieldInfo) else (each,)
-        yield from _members(inner, metadata)
-    elif origin in (Union, types.UnionType):
-        for each in get_args(annotation):
-            yield from _members(each, metadata)
-    elif hasattr(annotation, "__value__"):
-        yield from _members(annotation.__value__, metadata)
-    else:
-        yield annotation, metadata
-
-
-def _inside(member: _Member, element: str | int) -> Iterator[_Member]:
-    """The types that may stand under a key or index of a member."""
-    annotation, _ = member
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        for name, info in annotation.model_fields.items():
-            if element in (name, info.alias):
-                yield from _members(info.annotation, tuple(info.metadata))
-        return
-    origin: Any = get_origin(annotation)
-    arguments = get_args(annotation)
-    if origin in (tuple, list, set, frozenset, Sequence) and isinstance(element, int) and arguments:
-        fixed = origin is tuple and arguments[-1] is not Ellipsis
-        yield from _members(arguments[min(element, len(arguments) - 1)] if fixed else arguments[0])
-    elif origin in (dict, Mapping) and isinstance(element, str):
-        yield from _members(arguments[1])
-    elif annotation is Any:
-        yield member
-
-
-def _descend(location: Location, model: Any, kind: str) -> tuple[Location, list[_Member]]:
-    """Split pydantic's location into the user's keys and the tags of unions; find what may stand there."""
-    members = list(_members(model))
-    place: Location = ()
-    for position, element in enumerate(location):
-        below = [each for member in members for each in _inside(member, element)]
-        if below:
-            place, members = (*place, element), below
-        elif kind == "extra_forbidden" and position == len(location) - 1:
-            place = (*place, element)
-        else:
-            members = [member for member in members if _is_tagged(member, element)] or members
-    return place, members
-
-
-def _is_tagged(member: _Member, element: str | int) -> bool:
-    annotation, metadata = member
-    if any(isinstance(each, Tag) and each.tag == element for each in metadata):
-        return True
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        literals = (info.annotation for info in annotation.model_fields.values())
-        return annotation.__name__ == element or any(
-            get_origin(each) is Literal and element in get_args(each) for each in literals
-        )
-    return False
-
-
-def _keys(members: Sequence[_Member]) -> Iterator[str]:
-    for annotation, _ in members:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            yield from annotation.model_fields
-
-
-def _tags(members: Sequence[_Member], name: str) -> Iterator[str]:
-    for annotation, _ in members:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            info = annotation.model_fields.get(name)
-            if info is not None and get_origin(info.annotation) is Literal:
-                yield from map(str, get_args(info.annotation))
-
-
-def _allowed(members: Sequence[_Member]) -> str | None:
-    if len(members) > 3:
-        models = all(isinstance(each, type) and issubclass(each, BaseModel) for each, _ in members)
-        if models:
-            return "keys with values"
-    return "; or ".join(dict.fromkeys(text for member in members if (text := _described(member)))) or None
-
-
 def allowed_in(model: Any, location: Location) -> str | None:
     """What may stand at a location of a model, in words: ``a number >= 0.0 and <= 5.0``."""
-    return _allowed(_descend(location, model, "")[1])
-
-
-_NAMES: Mapping[Any, str] = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
-
-
-def _described(member: _Member) -> str:
-    """What may stand for a member, in words: ``a number >= 0.0 and <= 5.0``."""
-    annotation, metadata = member
-    origin: Any = get_origin(annotation)
-    if origin is Literal:
-        return ", ".join(map(str, get_args(annotation)))
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        inner = {name: _bounds(tuple(info.metadata)) for name, info in annotation.model_fields.items()}
-        return "{" + ", ".join(f"{name}: {bounds or '...'}" for name, bounds in inner.items()) + "}"
-    name = _NAMES.get(annotation, "a list" if origin in (tuple, list) else "")
-    if origin is tuple and get_args(annotation)[-1] is not Ellipsis:
-        name = f"a list of {len(get_args(annotation))}"
-    return " ".join(part for part in (name, _bounds(metadata)) if part)
-
-
-def _bounds(metadata: Sequence[Any]) -> str:
-    return " and ".join(text for each in metadata if (text := _bound(each)))
-
-
-def _bound(constraint: Any) -> str:
-    match constraint:
-        case annotated_types.Ge(ge=value):
-            return f">= {value}"
-        case annotated_types.Gt(gt=value):
-            return f"> {value}"
-        case annotated_types.Le(le=value):
-            return f"<= {value}"
-        case annotated_types.Lt(lt=value):
-            return f"< {value}"
-        case annotated_types.MinLen(min_length=value):
-            return f"of at least {value}"
-        case _:
-            pattern = getattr(constraint, "pattern", None)
-            return f"matching {pattern}" if isinstance(pattern, str) else ""
+    return str(Allowed.at(location, model)) or None

@@ -13,8 +13,9 @@ from typing import Any, Final, TypeVar
 
 import yaml
 
+from lossweep.spaces.files.allowed import Location
 from lossweep.spaces.files.errors import Problem, UserError
-from lossweep.spaces.files.validation import Location, dotted, read_dotted, validated
+from lossweep.spaces.files.validation import dotted, read_dotted, validated
 
 T = TypeVar("T")
 

@@ -55,7 +55,7 @@ def catalog() -> tuple[TermEntry, ...]:
     """All terms a phase can train with; sums and a user's own losses come last."""
     known = (
         TermEntry(
-            term=str(term.model_fields["term"].default),
+            term=term.known_as(),
             summary=_summary(term),
             formula=term.formula,
             source=term.source,
@@ -84,6 +84,12 @@ def catalog() -> tuple[TermEntry, ...]:
         parameters=_parameters(ImportedLoss),
     )
     return (*known, compound, imported)
+
+
+def table() -> str:
+    """Return the terms as the table of docs/losses.md."""
+    rows = [f"| `{entry.term}` | `{entry.formula}` | {entry.source} |" for entry in catalog()]
+    return "\n".join(["| term | formula | source |", "| --- | --- | --- |", *rows])
 
 
 def _summary(model: type) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError, model_validator
 
 from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.files.allowed import Location
 from lossweep.spaces.files.errors import Problem, refused
-from lossweep.spaces.files.validation import Location, dotted, problems_of
+from lossweep.spaces.files.validation import dotted, problems_of
 from lossweep.spaces.losses.terms import Frozen, ImportedLoss, Loss
 from lossweep.spaces.proposing.distributions import (
     Choice,

@@ -143,7 +143,7 @@ class ScheduleSpace:
                     allowed=str(self.epochs),
                 )
             )
-        wanted = LossSchedule(phases=schedule.phases, cycles=schedule.cycles, epochs=self.epochs)
+        wanted = schedule.with_budget(self.epochs)
         reasons: list[str] = []
         for cycles in self._cycles_of(wanted):
             try:

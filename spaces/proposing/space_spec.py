@@ -253,10 +253,15 @@ class SpaceSpec(Frozen):
         for label, changes in self.parameters.items():
             changed = LossSpace.model_validate({"term": label, **changes}) if "weights" in changes else None
             yield from changed.misfits(classes, f"parameters.{label}") if changed else ()
+        for key, metric in self.waited_for():
+            yield from metric_misfits(metric, classes, key)
+
+    def waited_for(self) -> Iterator[tuple[str, str]]:
+        """Yield the metrics that a phase may wait for as the space spells them out, with their keys."""
         untils = [(f"phases[{index}].until", phase.until) for index, phase in enumerate(self.phases or ())]
         for key, until in (*untils, ("until", self.until)):
             for metric in ends(until.metric) if isinstance(until, UntilSpace) else ():
-                yield from metric_misfits(str(metric), classes, f"{key}.metric")
+                yield f"{key}.metric", str(metric)
 
     def imported_losses(self) -> Iterator[tuple[str, ImportedLoss]]:
         """Yield the user's own losses that schedules of the space may hold, with the keys they stand at."""

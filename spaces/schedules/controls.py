@@ -122,7 +122,7 @@ def ablations(schedule: LossSchedule, lengths: Sequence[tuple[int, int]] = ()) -
         "first_phase_alone": LossSchedule(phases=(alone,), epochs=budget),
         "one_loss": _with_one_loss(schedule, first.loss),
     }
-    itself = LossSchedule(phases=schedule.phases, cycles=schedule.cycles, epochs=budget)
+    itself = schedule.with_budget(budget)
     return _distinct(itself, candidates)
 
 

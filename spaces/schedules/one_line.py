@@ -14,11 +14,14 @@ from typing import Any, Final, NoReturn
 
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.spaces.losses.one_line import WORD
+from lossweep.spaces.losses.terms import KNOWN_TERMS
 from lossweep.spaces.metric_names import higher_is_better
 
 _FLAT: Final[Mapping[str, tuple[str, ...]]] = {"weights": ("power", "beta", "cap")}
 """Parameters written without the key they are under: ``power=0.7`` for ``weights: {power: 0.7}``."""
 
+_KEYS: Final = {term.known_as(): frozenset(term.model_fields) for term in KNOWN_TERMS}
+"""The parameters of each term."""
 
 METRIC: Final = r"[A-Za-z_]\w*(?:\.\d+)?(?:/[A-Za-z_][\w-]*)?"
 _NUMBER: Final = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -165,7 +168,8 @@ class _Reader:
         if ":" in name:
             return {"term": name, "parameters": arguments}
         for key, flat in _FLAT.items():
-            inner = {each: arguments.pop(each) for each in flat if each in arguments and name in _WEIGHTED}
+            given = [each for each in flat if each in arguments] if key in _KEYS.get(name, ()) else []
+            inner = {each: arguments.pop(each) for each in given}
             if inner and key in arguments:
                 self._fail(f"{key}, or {' and '.join(inner)}, not both")
             if inner:
@@ -187,7 +191,3 @@ class _Reader:
             self._fail("a value: a number, a word, true, false, null, or JSON")
         self._at = end
         return value
-
-
-_WEIGHTED: Final = ("weighted_ce", "focal")
-"""The terms with class weights."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -217,6 +218,14 @@ class LossSchedule(Frozen):
         """The epochs a training of this schedule takes: ``epochs``, or the most its phases can last."""
         return self.epochs or self.most_epochs
 
+    def with_budget(self, epochs: int | None) -> LossSchedule:
+        """The schedule alone, with this budget; None leaves it open.
+
+        Raises:
+            ValidationError: for a budget below one epoch.
+        """
+        return LossSchedule(phases=self.phases, cycles=self.cycles, epochs=epochs)
+
     @property
     def metrics(self) -> frozenset[str]:
         """The metrics that an ``until`` waits for: what an evaluation has to measure."""
@@ -224,8 +233,8 @@ class LossSchedule(Frozen):
 
     @property
     def family(self) -> str:
-        """The losses without their parameters, in the order they come: ``weighted_ce > jaccard``."""
-        return " > ".join(dict.fromkeys(family(phase.loss) for phase in self.phases))
+        """The losses without their parameters, in order, once each cycle: ``weighted_ce → jaccard``."""
+        return " → ".join(name for name, _ in groupby(family(phase.loss) for phase in self.phases))
 
     @property
     def key(self) -> str:

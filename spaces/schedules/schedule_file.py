@@ -10,29 +10,9 @@ from pydantic import Field, model_validator
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import UserError
 from lossweep.spaces.files.yaml_source import load_yaml, validate
-from lossweep.spaces.losses.terms import Frozen
 from lossweep.spaces.schedules.fit import misfits
+from lossweep.spaces.schedules.realised import RealisedPhase
 from lossweep.spaces.schedules.schedule import LossSchedule
-
-
-class RealisedPhase(Frozen):
-    """One stay in a phase, as a training really went: what an ``until`` came to.
-
-    Attributes:
-        phase: index in the schedule unrolled over its cycles, from 0.
-        cycle: index of its cycle, from 0.
-        from_step: optimizer steps done when it was entered.
-        to_step: optimizer steps done when it was left.
-        from_epoch: epochs done when it was entered.
-        epochs: how long it lasted.
-    """
-
-    phase: int = Field(ge=0)
-    cycle: int = Field(default=0, ge=0)
-    from_step: int = Field(default=0, ge=0)
-    to_step: int = Field(default=0, ge=0)
-    from_epoch: int = Field(ge=0)
-    epochs: int = Field(ge=1)
 
 
 class ScheduleFile(LossSchedule):
@@ -74,7 +54,7 @@ class ScheduleFile(LossSchedule):
     @property
     def schedule(self) -> LossSchedule:
         """The schedule alone."""
-        return LossSchedule(phases=self.phases, cycles=self.cycles, epochs=self.epochs)
+        return self.with_budget(self.epochs)
 
 
 def load_schedule(path: str | Path) -> ScheduleFile:

@@ -110,7 +110,7 @@ def trial(
     **more: object,
 ) -> TrialHistory:
     curve = evaluations(schedule, epochs, level, seed=number)
-    score = max((e.metrics["tuned_f1"] for e in curve), default=None)
+    best = max(curve, key=lambda e: e.metrics["tuned_f1"], default=None)
     started = CREATED + timedelta(seconds=30 * number)
     phases = schedule.phases
     parameters: dict[str, float | int | str | bool | None] = {
@@ -126,7 +126,8 @@ def trial(
         "parameters": {} if control else parameters,
         "outcome": outcome,
         "reason": reason,
-        "score": score,
+        "score": best.metrics["tuned_f1"] if best else None,
+        "scored_step": best.step if best else None,
         "feasible": True,
         "evaluations": curve,
         "decisions": (DecisionRecord(32, Decision.CONTINUE, "first rung", {"ap": 0.1}),),

@@ -25,7 +25,7 @@ Said = tuple[int, str, str]
 
 @pytest.fixture
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
-    """The ledger of a home with a sweep of which nothing has run yet, and its file."""
+    """The ledger of a workspace with a sweep of which nothing has run yet, and its file."""
     monkeypatch.setenv("LOSSWEEP_HOME", str(tmp_path / "runs"))
     ledger = Ledger(Workspace.at().database_url)
     create_sweep(ledger, spec(), PRIOR)

@@ -39,8 +39,7 @@ def plan_of() -> Plans:
         plan = TrialPlan(
             number=number,
             seed=seed,
-            schedule=LossSchedule.parse(line),
-            epochs=epochs,
+            schedule=LossSchedule.parse(line).with_budget(epochs),
             data=SCENES,
             model=TINY,
             training=TrainingSpec(batch=4),

@@ -10,7 +10,7 @@ from torch import nn
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
-from lossweep.spaces.losses.terms import Compound, Focal, Loss, WeightedCrossEntropy
+from lossweep.spaces.losses.terms import Compound, EffectiveNumberWeights, FrequencyWeights, Loss
 from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.spaces.schedules.schedule_file import ScheduleFile, load_schedule
@@ -170,6 +170,4 @@ def _prior(schedule: LossSchedule, prior: ClassPrior | None) -> ClassPrior:
 def _needs_frequencies(loss: Loss) -> bool:
     if isinstance(loss, Compound):
         return any(_needs_frequencies(part.loss) for part in loss.sum)
-    if isinstance(loss, WeightedCrossEntropy | Focal):
-        return loss.weights is not None and not isinstance(loss.weights, tuple)
-    return False
+    return isinstance(getattr(loss, "weights", None), FrequencyWeights | EffectiveNumberWeights)

@@ -16,9 +16,10 @@ from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.trainers.data.crops.batches import Split
 from lossweep.trainers.data.sources.source import Listing, Progress, Source, silent
-from lossweep.trainers.data.spec import DataSpec, FolderSource, ImportSource, RasterSource, ScenesSource
+from lossweep.trainers.data.spec import DataSpec, FilesSpec
 from lossweep.trainers.data.store.building import build
 from lossweep.trainers.data.store.decoded import FORMAT, Store
+from lossweep.trainers.imports import load_object
 
 MOST_SHOWN = 20
 """Problems listed in an error; how many more there are is said."""
@@ -72,25 +73,13 @@ def load_data(spec: DataSpec, cache: Path, progress: Progress | None = None) -> 
 
 
 def open_source(spec: DataSpec) -> Source:
-    """Return the source a spec describes."""
-    # Imported where it is needed: rasterio and user's modules must not cost those who don't use them.
-    match spec:
-        case ScenesSource():
-            from lossweep.trainers.data.sources.scenes import Scenes
+    """Return the source a spec describes.
 
-            return Scenes(spec)
-        case FolderSource():
-            from lossweep.trainers.data.sources.folder import Folder
-
-            return Folder(spec)
-        case RasterSource():
-            from lossweep.trainers.data.sources.raster import Raster
-
-            return Raster(spec)
-        case ImportSource():
-            from lossweep.trainers.data.sources.imported import Imported
-
-            return Imported(spec)
+    What reads it is imported here: rasterio and users' modules must not cost those who don't use them.
+    """
+    reader = load_object(spec.reader, "data.source")
+    source: Source = reader(spec)
+    return source
 
 
 @contextmanager
@@ -125,7 +114,7 @@ def opened_store(
         for torn in place.parent.glob(f"{key}.*.building"):  # of a process that was killed: we hold the lock
             shutil.rmtree(torn, ignore_errors=True)
         building = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=".building", dir=place.parent))
-        percentiles = spec.percentiles if isinstance(spec, RasterSource | FolderSource) else (0.1, 99.9)
+        percentiles = spec.percentiles if isinstance(spec, FilesSpec) else (0.1, 99.9)
         try:
             problems = _built(source, listing, spec.classes, building, progress, percentiles)
             problems = (*listing.problems, *problems)

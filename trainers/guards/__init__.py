@@ -1,5 +1,6 @@
-"""Absolute rules that end a diverging trial, a file per rule, each with its evidence. No torch here."""
+"""Absolute rules that end a diverging trial, each with its evidence. No torch here."""
 
+from lossweep.trainers.guards.rule import Evidence, Rule, Step
 from lossweep.trainers.guards.watch import Guards, build_guards
 
-__all__ = ["Guards", "build_guards"]
+__all__ = ["Evidence", "Guards", "Rule", "Step", "build_guards"]

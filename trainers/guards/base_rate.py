@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from lossweep.spaces.class_prior import ClassPrior
-from lossweep.trainers.guards.spec import NearBaseRate
+from lossweep.spaces.losses.terms import Frozen
+
+
+class NearBaseRate(Frozen):
+    """When a precision or AP is no better than chance: near the share b of foreground pixels.
+
+    That is ``value <= min(ratio * b, b + lift * (1 - b))``: the ratio speaks for rare classes, the lift for
+    common ones.
+    """
+
+    ratio: float = Field(default=2.0, ge=1.0)
+    lift: float = Field(default=0.05, ge=0.0, le=1.0)
 
 
 def base_rate(prior: ClassPrior) -> float:

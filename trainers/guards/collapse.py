@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import Field
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.trainers.evaluation import Evaluation
-from lossweep.trainers.guards.base_rate import base_rate, near
+from lossweep.trainers.guards.base_rate import NearBaseRate, base_rate, near
 from lossweep.trainers.guards.rule import Evidence, Rule
-from lossweep.trainers.guards.spec import AllBackgroundSpec, AllForegroundSpec
+
+
+class CollapseSpec(NearBaseRate):
+    """The pixels are ranked no better than chance, and recall at the fixed operating point shows it.
+
+    Attributes:
+        recall: at the fixed operating point.
+        rise: AP that rose by this share during the patience is still learning.
+        warm_up: optimizer steps of the trial before it counts.
+        patience: evaluations in a row.
+    """
+
+    recall: float
+    rise: float = Field(default=0.05, ge=0.0)
+    warm_up: int
+    patience: int = Field(default=2, ge=1, description="evaluations in a row")
+
+
+SpecT = TypeVar("SpecT", bound=CollapseSpec)
 
 
 @dataclass(slots=True)
@@ -20,16 +41,17 @@ class CollapseState:
     first_ap: float = 0.0
 
 
-class Collapse(Rule[CollapseState]):
+class Collapse(Rule[SpecT, CollapseState]):
     """Fires when the sign is seen ``patience`` times in a row while AP stays near the base rate.
 
     The sign alone would end honest trials: strongly weighted cross-entropy predicts far too much and ranks
     well, focal loss predicts nothing at 0.5 for long and ranks well.
     """
 
-    def __init__(self, spec: AllForegroundSpec | AllBackgroundSpec, prior: ClassPrior) -> None:
-        super().__init__(CollapseState())
-        self._limits = spec
+    state_type = CollapseState
+
+    def __init__(self, spec: SpecT, prior: ClassPrior) -> None:
+        super().__init__(spec, prior)
         self._base = base_rate(prior)
 
     @abstractmethod
@@ -38,18 +60,18 @@ class Collapse(Rule[CollapseState]):
 
     def on_evaluation(self, evaluation: Evaluation, positives: int | None) -> Evidence | None:
         """See one evaluation."""
-        if evaluation.step < self._limits.warm_up:
+        if evaluation.step < self.spec.warm_up:
             return None
         sign, ap = self._sign(evaluation), evaluation.metrics["ap"]
-        if sign is None or not near(ap, self._base, self._limits):
+        if sign is None or not near(ap, self._base, self.spec):
             self.state = CollapseState()
             return None
         if self.state.streak == 0:
             self.state.first_ap = ap
         self.state.streak += 1
-        if self.state.streak < self._limits.patience:
+        if self.state.streak < self.spec.patience:
             return None
-        if ap > self.state.first_ap * (1.0 + self._limits.rise):  # still learning: watch on from here
+        if ap > self.state.first_ap * (1.0 + self.spec.rise):  # still learning: watch on from here
             self.state = CollapseState(streak=1, first_ap=ap)
             return None
         return Evidence(

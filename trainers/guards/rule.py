@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
+from pydantic import BaseModel
+
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.losses.terms import Frozen
 from lossweep.trainers.evaluation import Evaluation
 
+SpecT = TypeVar("SpecT", bound=BaseModel)
 StateT = TypeVar("StateT")
 
 
@@ -38,16 +43,48 @@ class Evidence:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
-class Rule(Generic[StateT]):
-    """An absolute rule about one trial. What it remembers is a dataclass of plain numbers and lists, `state`.
+class NoThresholds(Frozen):
+    """The spec of a rule without any threshold."""
 
-    Subclasses override what they need to see.
+
+@dataclass(slots=True)
+class NoMemory:
+    """The state of a rule that remembers nothing."""
+
+
+class Rule(Generic[SpecT, StateT]):
+    """An absolute rule about one trial: a guard. Subclasses override what they need to see.
+
+    One file makes one: the model of its thresholds, a dataclass of what it remembers, and the rule. Put into
+    `trainers.guards.rules` it is known by its name; from a user's own code it is ``package.module:Name``.
+
+    Attributes:
+        spec_type: the model of its thresholds; a sweep file's values are read by it.
+        state_type: a dataclass of plain numbers and lists with a default each: what it remembers, as it goes
+            into checkpoints.
+        spec: the thresholds.
+        state: what it remembers.
+        place: of a rule of lossweep's own, where it stands among them. The first that has seen enough gives
+            the verdict: what is worst comes first.
+        name: of a rule of lossweep's own, its key in a sweep file.
+        fires_when: for docs/guards.md.
     """
 
+    spec_type: ClassVar[type[BaseModel]] = NoThresholds
+    state_type: ClassVar[type[Any]] = NoMemory
+    place: ClassVar[int]
     name: ClassVar[str]
+    fires_when: ClassVar[str]
 
-    def __init__(self, state: StateT) -> None:
-        self.state = state
+    def __init__(self, spec: SpecT, prior: ClassPrior) -> None:
+        """Begin to watch a trial.
+
+        Args:
+            spec: the thresholds.
+            prior: the classes and their frequencies in the training masks.
+        """
+        self.spec = spec
+        self.state: StateT = self.state_type()
 
     def on_step(self, step: Step) -> Evidence | None:
         """See one optimizer step."""
@@ -66,4 +103,4 @@ class Rule(Generic[StateT]):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Remember what `state_dict` returned."""
-        self.state = type(self.state)(**state)
+        self.state = self.state_type(**state)

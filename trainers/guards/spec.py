@@ -2,127 +2,75 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    JsonValue,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    create_model,
+    model_serializer,
+    model_validator,
+)
+
+from lossweep.spaces.discovery import defined_in
+from lossweep.spaces.files.canonical import tidied
 from lossweep.spaces.losses.terms import Frozen
+from lossweep.trainers.guards import rules
+from lossweep.trainers.guards.rule import Rule
+
+RULES: Final[tuple[type[Rule[Any, Any]], ...]] = defined_in(rules, Rule)
+"""The guards of lossweep's own; what is worst comes first."""
+
+_OWN_KEYS: Final[dict[str, JsonValue]] = {
+    r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$": {
+        "type": ["object", "null"],
+        "description": "your own guard, by import path, with its thresholds",
+    }
+}
+_Own = dict[str, dict[str, Annotated[JsonValue, AfterValidator(tidied)]] | None]
+_OWN: Final[TypeAdapter[_Own]] = TypeAdapter(_Own)
+
+if TYPE_CHECKING:
+    _Thresholds = Frozen
+else:
+    _Thresholds = create_model(
+        "_Thresholds",
+        __base__=Frozen,
+        **{rule.name: (rule.spec_type | None, rule.spec_type()) for rule in RULES},
+    )
 
 
-class NonFiniteSpec(Frozen):
-    """The loss or the gradient is infinite or NaN.
+class GuardSpec(_Thresholds):
+    """Every guard with its thresholds; each may be switched off by giving null.
 
-    Attributes:
-        warm_up: optimizer steps of the trial before it counts.
-        patience: steps in a row whose update was applied.
-        skipped_patience: steps in a row that the float16 loss scaler skipped. Finding its scale takes
-            up to 16 from PyTorch's initial 65,536.
+    A user's own guard stands among them by its import path: ``my_module:MyGuard: {patience: 3}``. It is not
+    imported here: `trainers.guards.own` does.
     """
 
-    warm_up: int = Field(default=0, ge=0)
-    patience: int = Field(default=1, ge=1)
-    skipped_patience: int = Field(default=20, ge=1)
+    model_config = ConfigDict(json_schema_extra={"patternProperties": _OWN_KEYS})
 
+    _own: _Own = PrivateAttr(default_factory=dict)
 
-class NearBaseRate(Frozen):
-    """When a precision or AP is no better than chance: near the share b of foreground pixels.
+    @property
+    def own(self) -> Mapping[str, Mapping[str, Any]]:
+        """The parameters of the user's own guards that are switched on, by import path, in its order."""
+        return {path: values for path, values in sorted(self._own.items()) if values is not None}
 
-    That is ``value <= min(ratio * b, b + lift * (1 - b))``: the ratio speaks for rare classes, the lift for
-    common ones.
-    """
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read(cls, data: Any, handler: ModelWrapValidatorHandler[GuardSpec]) -> GuardSpec:
+        if not isinstance(data, dict):
+            return handler(data)
+        spec = handler({key: value for key, value in data.items() if ":" not in key})
+        spec._own = _OWN.validate_python({key: data[key] for key in data if ":" in key})
+        return spec
 
-    ratio: float = Field(default=2.0, ge=1.0)
-    lift: float = Field(default=0.05, ge=0.0, le=1.0)
-
-
-class AllForegroundSpec(NearBaseRate):
-    """Everything is predicted as one foreground class, and the pixels are ranked no better than chance.
-
-    Attributes:
-        recall: at the fixed operating point, at least this.
-        rise: AP that rose by this share during the patience is still learning.
-        warm_up: optimizer steps of the trial before it counts.
-        patience: evaluations in a row.
-    """
-
-    recall: float = Field(default=0.99, gt=0.0, le=1.0)
-    rise: float = Field(default=0.05, ge=0.0)
-    warm_up: int = Field(default=100, ge=0)
-    patience: int = Field(default=2, ge=1)
-
-
-class AllBackgroundSpec(NearBaseRate):
-    """No foreground is predicted, and the pixels are ranked no better than chance.
-
-    Attributes:
-        recall: at the fixed operating point, at most this.
-        rise: AP that rose by this share during the patience is still learning.
-        warm_up: optimizer steps of the trial before it counts; an honest loss may predict nothing for 200.
-        patience: evaluations in a row.
-    """
-
-    recall: float = Field(default=0.001, ge=0.0, lt=1.0)
-    rise: float = Field(default=0.05, ge=0.0)
-    warm_up: int = Field(default=200, ge=0)
-    patience: int = Field(default=2, ge=1)
-
-
-class ApCollapseSpec(Frozen):
-    """AP fell to a fraction of the trial's own best, and stays there.
-
-    Attributes:
-        share: of the best AP, at most this.
-        learned: the best AP counts when it was at least this many times the base rate.
-        minimum_positives: foreground pixels that the validation split must have; with fewer, AP is noise.
-        warm_up: optimizer steps of the trial before it counts.
-        patience: evaluations in a row.
-    """
-
-    share: float = Field(default=0.25, gt=0.0, lt=1.0)
-    learned: float = Field(default=3.0, ge=1.0)
-    minimum_positives: int = Field(default=200, ge=0)
-    warm_up: int = Field(default=0, ge=0)
-    patience: int = Field(default=2, ge=1)
-
-
-class LossSpikeSpec(Frozen):
-    """The loss jumped out of its own recent range within a phase, and stays there.
-
-    Attributes:
-        z: robust standard deviations (1.4826 MAD) above the window's median, more than this.
-        rise: and more than this share of the median's magnitude.
-        window: steps of the phase that the median is taken over.
-        warm_up: steps of the phase before it counts.
-        patience: steps in a row.
-    """
-
-    z: float = Field(default=7.0, gt=0.0)
-    rise: float = Field(default=0.5, ge=0.0)
-    window: int = Field(default=100, ge=5)
-    warm_up: int = Field(default=30, ge=5)
-    patience: int = Field(default=20, ge=1)
-
-
-class StuckLossSpec(Frozen):
-    """A region loss is at its ceiling with no gradient left to come down by.
-
-    Attributes:
-        level: the loss is at least this.
-        gradient_norm: and the gradient's norm under this.
-        warm_up: steps of the phase before it counts.
-        patience: steps in a row.
-    """
-
-    level: float = Field(default=0.999, gt=0.0)
-    gradient_norm: float = Field(default=1e-6, gt=0.0)
-    warm_up: int = Field(default=10, ge=0)
-    patience: int = Field(default=20, ge=1)
-
-
-class GuardSpec(Frozen):
-    """Every guard with its thresholds; each may be switched off by giving null."""
-
-    non_finite: NonFiniteSpec | None = NonFiniteSpec()
-    all_foreground: AllForegroundSpec | None = AllForegroundSpec()
-    all_background: AllBackgroundSpec | None = AllBackgroundSpec()
-    ap_collapse: ApCollapseSpec | None = ApCollapseSpec()
-    loss_spike: LossSpikeSpec | None = LossSpikeSpec()
-    stuck_loss: StuckLossSpec | None = StuckLossSpec()
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {**handler(self), **self._own}

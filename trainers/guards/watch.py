@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict
-from lossweep.trainers.guards.all_background import AllBackground
-from lossweep.trainers.guards.all_foreground import AllForeground
-from lossweep.trainers.guards.ap_collapse import ApCollapse
-from lossweep.trainers.guards.loss_spike import LossSpike
-from lossweep.trainers.guards.non_finite import NonFinite
+from lossweep.trainers.guards.own import build_own
 from lossweep.trainers.guards.rule import Rule, Step
-from lossweep.trainers.guards.spec import GuardSpec
-from lossweep.trainers.guards.stuck_loss import StuckLoss
+from lossweep.trainers.guards.spec import RULES, GuardSpec
 
 
 class Guards:
@@ -23,8 +18,9 @@ class Guards:
     Deterministic: verdicts follow from what was shown, and from `load_state_dict`, alone.
     """
 
-    def __init__(self, rules: Sequence[Rule[Any]]) -> None:
-        self._rules = tuple(rules)
+    def __init__(self, rules: Mapping[str, Rule[Any, Any]]) -> None:
+        """Watch by some rules, each under its name in the sweep file; the first is asked first."""
+        self._rules = dict(rules)
         self._phase = 0
         self._steps_in_phase = 0
 
@@ -32,7 +28,7 @@ class Guards:
         """Begin a phase, by its index in the unrolled schedule. Not to be called on resuming within one."""
         self._phase = phase
         self._steps_in_phase = 0
-        for rule in self._rules:
+        for rule in self._rules.values():
             rule.phase_started()
 
     def on_step(
@@ -49,7 +45,7 @@ class Guards:
         self._steps_in_phase += 1
         seen = Step(step, self._steps_in_phase, loss, gradient_norm, skipped)
         # Every rule sees every step, also after another's verdict, so that no rule's memory has gaps.
-        found = [(rule.name, rule.on_step(seen)) for rule in self._rules]
+        found = [(name, rule.on_step(seen)) for name, rule in self._rules.items()]
         for name, evidence in found:
             if evidence is not None:
                 return GuardVerdict(name, step, self._phase, evidence.message, evidence.figures)
@@ -62,7 +58,7 @@ class Guards:
             evaluation: with macro and, for several foreground classes, per-class metrics.
             positives: `Measured.positives`: the foreground pixels it was measured on; None when unknown.
         """
-        found = [(rule.name, rule.on_evaluation(evaluation, positives)) for rule in self._rules]
+        found = [(name, rule.on_evaluation(evaluation, positives)) for name, rule in self._rules.items()]
         for name, evidence in found:
             if evidence is not None:
                 step, phase = evaluation.step, evaluation.phase
@@ -71,31 +67,29 @@ class Guards:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything remembered, as plain numbers, lists and dicts."""
-        rules = {rule.name: rule.state_dict() for rule in self._rules}
+        rules = {name: rule.state_dict() for name, rule in self._rules.items()}
         return {"phase": self._phase, "steps_in_phase": self._steps_in_phase, "rules": rules}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned. A rule switched on since starts afresh."""
         self._phase = int(state["phase"])
         self._steps_in_phase = int(state["steps_in_phase"])
-        for rule in self._rules:
-            if rule.name in state["rules"]:
-                rule.load_state_dict(state["rules"][rule.name])
+        for name, rule in self._rules.items():
+            if name in state["rules"]:
+                rule.load_state_dict(state["rules"][name])
 
 
 def build_guards(spec: GuardSpec, prior: ClassPrior) -> Guards:
-    """Return the guards that ``spec`` has not switched off. What is worst is told first."""
-    rules: list[Rule[Any]] = []
-    if spec.non_finite is not None:
-        rules.append(NonFinite(spec.non_finite))
-    if spec.stuck_loss is not None:
-        rules.append(StuckLoss(spec.stuck_loss))
-    if spec.loss_spike is not None:
-        rules.append(LossSpike(spec.loss_spike))
-    if spec.all_foreground is not None:
-        rules.append(AllForeground(spec.all_foreground, prior))
-    if spec.all_background is not None:
-        rules.append(AllBackground(spec.all_background, prior))
-    if spec.ap_collapse is not None:
-        rules.append(ApCollapse(spec.ap_collapse, prior))
+    """Return the guards that ``spec`` has not switched off. What is worst is told first, a user's own last.
+
+    Raises:
+        UserError: when a user's own can't be imported or built.
+    """
+    rules: dict[str, Rule[Any, Any]] = {}
+    for kind in RULES:
+        thresholds = getattr(spec, kind.name)
+        if thresholds is not None:
+            rules[kind.name] = kind(thresholds, prior)
+    for path, parameters in spec.own.items():
+        rules[path] = build_own(path, parameters, prior)
     return Guards(rules)

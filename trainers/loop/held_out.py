@@ -7,7 +7,6 @@ from torch import nn
 from lossweep.trainers.data.loading import SegmentationData
 from lossweep.trainers.evaluation import Evaluation, HeldOutScore
 from lossweep.trainers.loop.measurement import measured
-from lossweep.trainers.loop.memory import micro_batch
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.plan import TrialPlan
 from lossweep.trainers.scoring.objectives import ObjectiveSpec
@@ -36,14 +35,14 @@ def held_out_score(
     thresholds: tuple[float, ...] = (operating_point(objective, scored).threshold,)
     if not data.prior.is_binary:
         # An evaluation keeps the first class's threshold alone; validation is measured again for the others'.
-        found = measured(model, data.val, data.prior, plan.measure, numerics, micro_batch(plan))
+        found = measured(model, data.val, data.prior, plan.measure, numerics, plan.images_a_pass)
         lead = objective.names[0]
         thresholds = tuple(
             found.floor_thresholds.get(f"{lead}/{name}", tuned)
             for name, tuned in zip(data.prior.names[1:], found.thresholds, strict=True)
         )
     test = measured(
-        model, data.test, data.prior, plan.measure, numerics, micro_batch(plan), thresholds, per_image=True
+        model, data.test, data.prior, plan.measure, numerics, plan.images_a_pass, thresholds, per_image=True
     )
     name = held_out_metric(objective.names[0])
     return HeldOutScore(

@@ -65,7 +65,7 @@ def check_metrics(wanted: Iterable[str], measure: MeasureSpec, prior: ClassPrior
             f"a phase waits for {name}, which is not measured",
             key="until.metric",
             allowed=", ".join(names) + (f", each also with /{' or /'.join(classes)}" if classes else ""),
-            hint="betas, precision_floors and recall_floors of measure add some",
+            hint="betas, precision_floors, recall_floors and own of measure add some",
         )
         for name in sorted(set(wanted) - known)
     ]

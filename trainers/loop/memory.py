@@ -1,9 +1,8 @@
-"""Out of memory: a clear outcome, and the plan that needs less of it."""
+"""Out of memory: a clear outcome instead of whatever the device raises."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -15,7 +14,7 @@ T = TypeVar("T")
 
 
 class OutOfMemory(LossweepError):
-    """The device has no memory for the micro-batch. `smaller` gives the plan to try next.
+    """The device has no memory for the micro-batch. `TrialPlan.halved` gives the plan to try next.
 
     Attributes:
         micro_batch: images of the forward pass that did not fit.
@@ -27,17 +26,6 @@ class OutOfMemory(LossweepError):
 
     def __reduce__(self) -> tuple[type[OutOfMemory], tuple[str, int]]:
         return type(self), (str(self), self.micro_batch)
-
-
-def smaller(plan: TrialPlan) -> TrialPlan | None:
-    """The same trial and effective batch with half the images a forward pass; None when it had but one."""
-    images = micro_batch(plan)
-    return replace(plan, micro_batch=-(-images // 2)) if images > 1 else None
-
-
-def micro_batch(plan: TrialPlan) -> int:
-    """Most images of one forward pass."""
-    return plan.micro_batch or plan.training.batch
 
 
 def within_memory(plan: TrialPlan, work: Callable[[], T]) -> T:
@@ -53,5 +41,5 @@ def within_memory(plan: TrialPlan, work: Callable[[], T]) -> T:
     # Raised outside the handler: a chained traceback would hold on to the very tensors that fill the memory.
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    images, line = micro_batch(plan), shortage.partition("\n")[0]
+    images, line = plan.images_a_pass, shortage.partition("\n")[0]
     raise OutOfMemory(f"no memory for {images} images of {plan.data.tile} pixels in one pass: {line}", images)

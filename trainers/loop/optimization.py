@@ -46,7 +46,7 @@ class Optimization:
         self._forward: Any = torch.compile(model) if training.compile else model
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._training = training
-        self._arithmetic = numerics
+        self._numerics = numerics
         self._micro_batch = micro_batch
         self._scaler = torch.amp.GradScaler(numerics.device.type, enabled=numerics.scales_gradients)
         self._optimizer = self._fresh_optimizer()
@@ -73,8 +73,8 @@ class Optimization:
         parts: dict[str, Tensor] = {}
         for some, truth in zip(images.tensor_split(passes), masks.tensor_split(passes), strict=True):
             share = len(some) / len(images)
-            with self._arithmetic.autocast():
-                logits = self._forward(self._arithmetic.lay_out(some))
+            with self._numerics.autocast():
+                logits = self._forward(self._numerics.lay_out(some))
             losses = criterion.parts(logits, truth)
             loss = reduce(add, losses.values())
             self._scaler.scale(loss if passes == 1 else loss * share).backward()  # type: ignore[no-untyped-call]  # torch's own
@@ -112,7 +112,7 @@ class Optimization:
 
     def _fresh_optimizer(self) -> torch.optim.Optimizer:
         spec, rate = self._training, 1e-3  # the rate is set at every step
-        fused = self._arithmetic.device.type in ("cpu", "cuda")
+        fused = self._numerics.device.type in ("cpu", "cuda")
         if spec.optimizer == "adamw":
             return torch.optim.AdamW(self._parameters, rate, weight_decay=spec.weight_decay, fused=fused)
         return torch.optim.SGD(

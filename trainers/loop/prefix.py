@@ -73,8 +73,11 @@ def context_key(plan: TrialPlan, *surroundings: str) -> str:
 
     Args:
         plan: the trial; neither its number nor its budget counts.
-        surroundings: what else does: the data's fingerprint, the kind of device, the arithmetic.
+        surroundings: what else does: the data's fingerprint, the kind of device, its precision.
     """
+    measure = plan.measure.model_dump(mode="json")
+    if not plan.measure.own:
+        del measure["own"]  # checkpoints from before there were any are gone on from
     content = {
         "version": TRAINING_VERSION,
         "surroundings": surroundings,
@@ -82,10 +85,8 @@ def context_key(plan: TrialPlan, *surroundings: str) -> str:
         "micro_batch": plan.micro_batch,
         # Where the data lies does not matter: its fingerprint is among the surroundings.
         "crops": plan.data.model_dump(mode="json", include={"classes", "tile", "crops", "augment"}),
-        **{
-            name: getattr(plan, name).model_dump(mode="json")
-            for name in ("model", "training", "guards", "measure")
-        },
+        **{name: getattr(plan, name).model_dump(mode="json") for name in ("model", "training", "guards")},
+        "measure": measure,
     }
     return key_of(content)[:32]
 
@@ -109,7 +110,7 @@ def retrace(
         cycles and phase ends; an epoch of another trial took this one no time), or None when it would have
         trained otherwise.
     """
-    cursor, own = ScheduleCursor.start(plan.schedule, plan.epochs), []
+    cursor, own = ScheduleCursor.start(plan.schedule), []
     for epoch in history:
         if cursor.finished or (identity(cursor.current), cursor.epochs_in_phase) != (
             epoch.phase,

@@ -21,7 +21,7 @@ from lossweep.trainers.guards import build_guards
 from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.held_out import held_out_score
 from lossweep.trainers.loop.measurement import check_metrics, measured
-from lossweep.trainers.loop.memory import OutOfMemory, micro_batch, smaller, within_memory
+from lossweep.trainers.loop.memory import OutOfMemory, within_memory
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.optimization import Optimization
 from lossweep.trainers.loop.prefix import (
@@ -39,7 +39,7 @@ from lossweep.trainers.models import build_model
 from lossweep.trainers.plan import TrialPlan
 from lossweep.trainers.scoring.objectives import ObjectiveSpec, score
 
-__all__ = ["OutOfMemory", "smaller", "train", "trained_model"]
+__all__ = ["OutOfMemory", "train", "trained_model"]
 
 
 class Stopped(Exception):
@@ -82,7 +82,7 @@ def train(
     check_metrics(plan.schedule.metrics, plan.measure, data.prior)
     numerics = Numerics.of(plan.training, device)
     context = context_key(plan, data.fingerprint, str(numerics), torch.__version__)
-    cursor = ScheduleCursor.start(plan.schedule, plan.epochs)
+    cursor = ScheduleCursor.start(plan.schedule)
     history: tuple[TrainedEpoch, ...] = ()
     found = checkpoints.newest(context, lambda past: retrace(plan, past) is not None) if checkpoints else None
     retraced = retrace(plan, found[0].history) if found else None
@@ -157,7 +157,7 @@ class _Trial:
     ) -> None:
         self.cursor = cursor
         self.history = history
-        self._plan, self._data, self._arithmetic = plan, data, numerics
+        self._plan, self._data, self._numerics = plan, data, numerics
         self._batch = plan.training.batch * plan.training.accumulate
         self._steps = data.train.steps_per_epoch(self._batch)
         self._guards = build_guards(plan.guards, data.prior)
@@ -165,7 +165,7 @@ class _Trial:
         # What goes on from a checkpoint needs no pretrained weights, nor a network to fetch them from.
         spec = plan.model.model_copy(update={"weights": None}) if state else plan.model
         model = numerics.place(build_model(spec, data.prior, data.channels, plan.seed))
-        self._optimization = Optimization(model, plan.training, numerics, micro_batch(plan))
+        self._optimization = Optimization(model, plan.training, numerics, plan.images_a_pass)
         self._criterion = self._build_criterion()
         self._training_seconds, self._since = 0.0, time.perf_counter()
         self._images = 0
@@ -221,7 +221,7 @@ class _Trial:
             raise LossweepError(f"the weights of step {step}, by which trial {plan.number} scores, are gone")
         scored = taken.evaluation if taken else last
         with self._isolated("held out"):
-            found = held_out_score(objective, scored, model, data, plan, self._arithmetic)
+            found = held_out_score(objective, scored, model, data, plan, self._numerics)
         evaluation = replace(last, held_out=found)
         self.history = (*self.history[:-1], replace(self.history[-1], evaluation=evaluation))
         return evaluation
@@ -248,9 +248,7 @@ class _Trial:
             if cursor.epochs_in_phase == 0:
                 self._start_phase()
             self._optimization.model.train()
-            batches = data.train.training_batches(
-                plan.seed, cursor.epoch, self._batch, self._arithmetic.device
-            )
+            batches = data.train.training_batches(plan.seed, cursor.epoch, self._batch, self._numerics.device)
             with torch.enable_grad():
                 for index, batch in enumerate(batches):
                     if should_stop():
@@ -266,7 +264,7 @@ class _Trial:
         return verdict, step
 
     def _isolated(self, *path: int | str) -> AbstractContextManager[None]:
-        training, device = self._plan.training, self._arithmetic.device
+        training, device = self._plan.training, self._numerics.device
         return isolated(
             self._plan.seed,
             *path,
@@ -292,13 +290,13 @@ class _Trial:
 
     def _build_criterion(self) -> SegmentationLoss:
         with isolated(self._plan.seed, "loss", self.cursor.phase):
-            return build_loss(self.cursor.current.loss, self._data.prior).to(self._arithmetic.device)
+            return build_loss(self.cursor.current.loss, self._data.prior).to(self._numerics.device)
 
     def _evaluate(self, step: int, verdict: GuardVerdict | None = None) -> Evaluation:
         plan, data, cursor = self._plan, self._data, self.cursor
         with self._isolated("evaluation"):
-            model, images = self._optimization.model, micro_batch(plan)
-            result = measured(model, data.val, data.prior, plan.measure, self._arithmetic, images)
+            model, images = self._optimization.model, plan.images_a_pass
+            result = measured(model, data.val, data.prior, plan.measure, self._numerics, images)
         self._positives = result.positives
         now = time.perf_counter()
         last = max(0, step - self.step - 1) + cursor.epochs_in_phase * self._steps

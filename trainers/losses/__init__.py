@@ -2,7 +2,7 @@
 
 from lossweep.trainers.losses.build import build_loss
 from lossweep.trainers.losses.class_weights import class_weights
-from lossweep.trainers.losses.imported import check_importable
+from lossweep.trainers.losses.families.imported import check_importable
 from lossweep.trainers.losses.rehearsal import rehearse
 from lossweep.trainers.losses.segmentation_loss import SegmentationLoss
 

@@ -8,7 +8,7 @@ from lossweep.spaces.class_prior import IGNORE_INDEX, ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.spaces.losses.terms import ImportedLoss
 from lossweep.trainers.losses.build import build_loss
-from lossweep.trainers.losses.imported import check_importable
+from lossweep.trainers.losses.families.imported import check_importable
 
 
 def rehearse(loss: ImportedLoss, prior: ClassPrior, tile: int = 64) -> list[Problem]:

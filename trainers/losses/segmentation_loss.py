@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from lossweep.trainers.losses.statistics import Needs, Statistics, statistics
-
-
-class Term(nn.Module):
-    """One loss over the shared statistics. Its parameters are buffers: changing them never recompiles."""
-
-    needs = Needs()
-
-    def constant(self, name: str, values: float | Iterable[float] | Tensor) -> None:
-        """Register a parameter of the loss as a float64 buffer that stays out of the state dict."""
-        tensor = values if isinstance(values, Tensor) else torch.tensor(values, dtype=torch.float64)
-        self.register_buffer(name, tensor.to(torch.float64), persistent=False)
-
-    @abstractmethod
-    def forward(self, found: Statistics) -> Tensor:
-        """Return the loss as a scalar in the statistics' dtype."""
+from lossweep.trainers.losses.statistics import Needs, statistics
+from lossweep.trainers.losses.term import Term
 
 
 class SegmentationLoss(nn.Module):
@@ -78,11 +63,6 @@ class SegmentationLoss(nn.Module):
                 name: weights[place] * term(found)
                 for place, (name, term) in enumerate(zip(self.names, self.terms, strict=True))
             }
-
-
-def ratio(total: Tensor, amount: Tensor) -> Tensor:
-    """Divide, giving 0 (with a gradient of 0) where there is nothing to divide by."""
-    return total / torch.where(amount > 0, amount, torch.ones_like(amount))
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:

@@ -32,6 +32,11 @@ class ConfusionCurve:
         """Pixels of the class."""
         return int(self.positives.sum())
 
+    @property
+    def absent(self) -> bool:
+        """Not in the truth: the curve says nothing."""
+        return not self.truth
+
     @cached_property
     def _bins(self) -> NDArray[np.intp]:
         """The bins that hold a pixel, highest logit first: the only thresholds that differ."""

@@ -1,9 +1,9 @@
-"""The meter of an evaluation: takes logits and masks, gives every metric of `spaces.metric_names`."""
+"""The meter of an evaluation: takes logits and masks, gives every metric of `spaces.metrics`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -12,20 +12,16 @@ from torch import Tensor
 
 from lossweep.spaces.class_prior import IGNORE_INDEX, ClassPrior
 from lossweep.trainers.evaluation import ImageCounts
+from lossweep.trainers.metrics.computing import Counted
 from lossweep.trainers.metrics.counts import Counts
 from lossweep.trainers.metrics.curves import ConfusionCurve
 from lossweep.trainers.metrics.kept_images import KeptImages
 from lossweep.trainers.metrics.logit_scale import BINS, LARGEST, LOWEST_KEY, bin_of, keys
 from lossweep.trainers.metrics.objects import ObjectCounts, TrueObjects
 from lossweep.trainers.metrics.one_vs_rest import one_vs_rest
+from lossweep.trainers.metrics.own import Mask, OwnMetric
 from lossweep.trainers.metrics.per_image import image_counts
-from lossweep.trainers.metrics.summary import (
-    combined,
-    floor_thresholds,
-    metric_names,
-    object_figures,
-    pixel_figures,
-)
+from lossweep.trainers.metrics.summary import class_figures, class_metric_names, combined, floor_thresholds
 from lossweep.trainers.plan import MeasureSpec
 
 
@@ -35,7 +31,8 @@ class Measured:
 
     Attributes:
         metrics: by the names of `spaces.metric_names`: macro over the foreground classes and, when there are
-            several, ``NAME/CLASS`` for each. Finite, in [0, 1]; count errors are >= 0 and may exceed 1.
+            several, ``NAME/CLASS`` for each. Finite, in [0, 1]; count errors are >= 0 and may exceed 1, a
+            user's own may be any number.
         threshold: tuned logit threshold of the first foreground class; ``logit >= threshold`` is foreground.
         thresholds: tuned logit threshold of each foreground class.
         floor_thresholds: logit threshold at which each ``recall_at_precision_P`` and
@@ -68,9 +65,9 @@ class Meter:
 
     Args:
         prior: the classes; two of them have one logit channel, more have one a class.
-        measure: object rules, floors and betas.
+        measure: object rules, floors, betas and the user's own metrics.
         device: where `update` gets its tensors.
-        objects: whether images are kept for the object metrics.
+        objects: whether images are kept, for the object metrics and the user's own.
     """
 
     def __init__(
@@ -135,11 +132,15 @@ class Meter:
         Args:
             threshold: logit thresholds of the ``tuned_`` figures, as validation gave them (one, or one a
                 foreground class); None tunes them here, for the best F1 of each class.
-            objects: whether to measure objects, which takes the longer part of the time.
+            objects: whether to measure objects and the user's own metrics, which takes the longer part of
+                the time.
             per_image: whether to count each image by itself, too.
+
+        Raises:
+            UserError: one of the user's own metrics failed.
         """
-        counted = torch.cat([self._histogram.flatten(), self._confusion.flatten()]).cpu().numpy()
-        histogram, confusion = np.split(counted, [self._histogram.numel()])
+        sums = torch.cat([self._histogram.flatten(), self._confusion.flatten()]).cpu().numpy()
+        histogram, confusion = np.split(sums, [self._histogram.numel()])
         curves = [
             ConfusionCurve(positives=is_class, negatives=is_other)
             for is_other, is_class in histogram.reshape(self._foreground, 2, BINS)
@@ -148,21 +149,27 @@ class Meter:
         fixed = [curve.at(0.0) for curve in curves]
         if not self._prior.is_binary:
             fixed = _of_each_class(confusion.reshape(self._confusion.shape))
-        figures = [
-            pixel_figures(curve, at_fixed, curve.at(at), self._measure)
+        counted = [
+            Counted(curve, at_fixed, curve.at(at))
             for curve, at_fixed, at in zip(curves, fixed, thresholds, strict=True)
         ]
         degenerate = 0
         objects = objects and self._objects
         if objects:
             at_fixed_point, at_tuned = self._count_objects(thresholds)
-            for figure, found in zip(figures, zip(at_fixed_point, at_tuned, strict=True), strict=True):
-                figure |= object_figures(*found)
+            counted = [
+                replace(each, fixed_objects=one, tuned_objects=other)
+                for each, one, other in zip(counted, at_fixed_point, at_tuned, strict=True)
+            ]
             degenerate = max(found.degenerate for found in (*at_fixed_point, *at_tuned))
         classes = self._prior.names[1:]
         pixels, found_objects = image_counts(self._kept, thresholds, self._measure) if per_image else ((), ())
+        figures = [class_figures(each, self._measure) for each in counted]
+        metrics = combined(classes, figures, class_metric_names(self._measure, objects))
+        for name in self._measure.own if objects else ():
+            metrics[name] = OwnMetric.load(name)(self._images(thresholds))
         return Measured(
-            metrics=combined(classes, figures, metric_names(self._measure, objects)),
+            metrics=metrics,
             threshold=thresholds[0],
             thresholds=thresholds,
             floor_thresholds={
@@ -188,6 +195,15 @@ class Meter:
                 f"threshold must be one logit for each of {len(curves)} foreground classes, but got {given}"
             )
         return thresholds
+
+    def _images(self, thresholds: Sequence[float]) -> Iterator[tuple[Mask, Mask]]:
+        """Yield truth and prediction of each image: at the tuned threshold, or the likeliest class."""
+        lowest = bin_of(thresholds[0]) + LOWEST_KEY
+        for batch in self._kept.batches():
+            predicted = (
+                (batch.keys[:, 0] >= lowest).astype(np.uint8) if batch.argmax is None else batch.argmax
+            )
+            yield from zip(batch.truth, predicted, strict=True)
 
     def _count_objects(self, thresholds: Sequence[float]) -> tuple[list[ObjectCounts], list[ObjectCounts]]:
         """Return each foreground class's objects at the fixed point, and at its tuned threshold."""

@@ -46,6 +46,11 @@ class ObjectCounts:
         )
 
     @property
+    def absent(self) -> bool:
+        """Neither in the truth nor in the prediction."""
+        return self.counts.absent
+
+    @property
     def count_error(self) -> float:
         """The miscount over the number of true objects (over 1 when there are none)."""
         return self.miscount / max(self.counts.tp + self.counts.fn, 1)

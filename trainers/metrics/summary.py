@@ -2,50 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from lossweep.spaces.metric_names import (
-    CURVE,
-    LOWER_IS_BETTER,
-    OBJECT,
-    PIXEL,
-    TUNED,
-    TUNED_OBJECT,
-    parametric_name,
-)
-from lossweep.trainers.metrics.counts import Counts
+from lossweep.spaces.metric_names import parametric_name
+from lossweep.spaces.metrics import FAMILIES, METRICS, Metric
+from lossweep.trainers.metrics.computing import Counted, computed
 from lossweep.trainers.metrics.curves import ConfusionCurve
-from lossweep.trainers.metrics.objects import ObjectCounts
-from lossweep.trainers.metrics.operating import (
-    f_beta,
-    point_at_precision,
-    point_at_recall,
-    precision_at_recall,
-    recall_at_precision,
-)
+from lossweep.trainers.metrics.operating import point_at_precision, point_at_recall
 from lossweep.trainers.plan import MeasureSpec
 
 Figures = dict[str, float]
 """Metrics of one class by name. Those that say nothing, because the class does not occur, are left out."""
 
 
-def pixel_figures(curve: ConfusionCurve, fixed: Counts, tuned: Counts, measure: MeasureSpec) -> Figures:
-    """Return one class's pixel metrics: at the fixed point, at the tuned threshold, and of its curve."""
-    figures: Figures = {}
-    if not fixed.absent:
-        figures |= dict(zip(PIXEL, _ratios(fixed), strict=True))
-        for beta in measure.betas:
-            figures[parametric_name("fbeta", beta)] = f_beta(fixed.precision, fixed.recall, beta)
-    if not tuned.absent:
-        figures |= dict(zip(TUNED, _ratios(tuned), strict=True))
-    if curve.truth:
-        figures |= dict(zip(CURVE, (curve.average_precision(), curve.best_f1()), strict=True))
-        at = curve.precisions, curve.recalls
-        for floor in measure.precision_floors:
-            figures[parametric_name("recall_at_precision", floor)] = recall_at_precision(*at, floor)
-        for floor in measure.recall_floors:
-            figures[parametric_name("precision_at_recall", floor)] = precision_at_recall(*at, floor)
-    return figures
+def class_figures(counted: Counted, measure: MeasureSpec) -> Figures:
+    """Return one class's metrics: of pixels, of the curve, and of objects where they were counted."""
+    figures = {metric.name: computed(metric, counted) for metric in METRICS}
+    figures |= {name: computed(family, counted, value) for family, value, name in _parametric(measure)}
+    return {name: figure for name, figure in figures.items() if figure is not None}
 
 
 def floor_thresholds(curve: ConfusionCurve, measure: MeasureSpec) -> Figures:
@@ -53,7 +27,7 @@ def floor_thresholds(curve: ConfusionCurve, measure: MeasureSpec) -> Figures:
 
     Left out is a metric whose floor no threshold reaches, and all of a class that does not occur.
     """
-    if not curve.truth:
+    if curve.absent:
         return {}
     at = curve.precisions, curve.recalls
     points = {
@@ -66,26 +40,22 @@ def floor_thresholds(curve: ConfusionCurve, measure: MeasureSpec) -> Figures:
     return {name: curve.threshold_of(point) for name, point in points.items() if point is not None}
 
 
-def object_figures(fixed: ObjectCounts, tuned: ObjectCounts) -> Figures:
-    """Return one class's object metrics at the fixed point and at the tuned threshold."""
-    figures: Figures = {}
-    for found, names, error in zip((fixed, tuned), (OBJECT, TUNED_OBJECT), LOWER_IS_BETTER, strict=True):
-        counts = found.counts
-        if not counts.absent:
-            figures |= dict(zip(names, (counts.precision, counts.recall, counts.f1), strict=True))
-            figures[error] = found.count_error
-    return figures
+def class_metric_names(measure: MeasureSpec, objects: bool) -> tuple[str, ...]:
+    """Return the names of what is measured class by class."""
+    return (
+        *(metric.name for metric in METRICS if objects or not metric.of_objects),
+        *(name for _, _, name in _parametric(measure)),
+    )
 
 
 def metric_names(measure: MeasureSpec, objects: bool) -> tuple[str, ...]:
-    """Return the names an evaluation gives, without those of single classes."""
-    return (
-        *(*PIXEL, *TUNED, *CURVE),
-        *((*OBJECT, *TUNED_OBJECT, *LOWER_IS_BETTER) if objects else ()),
-        *(parametric_name("fbeta", beta) for beta in measure.betas),
-        *(parametric_name("recall_at_precision", floor) for floor in measure.precision_floors),
-        *(parametric_name("precision_at_recall", floor) for floor in measure.recall_floors),
-    )
+    """Return the names an evaluation gives, without those of single classes.
+
+    Args:
+        measure: what is measured beyond the fixed metrics.
+        objects: whether images are looked at: for objects, and by a user's own metrics.
+    """
+    return (*class_metric_names(measure, objects), *(measure.own if objects else ()))
 
 
 def combined(classes: Sequence[str], figures: Sequence[Figures], names: Iterable[str]) -> Figures:
@@ -105,5 +75,9 @@ def combined(classes: Sequence[str], figures: Sequence[Figures], names: Iterable
     return metrics
 
 
-def _ratios(counts: Counts) -> tuple[float, float, float, float]:
-    return counts.precision, counts.recall, counts.f1, counts.iou
+def _parametric(measure: MeasureSpec) -> Iterator[tuple[Metric, float, str]]:
+    """Yield each family's record with each number it is measured for, and the name of that metric."""
+    for family in FAMILIES:
+        if family.parameter is not None:
+            for value in getattr(measure, family.parameter.setting):
+                yield family, value, parametric_name(family.name, value)

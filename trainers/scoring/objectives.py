@@ -31,7 +31,7 @@ class Constraint(Frozen):
     """A level that a metric must reach, at the evaluation the score is taken from.
 
     Attributes:
-        metric: one of `spaces.metric_names`.
+        metric: its name (`spaces.metric_names`).
         at_least: the least it may be.
         at_most: the most it may be.
     """
@@ -88,7 +88,7 @@ class ObjectiveSpec(Frozen):
         return names
 
     @model_validator(mode="after")
-    def _one_aim(self) -> Self:
+    def _one_objective(self) -> Self:
         given = [key for key in ("use_case", "metric", "metrics") if getattr(self, key) is not None]
         if len(given) != 1:
             found = " and ".join(given) if given else "none of them"
@@ -124,6 +124,14 @@ class ObjectiveSpec(Frozen):
         return tuple("maximize" if higher_is_better(name) else "minimize" for name in self.names)
 
     @property
+    def named(self) -> Mapping[str, str]:
+        """The metrics that the file spells out, by the keys they stand at."""
+        named = {"metric": self.metric} if self.metric is not None else {}
+        named |= {f"metrics[{index}]": name for index, name in enumerate(self.metrics or ())}
+        named |= {f"constraints[{index}].metric": each.metric for index, each in enumerate(self.constraints)}
+        return {**named, "pilot": self.pilot}
+
+    @property
     def watched(self) -> tuple[str, ...]:
         """Every metric this objective needs measured: scored, constrained, compared or shown beside."""
         beside = ("tuned_count_error",) if self.use_case == "counting" else ()
@@ -131,10 +139,10 @@ class ObjectiveSpec(Frozen):
         return tuple(dict.fromkeys(named))
 
     def __str__(self) -> str:
-        aim = ", ".join(self.names)
+        wanted = ", ".join(self.names)
         if self.use_case:
-            aim += f" (use case {self.use_case})"
-        return " and ".join([aim, *map(str, self.constraints)])
+            wanted += f" (use case {self.use_case})"
+        return " and ".join([wanted, *map(str, self.constraints)])
 
 
 @dataclass(frozen=True, slots=True)

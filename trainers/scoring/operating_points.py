@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
-from lossweep.spaces.metric_names import OBJECT, PARAMETRIC, PIXEL
+from lossweep.spaces.metric_names import PARAMETRIC, metric_of
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.scoring.objectives import ObjectiveSpec
-
-_FIXED: Final = frozenset((*PIXEL, *OBJECT, "count_error"))
-"""Metrics of the fixed operating point; F-beta is another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +55,13 @@ def operating_point(objective: ObjectiveSpec, evaluation: Evaluation) -> Operati
     if any("/" in name for name in evaluation.metrics):
         return OperatingPoint(evaluation.threshold, "the likeliest class")
     named = (*objective.names, *(constraint.metric for constraint in objective.constraints))
-    name = next((name for name in named if name != "ap"), "max_f1")
-    parametric = PARAMETRIC.fullmatch(name)
-    if name in _FIXED or (parametric and parametric["name"] == "fbeta"):
+    points = {name: metric.point for name in named if (metric := metric_of(name)) is not None}
+    name, point = next(((n, p) for n, p in points.items() if p != "curve"), ("", "tuned"))
+    if point == "fixed":
         return OperatingPoint(0.0, "probability 0.5")
     if name in evaluation.floor_thresholds:
         return OperatingPoint(evaluation.floor_thresholds[name], name)
     rule = "highest F1"
-    if parametric and not evaluation.metrics.get(name):
+    if point == "floor" and not evaluation.metrics.get(name):
         rule += f", as no threshold reaches the floor of {name}"
     return OperatingPoint(evaluation.threshold, rule)

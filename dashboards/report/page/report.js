@@ -13,7 +13,7 @@
     { key: "tuned_f1", name: "F1 tuned", color: "#882255", width: 2, dash: "dot" },
   ];
 
-  const place = (id) => document.getElementById("figure-" + id);
+  const place = (id) => document.getElementById("plot-" + id);
 
   function say(where, words) {
     const line = document.createElement("p");
@@ -204,7 +204,7 @@
     setTimeout(() => { button.textContent = "Copy"; }, 2500);
   }
 
-  Object.entries(data.figures).forEach(([id, drawn]) => {
+  Object.entries(data.plots).forEach(([id, drawn]) => {
     if (!drawn) return say(place(id), id === "importance" ? "Too few trials to say." : "Nothing to show yet.");
     Plotly.newPlot(place(id), drawn.data, drawn.layout, config).then(() => {
       if (id !== "epoch_seconds" && id !== "importance") pickOnClick(place(id));

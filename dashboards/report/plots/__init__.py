@@ -1,1 +1,1 @@
-"""The report's figures, a file each: functions from a sweep's history to a plotly figure as plain data."""
+"""The report's plots, a file each: functions from a sweep's history to a plotly figure as plain data."""

@@ -10,7 +10,7 @@ from lossweep.dashboards.report.plots.style import (
     ACCENT,
     CONTROL,
     OUTCOME_COLORS,
-    Figure,
+    Plot,
     button_row,
     layout,
     rounded,
@@ -21,8 +21,8 @@ from lossweep.dashboards.result import metric_words
 from lossweep.search.study.history import SweepHistory, TrialHistory
 
 
-def best_so_far(history: SweepHistory) -> Figure | None:
-    """Return the figure; a button switches the axis between trials and GPU-seconds."""
+def best_so_far(history: SweepHistory) -> Plot | None:
+    """Return the plot; a button switches the axis between trials and GPU-seconds."""
     scored = [trial for trial in history.trials if trial.score is not None and trial.feasible]
     if not scored:
         return None

@@ -6,10 +6,11 @@ from typing import Any
 
 import yaml
 
-from lossweep.dashboards.families import family_color, kind_at, loss_kind, short_name
-from lossweep.dashboards.report.plots.style import CONTROL, Figure, layout, rounded, shortened, text
+from lossweep.dashboards.families import family_color, kind_at, short_name
+from lossweep.dashboards.report.plots.style import CONTROL, Plot, layout, rounded, shortened, text
 from lossweep.dashboards.result import metric_words
 from lossweep.search.study.history import SweepHistory
+from lossweep.spaces.losses.terms import family
 
 
 def seconds_words(history: SweepHistory) -> str:
@@ -22,7 +23,7 @@ def seconds_words(history: SweepHistory) -> str:
     return "GPU-seconds" if shares else "worker-seconds (no GPU)"
 
 
-def epoch_seconds(history: SweepHistory) -> Figure | None:
+def epoch_seconds(history: SweepHistory) -> Plot | None:
     """Return the spread of seconds an epoch (evaluation included) by the loss trained in it."""
     groups: dict[str, list[float]] = {}
     for trial in history.trials:
@@ -51,7 +52,7 @@ def epoch_seconds(history: SweepHistory) -> Figure | None:
     }
 
 
-def score_against_cost(history: SweepHistory) -> Figure | None:
+def score_against_cost(history: SweepHistory) -> Plot | None:
     """Return each trial's score over the GPU-seconds it took."""
     trials = [trial for trial in history.trials if trial.score is not None and trial.gpu_seconds > 0]
     if not trials:
@@ -67,7 +68,7 @@ def score_against_cost(history: SweepHistory) -> Figure | None:
         ],
         "hovertemplate": "%{text}<br>%{y:.3f} for %{x:.0f} s<extra></extra>",
         "marker": {
-            "color": [family_color(loss_kind(t.schedule.phases[0].loss)) for t in trials],
+            "color": [family_color(family(t.schedule.phases[0].loss)) for t in trials],
             "symbol": ["x" if trial.control else "circle" for trial in trials],
             "line": {"width": [1 if trial.control else 0 for trial in trials], "color": CONTROL},
             "size": 7,

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lossweep.dashboards.report.plots.style import ACCENT, Figure, layout, rounded, text
+from lossweep.dashboards.report.plots.style import ACCENT, Plot, layout, rounded, text
 from lossweep.search.study.history import SweepHistory, TrialHistory
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ LEAST_TRIALS = 8
 """With fewer proposals an importance would be noise that looks like knowledge."""
 
 
-def parameter_importance(history: SweepHistory, most: int = 15) -> Figure | None:
+def parameter_importance(history: SweepHistory, most: int = 15) -> Plot | None:
     """Return bars of importance, or None while there are too few trials to say."""
     shares = importances(history)
     if not shares:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lossweep.dashboards.families import family_color, loss_family, loss_kind, short_name
-from lossweep.dashboards.report.plots.style import Figure, layout, rounded, text
+from lossweep.dashboards.families import family_color, short_name
+from lossweep.dashboards.report.plots.style import Plot, layout, rounded, text
 from lossweep.dashboards.result import metric_words
 from lossweep.search.study.history import SweepHistory, TrialHistory
+from lossweep.spaces.losses.terms import family
 
 
 def parameter_values(history: SweepHistory) -> dict[str, dict[str, Any]]:
@@ -32,19 +33,19 @@ def parameter_values(history: SweepHistory) -> dict[str, dict[str, Any]]:
     return found
 
 
-def score_by_family(history: SweepHistory, most: int = 14) -> Figure | None:
+def score_by_family(history: SweepHistory, most: int = 14) -> Plot | None:
     """Return the score of every trial by loss family, the best on top, the control's level marked."""
     groups: dict[str, list[TrialHistory]] = {}
     for trial in history.trials:
         if trial.score is not None:
-            groups.setdefault(loss_family(trial.schedule), []).append(trial)
+            groups.setdefault(trial.schedule.family, []).append(trial)
     if not groups:
         return None
     sign = 1.0 if history.direction == "maximize" else -1.0
     ordered = sorted(groups.items(), key=lambda item: max(sign * (t.score or 0.0) for t in item[1]))[-most:]
     traces: list[dict[str, Any]] = []
     for _family, trials in ordered:
-        kinds = [loss_kind(phase.loss) for phase in trials[0].schedule.phases]
+        kinds = [family(phase.loss) for phase in trials[0].schedule.phases]
         label = text(" → ".join(short_name(k) for i, k in enumerate(kinds) if i == 0 or kinds[i - 1] != k))
         traces.append(
             {

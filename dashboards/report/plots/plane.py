@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lossweep.dashboards.families import family_color, loss_kind, short_name
+from lossweep.dashboards.families import family_color, short_name
 from lossweep.dashboards.report.plots.style import (
     CONTROL,
     INK,
-    Figure,
+    Plot,
     button_row,
     iso_f1_lines,
     layout,
@@ -17,9 +17,9 @@ from lossweep.dashboards.report.plots.style import (
     shortened,
     text,
 )
-from lossweep.dashboards.result import scored_evaluation
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.spaces.losses.terms import family
 from lossweep.spaces.metric_names import PARAMETRIC
 
 
@@ -53,12 +53,10 @@ def pareto_front(points: list[tuple[float, float]]) -> list[tuple[float, float]]
     return front[::-1]
 
 
-def precision_recall_plane(history: SweepHistory) -> Figure | None:
-    """Return the figure; all operating points are drawn, one is shown at a time."""
+def precision_recall_plane(history: SweepHistory) -> Plot | None:
+    """Return the plot; all operating points are drawn, one is shown at a time."""
     trials = [
-        (trial, evaluation.metrics)
-        for trial in history.trials
-        if (evaluation := scored_evaluation(history, trial)) is not None
+        (trial, evaluation.metrics) for trial in history.trials if (evaluation := trial.shown) is not None
     ]
     traces: list[dict[str, Any]] = iso_f1_lines()
     fixed_part = len(traces)
@@ -104,7 +102,7 @@ def _spot(
 def _by_loss(history: SweepHistory, placed: list[tuple[TrialHistory, float, float]]) -> list[dict[str, Any]]:
     groups: dict[str, list[tuple[TrialHistory, float, float]]] = {}
     for trial, recall, precision in placed:
-        groups.setdefault(loss_kind(trial.schedule.phases[0].loss), []).append((trial, recall, precision))
+        groups.setdefault(family(trial.schedule.phases[0].loss), []).append((trial, recall, precision))
     return [
         {
             "type": "scatter",

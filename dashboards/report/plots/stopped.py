@@ -7,7 +7,7 @@ from typing import Any
 from lossweep.dashboards.report.plots.style import (
     MUTED,
     OUTCOME_COLORS,
-    Figure,
+    Plot,
     layout,
     rounded,
     shortened,
@@ -36,10 +36,10 @@ def stop_step(trial: TrialHistory) -> int | None:
     return trial.evaluations[-1].step if trial.evaluations else None
 
 
-def stopped_curves(history: SweepHistory, metric: str = "ap", most: int = 80) -> Figure | None:
+def stopped_curves(history: SweepHistory, metric: str = "ap", most: int = 80) -> Plot | None:
     """Return the running best of a threshold-free metric of the stopped trials, over the winner's in grey.
 
-    With many, the last ``most`` are drawn; the table beside the figure lists all.
+    With many, the last ``most`` are drawn; the table beside the plot lists all.
     """
     trials = [trial for trial in stopped(history) if _curve(trial, metric)[1]][-most:]
     if not trials:

@@ -1,4 +1,4 @@
-"""What the figures share: their type, their look, and how user text enters them."""
+"""What the plots share: their type, their look, and how user text enters them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from lossweep.search.study.outcomes import OutcomeKind
 
-Figure = dict[str, Any]
-"""A plotly figure: ``data`` (traces) and ``layout``."""
+Plot = dict[str, Any]
+"""A plotly figure, as plain data: ``data`` (traces) and ``layout``."""
 
 INK: Final = "#1d2733"
 MUTED: Final = "#66717f"
@@ -17,13 +17,6 @@ GRID: Final = "#e6eaee"
 ACCENT: Final = "#0b6e4f"
 CONTROL: Final = "#b3261e"
 
-METRIC_COLORS: Final[Mapping[str, str]] = {
-    "recall": "#0072b2",
-    "precision": "#d55e00",
-    "f1": "#1d2733",
-    "ap": "#009e73",
-    "tuned_f1": "#882255",
-}
 OUTCOME_COLORS: Final[Mapping[OutcomeKind, str]] = {
     OutcomeKind.COMPLETED: "#0b6e4f",
     OutcomeKind.RUNNING: "#0072b2",
@@ -42,7 +35,7 @@ LEGEND: Final[Mapping[str, Any]] = {
     "x": 0,
     "font": {"size": 11},
 }
-"""Along the foot of the figure, under the axis title."""
+"""Along the foot of the plot, under the axis title."""
 
 
 def text(value: object) -> str:
@@ -61,7 +54,7 @@ def rounded(values: Sequence[float | None]) -> list[float | None]:
 
 
 def button_row(buttons: Sequence[dict[str, Any]], **more: Any) -> dict[str, Any]:
-    """Return a row of buttons above a figure, for ``updatemenus``."""
+    """Return a row of buttons above a plot, for ``updatemenus``."""
     return {
         "type": "buttons",
         "direction": "right",

@@ -7,18 +7,9 @@ from typing import Any
 from lossweep.dashboards.families import family_color, kind_at, short_name
 from lossweep.dashboards.report.plots.style import rounded, text
 from lossweep.search.study.history import TrialHistory
+from lossweep.spaces.metrics import over_training
 
-SERIES = (
-    "recall",
-    "precision",
-    "f1",
-    "ap",
-    "tuned_f1",
-    "tuned_recall",
-    "tuned_precision",
-    "object_f1",
-    "tuned_object_f1",
-)
+SERIES = tuple(metric.name for metric in over_training("timeline"))
 """The metrics a timeline can show; the first three at 0.5."""
 
 

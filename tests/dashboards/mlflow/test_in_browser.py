@@ -18,8 +18,9 @@ from browser import Browser
 from mlflow_reading import read
 
 from lossweep.dashboards.mlflow.views import run_link
-from lossweep.dashboards.serving import serve
-from lossweep.dashboards.serving.serve import Dashboard, _port, _start, start_dashboard
+from lossweep.dashboards.serving import opening
+from lossweep.dashboards.serving.dashboard import Dashboard, start_dashboard
+from lossweep.dashboards.serving.processes import choose_port, start_process
 from lossweep.search.study.history import SweepHistory
 from lossweep.spaces.files.errors import UserError
 
@@ -140,17 +141,17 @@ def test_the_report_is_drawn_inside_mlflow(wide: Browser, served: Served) -> Non
     try:
         drawn = "return document.documentElement.dataset.drawn"
         wide.until(lambda: wide.run(drawn) == "yes", "the report to be drawn")
-        count = "return document.querySelectorAll('#figure-timeline .scatterlayer .trace').length"
+        count = "return document.querySelectorAll('#plot-timeline .scatterlayer .trace').length"
         wide.until(lambda: wide.run(count) == 5, "the timeline's five lines")
         empty = wide.run(
-            "return [...document.querySelectorAll('.figure')].filter(f => !f.querySelector('.trace, .point'))"
+            "return [...document.querySelectorAll('.plot')].filter(f => !f.querySelector('.trace, .point'))"
             ".map(f => f.id)"
         )
-        assert empty == [] or empty == ["figure-importance"], empty
+        assert empty == [] or empty == ["plot-importance"], empty
         wide.run(
             "const s = document.getElementById('trial'); s.value = '0'; s.dispatchEvent(new Event('change'))"
         )
-        assert wide.run("return document.getElementById('figure-timeline').layout.shapes.length") == 1
+        assert wide.run("return document.getElementById('plot-timeline').layout.shapes.length") == 1
     finally:
         wide.driver.switch_to.default_content()
     assert not wide.alerted()
@@ -199,8 +200,8 @@ def test_optuna_dashboard_shows_the_study_and_no_command_line_names_a_store(
 def test_a_port_that_is_taken_is_named(served: Served, tmp_path: Path) -> None:
     taken = int(served.base.rpartition(":")[2])
     with pytest.raises(UserError, match=f"port {taken} on 127.0.0.1"):
-        _port("127.0.0.1", taken, 5000)
-    assert _port("127.0.0.1", None, taken) != taken
+        choose_port("127.0.0.1", taken, 5000)
+    assert choose_port("127.0.0.1", None, taken) != taken
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -217,9 +218,9 @@ def test_every_signal_that_asks_for_an_end_ends_the_servers(
         def close(self) -> None:
             ended.append(self.report)
 
-    monkeypatch.setattr(serve, "start_dashboard", lambda *given, **more: Pages("mlflow", {}, "report"))
+    monkeypatch.setattr(opening, "start_dashboard", lambda *given, **more: Pages("mlflow", {}, "report"))
     before, said = signal.getsignal(number), []
-    serve.serve_dashboard(histories.sweep, "sqlite://", echo=said.append)
+    opening.serve_dashboard(histories.sweep, "sqlite://", echo=said.append)
     assert ended == ["report"]
     assert said[-1] == "Ending the servers."
     assert signal.getsignal(number) is before
@@ -237,7 +238,7 @@ def test_closing_leaves_no_process_behind(tmp_path: Path) -> None:
         " print(worker.pid, flush=True); time.sleep(60)"
     )
     with ExitStack() as started:
-        child = _start(started, [sys.executable, "-c", program], {}, subprocess.PIPE)
+        child = start_process(started, [sys.executable, "-c", program], {}, subprocess.PIPE)
         assert child.stdout is not None
         worker = int(child.stdout.readline())
     assert child.poll() is not None

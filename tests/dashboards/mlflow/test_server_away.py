@@ -17,7 +17,7 @@ import pytest
 from mlflow_reading import assert_equal
 
 from lossweep.dashboards.mlflow.tracking import MlflowListener
-from lossweep.dashboards.serving.serve import LOOPBACK, free_port
+from lossweep.dashboards.serving.processes import LOOPBACK, free_port
 from lossweep.search.running.driver import run_sweep
 from lossweep.search.running.task import TrainingTask
 from lossweep.search.simulation.planted_trainer import PlantedTrainer

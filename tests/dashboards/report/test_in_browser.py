@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from browser import Browser
 
-from lossweep.dashboards.report.build import FIGURES, build_report
+from lossweep.dashboards.report.build import build_report
 from lossweep.dashboards.report.overlays import OverlayTile, tile
+from lossweep.dashboards.report.plots.catalog import PLOTS
 from lossweep.search.study.history import SweepHistory
 
 pytestmark = pytest.mark.slow
 
 DRAWN = "return document.documentElement.dataset.drawn"
-PLOTS = (
-    "return [...document.querySelectorAll('.figure')].map(f => [f.id,"
+PLOTS_DRAWN = (
+    "return [...document.querySelectorAll('.plot')].map(f => [f.id,"
     " f.querySelectorAll('.trace, .barlayer .point, .boxlayer .trace').length])"
 )
 
@@ -43,12 +44,12 @@ def sweep() -> SweepHistory:
     return histories.sweep(proposals=12)
 
 
-def test_every_figure_is_drawn_without_an_error_or_a_request(
+def test_every_plot_is_drawn_without_an_error_or_a_request(
     browser: Browser, tmp_path: Path, sweep: SweepHistory
 ) -> None:
     opened(browser, tmp_path, sweep, tiles())
-    plots = dict(browser.until(lambda: browser.run(PLOTS), "plots"))
-    assert {f"figure-{name}" for name in (*FIGURES, "timeline", "path", "parameter")} == set(plots)
+    plots = dict(browser.until(lambda: browser.run(PLOTS_DRAWN), "plots"))
+    assert {f"plot-{name}" for name in (*PLOTS, "timeline", "path", "parameter")} == set(plots)
     assert all(count > 0 for count in plots.values()), plots
     pictures = browser.run("return [...document.images].map(i => [i.complete, i.naturalWidth])")
     assert pictures == [[True, 32]] * 2
@@ -66,10 +67,10 @@ def test_choosing_a_trial_changes_the_timeline(browser: Browser, tmp_path: Path,
 
     def shown() -> tuple[object, ...]:
         return (
-            browser.run("return document.getElementById('figure-timeline').data[0].y.slice()"),
-            browser.run("return document.getElementById('figure-timeline').layout.shapes.length"),
+            browser.run("return document.getElementById('plot-timeline').data[0].y.slice()"),
+            browser.run("return document.getElementById('plot-timeline').layout.shapes.length"),
             browser.run(
-                "return document.getElementById('figure-path').data.find(t => t.name === 'at 0.5').x.slice()"
+                "return document.getElementById('plot-path').data.find(t => t.name === 'at 0.5').x.slice()"
             ),
             browser.run("return document.getElementById('phase-table').rows.length"),
         )
@@ -95,7 +96,7 @@ def test_it_fits_mlflows_narrow_frame(browser: Browser, tmp_path: Path, sweep: S
         width, inner = browser.run("return [document.documentElement.scrollWidth, innerWidth]")
         assert width <= inner
         too_wide = browser.run(
-            "return [...document.querySelectorAll('section > *, .figure .main-svg')]"
+            "return [...document.querySelectorAll('section > *, .plot .main-svg')]"
             ".filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
             ".map(e => e.outerHTML.slice(0, 80))"
         )

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from dataclasses import replace
+from importlib.resources import files
 
 import histories
 import plotly.graph_objects as go
@@ -13,8 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lossweep.dashboards.report.build import FIGURES, build_report, embedded
+from lossweep.dashboards.report.build import build_report, report_page
+from lossweep.dashboards.report.plots.catalog import PLOTS
 from lossweep.dashboards.report.plots.plane import pareto_front, precision_recall_plane
+from lossweep.dashboards.report.rendering import embedded
+from lossweep.dashboards.report.sections.verdict import Verdict
 from lossweep.dashboards.result import Confirmed, metric_words, sweep_result
 from lossweep.search.pruning import audit
 from lossweep.search.study.history import SweepHistory, TrialHistory
@@ -27,17 +31,17 @@ def data_of(page: str) -> dict[str, object]:
     return json.loads(found.group(1))  # type: ignore[no-any-return] # a dict by construction
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_each_figure_is_valid_plotly_and_not_empty(name: str) -> None:
-    figure = FIGURES[name](histories.sweep(proposals=12))
-    assert figure is not None
-    drawn = go.Figure(figure)  # plotly refuses an unknown property or value
+@pytest.mark.parametrize("name", PLOTS)
+def test_each_plot_is_valid_plotly_and_not_empty(name: str) -> None:
+    plot = PLOTS[name](histories.sweep(proposals=12))
+    assert plot is not None
+    drawn = go.Figure(plot)  # plotly refuses an unknown property or value
     assert len(drawn.data) > 0
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_no_figure_fails_without_trials(name: str) -> None:
-    assert FIGURES[name](replace(histories.sweep(), trials=())) is None
+@pytest.mark.parametrize("name", PLOTS)
+def test_no_plot_fails_without_trials(name: str) -> None:
+    assert PLOTS[name](replace(histories.sweep(), trials=())) is None
 
 
 def test_the_page_holds_every_trial_with_its_phases() -> None:
@@ -66,6 +70,28 @@ def test_user_text_never_becomes_markup() -> None:
     assert histories.HOSTILE not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert json.dumps(data_of(page)).count("alert(1)") > 0, "it is shown, not swallowed"
+
+
+def test_the_templates_let_no_value_through_unescaped() -> None:
+    templates = list(files("lossweep.dashboards.report").joinpath("page").iterdir())
+    assert len(templates) > 3
+    for template in templates:
+        if template.name.endswith(".html"):
+            words = template.read_text(encoding="utf-8")
+            assert not re.search(r"\|\s*safe|autoescape|Markup", words), template.name
+            assert not re.search(r"=[^\"'<>\s]*\{\{", words), f"{template.name}: an attribute without quotes"
+
+
+def test_a_verdict_stands_on_top_and_there_is_none_before_one() -> None:
+    page = report_page(histories.sweep())
+    assert page.verdict is None
+    assert 'id="verdict"' not in page.to_html()
+    words = (f"{histories.HOSTILE} earned .01", "the rates .03")
+    told = replace(page, verdict=Verdict("It ties with <plain> cross-entropy.", words)).to_html()
+    verdict = told[told.index('<section id="verdict">') : told.index('<section id="headline">')]
+    assert "It ties with &lt;plain&gt; cross-entropy." in verdict
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; earned .01" in verdict
+    assert "the rates .03" in verdict
 
 
 @given(
@@ -186,9 +212,9 @@ def small_sweeps() -> dict[str, SweepHistory]:
 def test_small_and_broken_sweeps_are_shown(name: str) -> None:
     sweep = small_sweeps()[name]
     page = build_report(sweep)
-    for figure in data_of(page)["figures"].values():  # type: ignore[attr-defined] # a dict by construction
-        if figure is not None:
-            assert len(go.Figure(figure).data) > 0
+    for plot in data_of(page)["plots"].values():  # type: ignore[attr-defined] # a dict by construction
+        if plot is not None:
+            assert len(go.Figure(plot).data) > 0
     assert page.count("<option ") == len(sweep.trials)
     assert "NaN" not in json.dumps(data_of(page))
 
@@ -231,14 +257,14 @@ def test_a_sweep_for_a_floor_is_drawn_where_it_operates() -> None:
         )
         for trial in sweep.trials
     )
-    figure = precision_recall_plane(replace(sweep, metric=metric, trials=trials))
-    assert figure is not None
-    buttons = figure["layout"]["updatemenus"][0]["buttons"]
+    plot = precision_recall_plane(replace(sweep, metric=metric, trials=trials))
+    assert plot is not None
+    buttons = plot["layout"]["updatemenus"][0]["buttons"]
     assert [button["label"] for button in buttons] == ["at precision 0.2", "at the tuned threshold", "at 0.5"]
-    shown = [trace for trace in figure["data"] if trace.get("visible") is True and "customdata" in trace]
+    shown = [trace for trace in plot["data"] if trace.get("visible") is True and "customdata" in trace]
     assert shown
     assert all(y == 0.2 for trace in shown for y in trace["y"])
-    assert all(len(button["args"][0]["visible"]) == len(figure["data"]) for button in buttons)
+    assert all(len(button["args"][0]["visible"]) == len(plot["data"]) for button in buttons)
 
 
 def test_the_report_says_how_often_the_pruner_would_have_been_wrong() -> None:

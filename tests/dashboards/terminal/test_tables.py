@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
 from lossweep.commands.driving import conclude
+from lossweep.dashboards.comparison.page import comparison_page
+from lossweep.dashboards.comparison.two_sweeps import build_comparison
 from lossweep.dashboards.report.build import build_report
 from lossweep.dashboards.result import sweep_result
 from lossweep.dashboards.terminal import tables
-from lossweep.dashboards.terminal.compare import build_comparison
+from lossweep.dashboards.terminal.compare import ComparisonTable
 from lossweep.dashboards.terminal.sparkline import BARS, sparkline
 from lossweep.dashboards.terminal.trial_story import why
 from lossweep.search.ledger import Attempt
@@ -159,7 +161,7 @@ def test_a_comparison_says_who_leads_and_why_to_doubt_it() -> None:
         first, name="ships", trials=first.trials[:2], data_fingerprint="sha256:other", budget_epochs=6
     )
     comparison = build_comparison(first, second)
-    words = comparison.to_text()
+    words = shown(ComparisonTable(comparison), 80)
     assert comparison.verdict.startswith("The winner of vehicles is ahead by")
     assert "the data differ" in words
     assert "12 and 6 epochs" in words
@@ -173,7 +175,7 @@ def test_a_comparison_fits_its_terminal(width: int) -> None:
     second = replace(
         first, name="ships", spec_yaml=first.spec_yaml.replace("scenes", "folder, root: " + "x" * 90)
     )
-    words = build_comparison(first, second).to_text(width)
+    words = shown(ComparisonTable(build_comparison(first, second)), width)
     assert max(map(len, words.splitlines())) <= width
     assert "weighted_ce" in words
 
@@ -183,6 +185,7 @@ def test_a_comparison_names_the_settings_that_differ_and_escapes_them() -> None:
     second = replace(first, name="ships", spec_yaml=first.spec_yaml.replace("epochs: 12", "epochs: 24"))
     comparison = build_comparison(first, second)
     assert ("budget.epochs", "12", "24") in comparison.settings
-    page = build_comparison(first, histories.sweep()).to_html()
+    assert histories.HOSTILE in shown(ComparisonTable(build_comparison(first, histories.sweep())), 200)
+    page = comparison_page(build_comparison(first, histories.sweep()))
     assert histories.HOSTILE not in page
     assert "&lt;script&gt;" in page

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from small_sweeps import PRIOR, spec
@@ -20,8 +19,8 @@ from lossweep.search.study.sweep_state import StopKind
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    ledger = Ledger(f"sqlite:///{tmp_path / 'lossweep.db'}")
+def ledger(database_url: str) -> Iterator[Ledger]:
+    ledger = Ledger(database_url)
     create_sweep(ledger, spec(), PRIOR)
     yield ledger
     ledger.close()

@@ -1,10 +1,12 @@
+"""The ledger's sweeps, histories and leases, on SQLite and on PostgreSQL."""
+
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Barrier
 
 import optuna
 import pytest
@@ -12,27 +14,19 @@ from small_sweeps import PRIOR, spec
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from lossweep.search.ledger import Ledger
+from lossweep.search.ledger import Ledger, NewSweep
 from lossweep.search.ledger.tables import DecisionRow, EvaluationRow
 from lossweep.search.running.driver import create_sweep
-from lossweep.search.study.decisions import Decision, DecisionRecord
-from lossweep.search.study.faults import Fault, FaultKind
 from lossweep.search.study.outcomes import Outcome, OutcomeKind
 from lossweep.search.study.record import Proposal, StudyRecord
 from lossweep.search.study.sweep_state import IllegalTransition, SweepState
+from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import UserError
 from lossweep.spaces.losses.terms import Jaccard
 from lossweep.spaces.schedules.schedule import LossSchedule, Phase
-from lossweep.trainers.evaluation import Evaluation, GuardVerdict
+from lossweep.trainers.evaluation import Evaluation
 
 SCHEDULE = LossSchedule(phases=(Phase(loss=Jaccard(), learning_rate=1e-3, epochs=4),))
-
-
-@pytest.fixture
-def ledger(database_url: str) -> Iterator[Ledger]:
-    ledger = Ledger(database_url)
-    yield ledger
-    ledger.close()
 
 
 def evaluation(step: int, **changes: object) -> Evaluation:
@@ -88,42 +82,26 @@ def test_names_are_taken_once_and_missing_ones_named(ledger: Ledger) -> None:
         ledger.sweep("vehicels")
 
 
-def test_what_is_journaled_is_written_once(ledger: Ledger) -> None:
-    create_sweep(ledger, spec(), PRIOR)
-    journal = ledger.journal("small")
-    verdict = GuardVerdict("nan", 2, 0, "loss is nan", {"loss": math.nan, "norm": math.inf})
-    assert journal.record_evaluation(0, evaluation(2, verdict=verdict))
-    assert journal.record_evaluation(0, evaluation(1))
-    assert not journal.record_evaluation(0, evaluation(1, seconds=9.0))
-    decision = DecisionRecord(1, Decision.CONTINUE, "first", {"own": 0.5})
-    journal.record_decision(0, decision)
-    journal.record_decision(0, decision)
-    again = ledger.journal("small")  # as the next driver reads it
-    assert [one.step for one in again.evaluations(0)] == [1, 2]
-    assert again.evaluations(0)[0].seconds == 2.0
-    read = again.evaluations(0)[1].verdict
-    assert read is not None
-    assert math.isnan(read.figures["loss"])
-    assert math.isinf(read.figures["norm"])
-    assert again.decisions(0) == (decision,)
-    assert not again.record_evaluation(0, evaluation(2))
+def test_sweeps_are_listed_oldest_first(ledger: Ledger) -> None:
+    for name in ("second", "first"):
+        create_sweep(ledger, spec(name), PRIOR)
+    assert [one.name for one in ledger.sweeps()] == ["second", "first"]
+    assert ledger.find("second") == ledger.sweep("second")
+    assert ledger.find("third") is None
+    with pytest.raises(UserError, match="there is no sweep named third"):
+        ledger.history("third")
 
 
-def test_attempts_remember_faults_and_the_micro_batch(ledger: Ledger) -> None:
-    create_sweep(ledger, spec(), PRIOR)
-    book = ledger.attempt_log("small")
-    assert book.micro_batch(0) is None
-    first = book.start(0, None)
-    book.end(first, Fault(FaultKind.OUT_OF_MEMORY, "full"), "")
-    second = book.start(0, 4)
-    book.end(second, None, "trained for its whole budget")
-    assert first != second
-    assert book.faults(0) == (FaultKind.OUT_OF_MEMORY,)
-    assert book.faults(1) == ()
-    assert book.micro_batch(0) == 4
-    kept = ledger.attempts(ledger.sweep("small").id)
-    assert [one.fault for one in kept] == [FaultKind.OUT_OF_MEMORY, None]
-    assert all(one.ended is not None and one.ended >= one.started for one in kept)
+def test_a_sweep_keeps_whatever_it_was_created_with(ledger: Ledger) -> None:
+    prior = ClassPrior(names=("ground", "Fläche „x“"), frequencies=(1 - 1e-9, 1e-9))
+    new = NewSweep(
+        "odd", "spec: 'ü'\n", 2**62, "recall", "ap", "maximize", prior, 5, 6, 0.25, "sha256:2", "0.1"
+    )
+    record = ledger.create(new)
+    assert {name: getattr(record, name) for name in NewSweep.__dataclass_fields__} == {
+        name: getattr(new, name) for name in NewSweep.__dataclass_fields__
+    }
+    assert (record.mlflow_run, record.ray_job, record.note) == (None, None, "")
 
 
 def test_a_history_holds_everything(ledger: Ledger) -> None:
@@ -193,6 +171,30 @@ def test_only_the_expected_lease_is_swapped(ledger: Ledger) -> None:
     assert (data, token) == ({"host": "here"}, "mine")
     assert heartbeat is not None
     assert abs((ledger.now() - heartbeat).total_seconds()) < 60
+
+
+def test_one_of_many_drivers_gets_the_lease(ledger: Ledger) -> None:
+    create_sweep(ledger, spec(), PRIOR)
+    tokens = [f"driver {index}" for index in range(6)]
+    together = Barrier(len(tokens))
+
+    def take(token: str) -> bool:
+        together.wait()
+        return ledger.swap_lease("small", None, token, {"token": token})
+
+    with ThreadPoolExecutor(len(tokens)) as threads:
+        taken = list(threads.map(take, tokens))
+    assert taken.count(True) == 1
+    winner = tokens[taken.index(True)]
+    assert ledger.read_lease("small")[:2] == ({"token": winner}, winner)
+
+
+def test_a_lease_is_given_back_by_its_holder_alone(ledger: Ledger) -> None:
+    create_sweep(ledger, spec(), PRIOR)
+    assert ledger.swap_lease("small", None, "mine", {"host": "here"})
+    assert not ledger.swap_lease("small", "theirs", None, None)
+    assert ledger.swap_lease("small", "mine", None, None)
+    assert ledger.read_lease("small") == (None, None, None)
 
 
 def test_a_stop_is_asked_for_and_forgotten(ledger: Ledger) -> None:

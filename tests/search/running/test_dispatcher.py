@@ -29,7 +29,6 @@ def plan(number: int) -> TrialPlan:
         number=number,
         seed=number,
         schedule=schedule,
-        epochs=2,
         data=ScenesSource(source="scenes"),
         model=ModelSpec(),
         training=TrainingSpec(batch=8),

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from lossweep.search.sampling import SamplerSpec, Sampling
 from lossweep.search.sampling.proposals import Mirror
 from lossweep.search.sampling.steady_tpe import SteadyTPESampler
-from lossweep.search.seeds import derive
+from lossweep.spaces.seeds import short_seed
 from tests.search.sweeps import SmallSpace
 
 
@@ -28,7 +28,7 @@ class Fixed(Sampling):
         self._given = sampler
 
     def sampler(self, number: int):
-        self._given.reseed(derive(0, number))
+        self._given.reseed(short_seed(0, number))
         return self._given
 
 

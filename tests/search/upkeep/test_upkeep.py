@@ -19,13 +19,14 @@ from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.study.record import Proposal, StudyRecord
 from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.upkeep.checkpoints import checkpoints_of, gc, needed_trials, orphans
-from lossweep.search.upkeep.doctor import MlflowCare, examine
+from lossweep.search.upkeep.doctor import MlflowMirror, examine
 from lossweep.search.upkeep.export import export_best
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.files.errors import UserError
 from lossweep.spaces.losses.terms import CrossEntropy
 from lossweep.spaces.schedules.schedule import LossSchedule, Phase
 from lossweep.spaces.schedules.schedule_file import ScheduleFile, load_schedule
+from lossweep.trainers.evaluation import GuardVerdict
 from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.prefix import TrainedEpoch, identity
 
@@ -88,6 +89,21 @@ def test_a_saturated_threshold_is_still_told_on_logits(swept: SweepHistory) -> N
         best = export_best(replace(swept, trials=(replace(winner, evaluations=saturated),)))
         again = ScheduleFile.from_yaml(best.to_yaml())
         assert (again.logit_threshold, again.threshold) == (logit, probability)
+
+
+def test_a_trial_that_a_guard_ended_within_a_phases_first_epoch_is_exported(swept: SweepHistory) -> None:
+    winner = swept.winner()
+    assert winner is not None
+    first = replace(winner.evaluations[0], phase_ended=True, cycle_ended=True, finished=False)
+    verdict = GuardVerdict("non_finite", first.step + 1, 1, "loss is nan")
+    second = replace(first, step=first.step + 1, phase=1, cycle=1, verdict=verdict)
+    trial = replace(winner, evaluations=(first, replace(second, phase_ended=False, cycle_ended=False)))
+    best = export_best(replace(swept, trials=(trial,)), trial.number)
+    assert [(stay.phase, stay.to_step, stay.epochs) for stay in best.realised] == [
+        (0, first.step, first.epoch),
+        (1, first.step + 1, 0),
+    ]
+    assert ScheduleFile.from_yaml(best.to_yaml()) == best
 
 
 def test_what_cannot_be_exported_is_said(swept: SweepHistory) -> None:
@@ -213,19 +229,19 @@ def test_a_living_driver_is_left_alone(wreck: Workspace) -> None:
     ledger.close()
 
 
-def test_missing_runs_are_the_business_of_the_floor_above(kept: Workspace) -> None:
+def test_missing_runs_are_the_business_of_the_layer_above(kept: Workspace) -> None:
     asked: list[str] = []
 
     def sync(history: SweepHistory) -> int:
         asked.append(history.name)
         return 2
 
-    found = examine(kept, "small", MlflowCare(lambda history: [1, 4], sync))
+    found = examine(kept, "small", MlflowMirror(lambda history: [1, 4], sync))
     assert [one.kind for one in found] == ["missing runs"]
     assert "2 trials (1, 4)" in str(found[0])
     assert found[0].mend() == "2 runs written"
     assert asked == ["small"]
-    assert examine(kept, "small", MlflowCare(lambda history: [], sync)) == ()
+    assert examine(kept, "small", MlflowMirror(lambda history: [], sync)) == ()
 
 
 def test_mlflow_is_told_what_was_mended(wreck: Workspace) -> None:
@@ -235,7 +251,7 @@ def test_mlflow_is_told_what_was_mended(wreck: Workspace) -> None:
         told.append(history)
         return 1
 
-    found = examine(wreck, "small", MlflowCare(missing=lambda history: (), sync=sync))
+    found = examine(wreck, "small", MlflowMirror(missing=lambda history: (), sync=sync))
     assert found[-1].kind == "missing runs", "its run says running, and nobody runs it"
     for one in found:
         one.mend()

@@ -130,8 +130,8 @@ def test_imported_parameters_compare_as_they_are_written() -> None:
 
 def test_families() -> None:
     assert family(Jaccard()) == "jaccard"
-    assert family(ImportedLoss(term="a.b:Edge")) == "Edge"
+    assert family(ImportedLoss(term="a.b:Edge")) == "a.b:Edge"
     assert (
         family(Compound(sum=(WeightedTerm(loss=Dice()), WeightedTerm(loss=CrossEntropy()))))
-        == "cross_entropy_dice"
+        == "cross_entropy+dice"
     )

@@ -116,11 +116,11 @@ def test_properties() -> None:
     assert recipe.budget == 30
     assert LossSchedule.parse("dice @1 x4 | 2 cycles").budget == 8
     assert recipe.metrics == {"recall"}
-    assert recipe.family == "weighted_ce > jaccard"
+    assert recipe.family == "weighted_ce → jaccard"
     assert [phase.loss_name for phase in recipe.phases] == ["weighted_ce(power=0.7)", "jaccard"]
     assert (
         LossSchedule.parse("dice + cross_entropy @1 x1 -> a.b:Edge @1 x2").family
-        == "cross_entropy_dice > Edge"
+        == "cross_entropy+dice → a.b:Edge"
     )
 
 

@@ -48,10 +48,7 @@ def test_a_phase_that_waited_for_a_metric_lasts_as_recorded(
 ) -> None:
     line = "weighted_ce(weights=[1, 8]) @5e-3 until recall>=0.05 in 1..4 -> jaccard @1e-4 x1 | 3 cycles"
     evaluations = list(train(plan_of(line, 7), scenes))
-    stays = [
-        {name: getattr(stay, name) for name in stay.__slots__}  # as the exporter writes it
-        for stay in realised(evaluations)
-    ]
+    stays = [stay.model_dump() for stay in realised(evaluations)]  # as the exporter writes it
     path = exported(tmp_path / "best.yaml", line, realised=stays, epochs=7)
     scheduled = ScheduledLoss.load(path)
     rates = [scheduled.at(epoch)[1] for epoch in range(scheduled.epochs)]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 from PIL import Image
 
 from lossweep.trainers.data.spec import FolderSource
+
+# Helper modules of these tests lie beside them; pytest's importlib mode puts no folder on the path.
+sys.path.insert(0, str(Path(__file__).parent))
 
 WritePair = Callable[[Path, str, np.ndarray, np.ndarray], None]
 

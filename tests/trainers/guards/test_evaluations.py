@@ -11,14 +11,11 @@ from hypothesis import strategies as st
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 from lossweep.trainers.guards import Guards, build_guards
-from lossweep.trainers.guards.base_rate import base_rate, near
-from lossweep.trainers.guards.spec import (
-    AllBackgroundSpec,
-    AllForegroundSpec,
-    ApCollapseSpec,
-    GuardSpec,
-    NearBaseRate,
-)
+from lossweep.trainers.guards.base_rate import NearBaseRate, base_rate, near
+from lossweep.trainers.guards.rules.all_background import AllBackgroundSpec
+from lossweep.trainers.guards.rules.all_foreground import AllForegroundSpec
+from lossweep.trainers.guards.rules.ap_collapse import ApCollapseSpec
+from lossweep.trainers.guards.spec import GuardSpec
 
 RARE = ClassPrior(names=("ground", "car"), frequencies=(0.994, 0.006))
 COMMON = ClassPrior(names=("ground", "field"), frequencies=(0.6, 0.4))

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.trainers.evaluation import GuardVerdict
 from lossweep.trainers.guards import Guards, build_guards
-from lossweep.trainers.guards.spec import GuardSpec, LossSpikeSpec, NonFiniteSpec, StuckLossSpec
+from lossweep.trainers.guards.rules.loss_spike import LossSpikeSpec
+from lossweep.trainers.guards.rules.non_finite import NonFiniteSpec
+from lossweep.trainers.guards.rules.stuck_loss import StuckLossSpec
+from lossweep.trainers.guards.spec import GuardSpec
 
 PRIOR = ClassPrior(names=("ground", "car"), frequencies=(0.99, 0.01))
 NAN, INF = math.nan, math.inf

@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 from lossweep.trainers.guards import Guards, build_guards
-from lossweep.trainers.guards.spec import GuardSpec, LossSpikeSpec
+from lossweep.trainers.guards.rules.loss_spike import LossSpikeSpec
+from lossweep.trainers.guards.spec import GuardSpec
 
 PRIOR = ClassPrior(names=("ground", "car"), frequencies=(0.99, 0.01))
 HASTY = GuardSpec.model_validate(

@@ -10,7 +10,9 @@ import pytest
 from lossweep.trainers.data.loading import SegmentationData, load_data
 from lossweep.trainers.data.spec import ScenesSource
 from lossweep.trainers.evaluation import Evaluation
-from lossweep.trainers.guards.spec import AllBackgroundSpec, AllForegroundSpec, GuardSpec
+from lossweep.trainers.guards.rules.all_background import AllBackgroundSpec
+from lossweep.trainers.guards.rules.all_foreground import AllForegroundSpec
+from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.loop.training import train
 from lossweep.trainers.plan import TrialPlan
 

@@ -17,7 +17,7 @@ from lossweep.trainers.data.loading import SegmentationData
 from lossweep.trainers.evaluation import Evaluation, realised
 from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.measurement import evaluate_split
-from lossweep.trainers.loop.training import OutOfMemory, smaller, train, trained_model
+from lossweep.trainers.loop.training import OutOfMemory, train, trained_model
 from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
 from lossweep.trainers.trial import SegmentationTrainer
 
@@ -186,12 +186,12 @@ def test_out_of_memory_is_an_outcome_with_a_way_on(
     assert caught.value.__context__ is None, "a chained traceback would hold on to the memory"
     copy = pickle.loads(pickle.dumps(caught.value))
     assert (str(copy), copy.micro_batch) == (str(caught.value), 4)
-    halved = smaller(plan)
+    halved = plan.halved()
     assert halved is not None
     assert halved.micro_batch == 2
     (evaluation,) = train(halved, scenes)
     assert evaluation.step == 3, "as many steps of the same effective batch"
-    assert smaller(replace(plan, micro_batch=1)) is None
+    assert replace(plan, micro_batch=1).halved() is None
 
 
 def test_an_error_in_the_users_code_propagates(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import UserError
 from lossweep.spaces.losses.terms import (
+    KNOWN_TERMS,
     Compound,
     CrossEntropy,
     EffectiveNumberWeights,
@@ -20,6 +21,7 @@ from lossweep.spaces.losses.terms import (
     WeightedTerm,
 )
 from lossweep.trainers.losses import build_loss, check_importable, class_weights, rehearse
+from lossweep.trainers.losses.term import build_term
 
 FIVE = ClassPrior(names=("a", "b", "c", "d", "e"), frequencies=(0.5, 0.25, 0.2, 0.05, 0.0))
 
@@ -246,3 +248,16 @@ def test_a_rehearsal_tells_what_computing_would(two, users, name, message):
 def test_a_sound_loss_passes_its_rehearsal(two, four, users):
     assert rehearse(ImportedLoss(term=f"{users}:Brier"), two) == []
     assert rehearse(ImportedLoss(term=f"{users}:factory", parameters={"power": 2}), four) == []
+
+
+@pytest.mark.parametrize("term", [*KNOWN_TERMS, ImportedLoss])
+def test_every_term_has_what_builds_it(term: type) -> None:
+    assert build_term.dispatch(term) is not build_term.dispatch(object)
+
+
+def test_a_term_that_nothing_builds_is_named() -> None:
+    class Unbuilt:
+        pass
+
+    with pytest.raises(TypeError, match="builds Unbuilt"):
+        build_term(Unbuilt(), ClassPrior(names=("ground", "car"), frequencies=(0.9, 0.1)))

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lossweep.spaces.metric_names import parametric_name
+from lossweep.trainers.metrics.computing import Counted
 from lossweep.trainers.metrics.counts import Counts
 from lossweep.trainers.metrics.curves import ConfusionCurve
 from lossweep.trainers.metrics.logit_scale import BINS, LARGEST, LOWEST_KEY, keys
-from lossweep.trainers.metrics.summary import floor_thresholds, pixel_figures
+from lossweep.trainers.metrics.summary import class_figures, floor_thresholds
 from lossweep.trainers.plan import MeasureSpec
 
 
@@ -110,7 +111,7 @@ def test_floor_metrics_hold_at_their_thresholds(pixels: tuple[np.ndarray, np.nda
     pixel_curve = curve(logits, truth)
     measure = MeasureSpec(precision_floors=(floor,), recall_floors=(floor,))
     counts = pixel_curve.at(0.0)
-    figures = pixel_figures(pixel_curve, counts, counts, measure)
+    figures = class_figures(Counted(pixel_curve, counts, counts), measure)
     thresholds = floor_thresholds(pixel_curve, measure)
     sought = parametric_name("recall_at_precision", floor)
     at_all = [pixel_curve.at(float(threshold)) for threshold in np.unique(logits)]

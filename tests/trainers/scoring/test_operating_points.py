@@ -82,13 +82,13 @@ def test_with_several_classes_the_likeliest_is_predicted(metric: str) -> None:
 )
 def test_the_score_holds_at_the_operating_point(objective: dict[str, Any], scored: str) -> None:
     """Measured with the real meter: a model that operates there has the figure that it was chosen for."""
-    aim = ObjectiveSpec.model_validate(objective)
+    spec = ObjectiveSpec.model_validate(objective)
     generator = torch.Generator().manual_seed(0)
     masks = (torch.rand(3, 32, 32, generator=generator) < 0.2).long()
     logits = (2.0 * masks + torch.randn(3, 32, 32, generator=generator) - 1.5)[:, None]
     meter = Meter(
         ClassPrior(names=("ground", "car"), frequencies=(0.8, 0.2)),
-        measuring(MeasureSpec(), aim.watched),
+        measuring(MeasureSpec(), spec.watched),
         "cpu",
     )
     meter.update(logits, masks)
@@ -96,6 +96,6 @@ def test_the_score_holds_at_the_operating_point(objective: dict[str, Any], score
     seen = replace(
         SEEN, metrics=found.metrics, threshold=found.threshold, floor_thresholds=found.floor_thresholds
     )
-    point = operating_point(aim, seen)
+    point = operating_point(spec, seen)
     at_it = meter.compute(threshold=point.threshold)
-    assert at_it.metrics[scored] == found.metrics[aim.names[0]] > 0
+    assert at_it.metrics[scored] == found.metrics[spec.names[0]] > 0

@@ -1,0 +1,1 @@
+"""Two sweeps held against each other, as values and as a page."""

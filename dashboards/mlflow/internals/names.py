@@ -1,0 +1,52 @@
+"""Names that MLflow gives a meaning to: tags, environment variables, loggers, error codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+PARENT_TAG: Final = "mlflow.parentRunId"
+RUN_NAME_TAG: Final = "mlflow.runName"
+NOTE_TAG: Final = "mlflow.note.content"
+CONTEXT_TAG: Final = "mlflow.data.context"
+KIND_TAG: Final = "mlflow.experimentKind"
+
+MACHINE_LEARNING: Final = "custom_model_development"
+"""The experiment kind whose page lists runs, rather than an LLM's traces."""
+
+QUIET: Final[Mapping[str, str]] = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # The listener buffers and tries again by itself: a request that hangs in MLflow's retries helps nobody.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+"""No telemetry, no look for git, no bars and no long retries: to be set before MLflow is imported."""
+
+LOGGERS: Final = ("alembic", "mlflow.store.db.utils", "mlflow.system_metrics")
+"""Loggers that tell of every migration and of every start."""
+
+REFUSALS: Final = frozenset(
+    {
+        "INVALID_PARAMETER_VALUE",
+        "BAD_REQUEST",
+        "MALFORMED_REQUEST",
+        "RESOURCE_DOES_NOT_EXIST",
+        "RESOURCE_ALREADY_EXISTS",
+        "INVALID_STATE",
+        "PERMISSION_DENIED",
+    }
+)
+"""Error codes that say that the content is wrong, rather than the store away."""
+
+
+def server_environment(store: str) -> dict[str, str]:
+    """Return what ``mlflow server`` is told by its environment: the store, no jobs, no telemetry."""
+    return {
+        "MLFLOW_BACKEND_STORE_URI": store,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }

@@ -1,0 +1,98 @@
+"""Two trials side by side on the same validation tiles, with the key to the colours."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lossweep.dashboards.report.overlays import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, OverlayTile
+
+
+@dataclass(frozen=True, slots=True)
+class ColorKey:
+    """What a colour means.
+
+    Attributes:
+        color: as CSS writes it.
+        name: of what is painted so.
+    """
+
+    color: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One trial's overlay of a tile.
+
+    Attributes:
+        role: whose it is.
+        encoded: its PNG in base 64.
+        hit: pixels found.
+        alarm: pixels of false alarms.
+        miss: pixels missed.
+    """
+
+    role: str
+    encoded: str
+    hit: int
+    alarm: int
+    miss: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One tile as both see it.
+
+    Attributes:
+        name: of the tile.
+        pictures: the control's, then the contender's.
+    """
+
+    name: str
+    pictures: tuple[Picture, Picture]
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """All tiles; no pairs when there are no two checkpoints.
+
+    Attributes:
+        key: the colours.
+        pairs: one a tile.
+    """
+
+    key: tuple[ColorKey, ...]
+    pairs: tuple[Pair, ...]
+
+
+def gallery(tiles: Sequence[OverlayTile], ours: str) -> Gallery:
+    """Return the tiles as contender and control see them.
+
+    Args:
+        tiles: pairs of pictures.
+        ours: what the trial is that is held against the control.
+    """
+    key = (
+        (TRUE_POSITIVE, "found (true positive)"),
+        (FALSE_POSITIVE, "false alarm (false positive)"),
+        (FALSE_NEGATIVE, "missed (false negative)"),
+    )
+    return Gallery(
+        key=tuple(ColorKey(f"rgb{color}", name) for color, name in key),
+        pairs=tuple(
+            Pair(
+                tile.name,
+                (
+                    _picture("control", tile.control, tile.control_counts),
+                    _picture(ours, tile.winner, tile.winner_counts),
+                ),
+            )
+            for tile in tiles
+        ),
+    )
+
+
+def _picture(role: str, png: bytes, counts: tuple[int, int, int]) -> Picture:
+    return Picture(role, base64.b64encode(png).decode("ascii"), *counts)

@@ -1,0 +1,176 @@
+"""The first thing a person reads: winner, control, difference, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from lossweep.dashboards.numbers import number, signed
+from lossweep.dashboards.report.sections.cells import ScheduleCell, Tag, above
+from lossweep.dashboards.result import (
+    SweepResult,
+    control_label,
+    metric_words,
+    trial_label,
+)
+from lossweep.search.study.history import SweepHistory, TrialHistory
+from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.spaces.metrics import Group, shown_in
+
+_ROWS: Final[tuple[tuple[str, Group], ...]] = (("at 0.5", "pixel"), ("tuned", "tuned"))
+"""Of a card's table, and which metrics stand in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operating:
+    """Precision, recall and F1 at one threshold.
+
+    Attributes:
+        name: of the threshold.
+        figures: the three, in this order.
+    """
+
+    name: str
+    figures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeadingTrial:
+    """What a card shows of its trial.
+
+    Attributes:
+        number: of the trial.
+        score: in words.
+        caption: what the score is, and which trial this is.
+        schedule: its schedule.
+        at: its figures at 0.5 and at the tuned threshold.
+    """
+
+    number: int
+    score: str
+    caption: str
+    schedule: ScheduleCell
+    at: tuple[Operating, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One of the two trials that are held against each other.
+
+    Attributes:
+        role: ``winner``, ``runner-up`` or ``control``; gives the colour.
+        title: over it.
+        trial: None when there is none yet.
+    """
+
+    role: str
+    title: str
+    trial: LeadingTrial | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far the two are apart.
+
+    Attributes:
+        figure: with its sign, and its spread where there is one.
+        caption: of which metric, over how many seeds.
+        better: whether the contender is ahead of the control.
+    """
+
+    figure: str
+    caption: str
+    better: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The page's first section.
+
+    Attributes:
+        sentence: how the sweep stands.
+        contender: the winner, or the best behind a winning control.
+        difference: contender minus control; None without both.
+        control: what it is held against.
+        tally: how many trials ended how.
+        budget: of how many trials, and in which state the sweep is.
+    """
+
+    sentence: str
+    contender: Card
+    difference: Difference | None
+    control: Card
+    tally: tuple[Tag, ...]
+    budget: str
+
+
+def headline(history: SweepHistory, result: SweepResult) -> Headline:
+    """Return how the sweep stands."""
+    contender = history.contender() if result.control_wins else result.winner
+    counts = history.counts()
+    return Headline(
+        sentence=result.sentence(),
+        contender=Card(
+            "runner-up" if result.control_wins else "winner",
+            contender_words(history),
+            _leading(history, contender, trial_label),
+        ),
+        difference=_difference(history, result, contender),
+        control=Card(
+            "control",
+            "Control, and winner" if result.control_wins else "Control",
+            _leading(history, result.control, control_label),
+        ),
+        tally=tuple(
+            Tag(kind.value, kind.value, counts[kind.value]) for kind in OutcomeKind if counts[kind.value]
+        ),
+        budget=f"of {history.budget_trials} trials, {history.budget_epochs} epochs each; {history.state}. "
+        f"Objective: {history.objective}.",
+    )
+
+
+def contender_words(history: SweepHistory) -> str:
+    """Return what the trial that is held against the control is: the winner, or the best behind it."""
+    contender, winner = history.contender(), history.winner()
+    if contender is winner:
+        return "Winner"
+    return "Best other control" if contender is not None and contender.control else "Best proposal"
+
+
+def _leading(
+    history: SweepHistory, trial: TrialHistory | None, label: Callable[[TrialHistory], str]
+) -> LeadingTrial | None:
+    if trial is None:
+        return None
+    evaluation = trial.shown
+    metrics = evaluation.metrics if evaluation else {}
+    at = (
+        Operating(name, tuple(number(metrics.get(metric.name)) for metric in shown_in("table", group)))
+        for name, group in _ROWS
+    )
+    return LeadingTrial(
+        number=trial.number,
+        score=number(trial.score),
+        caption=f"{metric_words(history.metric)}, {label(trial)}",
+        schedule=ScheduleCell.of(trial),
+        at=tuple(at),
+    )
+
+
+def _difference(
+    history: SweepHistory, result: SweepResult, contender: TrialHistory | None
+) -> Difference | None:
+    difference = above(contender, result.control)
+    if difference is None:
+        return None
+    figure, spread = signed(difference), "one seed, no spread yet"
+    if result.confirmed is not None and not result.control_wins:
+        mean, deviation = result.confirmed.difference
+        figure = f"{mean:+.3f} ± {deviation:.3f}"
+        spread = f"{len(result.confirmed.winner)} seeds, test split"
+    return Difference(
+        figure=figure,
+        caption=f"{metric_words(history.metric)}, {spread}",
+        better=(difference > 0) == (history.direction == "maximize") and difference != 0,
+    )

@@ -1,0 +1,46 @@
+"""The documentation is built whole: every link, and every name of the API pages."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lossweep
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_mkdocs_builds_it_strictly(tmp_path: Path) -> None:
+    for needed in ("mkdocs", "material", "mkdocstrings_handlers.python"):
+        pytest.importorskip(needed)
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    run = subprocess.run(build, cwd=ROOT, env=quiet, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    page = (tmp_path / "site" / "api" / "lossweep" / "index.html").read_text()
+    for name in lossweep.__all__:
+        assert re.search(rf'id="lossweep\.{name}"', page), name
+
+
+def test_the_page_of_the_public_face_has_each_name() -> None:
+    page = (ROOT / "docs" / "api" / "lossweep.md").read_text()
+    assert set(re.findall(r"^::: lossweep\.(\w+)$", page, re.MULTILINE)) == set(lossweep.__all__)
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "CHANGELOG.md"])
+def test_linked_files_exist(name: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", (ROOT / name).read_text()):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_the_changelog_names_each_stable_name() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert "## [Unreleased]" in text
+    for name in lossweep.__all__:
+        assert re.search(rf"`(lossweep\.)?{name}\b", text), name

@@ -1,0 +1,55 @@
+"""The example scripts run as they stand."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lossweep.spaces.schedules.schedule_file import load_schedule
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.slow
+
+
+def script(name: str, *arguments: str, folder: Path) -> str:
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / name), *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+def test_a_schedule_in_ones_own_loop(tmp_path: Path) -> None:
+    epochs = script("train_with_a_schedule.py", folder=tmp_path).splitlines()
+    assert 6 <= len(epochs) <= 12
+    losses = [line.split()[2] for line in epochs]
+    assert losses[0].startswith("weighted_ce")
+    assert losses[-1] == "jaccard"
+    recalls = [float(found) for found in re.findall(r"recall (\d\.\d+)", "\n".join(epochs))]
+    assert len(recalls) == len(epochs)
+    assert recalls[-1] > 0.5
+
+
+def test_a_sweep_from_python(tmp_path: Path) -> None:
+    said = script("run_a_sweep.py", "found", folder=tmp_path)
+    assert "sweep short, finished: 4 of 4 trials" in said
+    assert "cross_entropy" in said
+    assert "short" in (tmp_path / "found" / "short.html").read_text()
+    assert load_schedule(tmp_path / "found" / "best.yaml").epochs == 3
+    assert script("run_a_sweep.py", "found", folder=tmp_path) == said
+
+
+def test_there_is_a_test_for_each() -> None:
+    scripts = {path.name for path in (ROOT / "examples").glob("*.py")}
+    assert scripts == {"train_with_a_schedule.py", "run_a_sweep.py"}

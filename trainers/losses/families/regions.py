@@ -1,0 +1,95 @@
+"""Jaccard, Dice and Tversky distances: one kernel over true intersections."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.losses.families.regions import Dice, FocalTversky, Jaccard, Tversky
+from lossweep.spaces.losses.terms import Reduction
+from lossweep.trainers.losses.statistics import Needs, Statistics
+from lossweep.trainers.losses.term import Term, build_term, ratio
+
+NUDGE: Final = 1e-6
+"""Added under focal Tversky's power: its slope at a distance of 0 is finite also for gamma < 1."""
+
+
+class RegionTerm(Term):
+    """Tversky distance ``(a FP + b FN) / (TP + a FP + b FN + s)`` (Salehi et al., 2017, eq. 3), to a power.
+
+    a = b = 1 is the Jaccard distance, a = b = 1/2 the Dice distance (whose customary smoothing, added to 2
+    TP, is 2 s). TP, FP and FN are sums of probability: TP + FN is the number of the class's pixels. Written
+    with the errors in the numerator, the distance lies in [0, 1] and loses no digits near 0.
+
+    Classes: two classes have the foreground's distance, more have the mean over all, background included. A
+    class absent from the masks counts too: its distance is a FP / (a FP + s), 0 when nothing is predicted,
+    and false positives have a gradient. That holds for empty tiles alike.
+
+    Reduction: ``batch`` takes one ratio of sums over all images, ``image`` the mean of one ratio an image
+    over the images with at least one labelled pixel.
+    """
+
+    needs = Needs(regions=True)
+    alpha: Tensor
+    beta: Tensor
+    smooth: Tensor
+    gamma: Tensor
+
+    def __init__(
+        self, alpha: float, beta: float, smooth: float, reduction: Reduction, gamma: float | None = None
+    ) -> None:
+        super().__init__()
+        self.reduction = reduction
+        self.has_power = gamma is not None
+        self.constant("alpha", alpha)
+        self.constant("beta", beta)
+        self.constant("smooth", smooth)
+        self.constant("gamma", 1.0 if gamma is None else gamma)
+
+    def forward(self, found: Statistics) -> Tensor:
+        """Return the loss as a scalar."""
+        distance = self.distance(found)
+        if self.has_power:
+            gamma = self.gamma.to(distance.dtype)
+            distance = (distance + NUDGE).pow(gamma) - distance.new_tensor(NUDGE).pow(gamma)
+        if self.reduction == "batch":
+            return distance.mean()
+        counts = (found.support.sum(1) > 0).to(distance.dtype)
+        return ratio((distance.mean(1) * counts).sum(), counts.sum())
+
+    def distance(self, found: Statistics) -> Tensor:
+        """Return each class's distance: (C,) for reduction by batch, (N, C) by image."""
+        positives, negatives = found.false_positives, found.false_negatives
+        assert positives is not None  # as `needs` says
+        assert negatives is not None
+        support = found.support[:, -positives.shape[1] :]
+        if self.reduction == "batch":
+            positives, negatives, support = positives.sum(0), negatives.sum(0), support.sum(0)
+        dtype = positives.dtype
+        wrong = self.alpha.to(dtype) * positives + self.beta.to(dtype) * negatives
+        right = support - negatives + self.smooth.to(dtype)
+        # The same number twice: the smaller part keeps its digits, in the value and in the gradient.
+        return torch.where(wrong < right, wrong / (right + wrong), 1.0 - right / (right + wrong))
+
+
+@build_term.register
+def _jaccard(loss: Jaccard, prior: ClassPrior) -> Term:
+    return RegionTerm(1.0, 1.0, loss.smooth, loss.reduction)
+
+
+@build_term.register
+def _dice(loss: Dice, prior: ClassPrior) -> Term:
+    return RegionTerm(0.5, 0.5, 0.5 * loss.smooth, loss.reduction)
+
+
+@build_term.register
+def _tversky(loss: Tversky, prior: ClassPrior) -> Term:
+    return RegionTerm(loss.alpha, loss.beta, loss.smooth, loss.reduction)
+
+
+@build_term.register
+def _focal_tversky(loss: FocalTversky, prior: ClassPrior) -> Term:
+    return RegionTerm(loss.alpha, loss.beta, loss.smooth, loss.reduction, loss.gamma)
