@@ -37,9 +37,11 @@ def why(
     Raises:
         UserError: the sweep has no trial of that number.
     """
-    trial = next((trial for trial in history.trials if trial.number == chosen), None)
+    trial = next((trial for trial in history.recorded if trial.number == chosen), None)
     if trial is None:
-        allowed = f"0 to {len(history.trials) - 1}" if history.trials else "none yet: no trial has started"
+        allowed = (
+            f"0 to {len(history.recorded) - 1}" if history.recorded else "none yet: no trial has started"
+        )
         raise UserError(
             Problem(f"sweep {history.name} has no such trial", found=str(chosen), allowed=allowed)
         )

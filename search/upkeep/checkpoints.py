@@ -76,7 +76,7 @@ def _clear(workspace: Workspace, history: SweepHistory, leaders: int, dry_run: b
 
 def needed_trials(history: SweepHistory, leaders: int) -> frozenset[int]:
     """Trials whose checkpoints stay: unfinished ones, the best, and the control they are compared with."""
-    unfinished = [trial.number for trial in history.trials if not trial.outcome.is_final]
+    unfinished = [trial.number for trial in history.recorded if not trial.outcome.is_final]
     best = [trial.number for trial in history.ranked()[:leaders]]
     control = history.control()
     return frozenset([*unfinished, *best, *([control.number] if control is not None else [])])

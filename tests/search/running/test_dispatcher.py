@@ -64,6 +64,9 @@ class Conductor:
         assert number not in self.closed
         self.closed[number] = outcome
 
+    def group(self, number: int) -> str:
+        return "proposals"
+
     def record_decision(self, number: int, decision: DecisionRecord) -> None:
         self.notes.append(decision)
 

@@ -56,13 +56,9 @@ def test_a_sweep_runs_to_its_end(tmp_path: Path) -> None:
     history = run_sweep(spec(), workspace(tmp_path), [ears], task=task(tmp_path / "work"))
     assert history.state == "finished"
     assert history.counts()["completed"] == 7
-    assert [trial.control for trial in history.trials[:5]] == [
-        "cross_entropy",
-        "weighted_ce",
-        "jaccard",
-        "ce_dice",
-        "recipe",
-    ]
+    # Of so few trials the search for the control takes less than half, and named controls a quarter.
+    controls = ["cross_entropy", "cross_entropy", "cross_entropy", "weighted_ce", None, None, None]
+    assert [trial.control for trial in history.trials] == controls
     assert isinstance(ears.events[0], SweepStarted)
     assert isinstance(ears.events[-2], SweepEnded)
     assert ears.events[-2].sweep == history
@@ -107,13 +103,13 @@ def test_a_sweep_whose_first_trials_fail_alike_stops(tmp_path: Path) -> None:
 
 
 def test_proposals_that_fail_alike_stop_it_though_the_controls_went_well(tmp_path: Path) -> None:
-    work = task(tmp_path / "work", dict.fromkeys(range(5, 30), "exception"))
+    work = task(tmp_path / "work", dict.fromkeys(range(8, 30), "exception"))
     with pytest.raises(SweepFailed, match="the first 3 proposals failed alike") as caught:
         run_sweep(spec(trials=30), workspace(tmp_path), task=work)
-    assert "simulated exception of trial 5" in caught.value.traceback
+    assert "simulated exception of trial 8" in caught.value.traceback
     state = existing_sweep(workspace(tmp_path), "small")
     assert state is not None
-    assert (state.counts["completed"], state.counts["failed"]) == (5, 3)
+    assert (state.counts["completed"], state.counts["failed"]) == (8, 3)
 
 
 def test_a_full_disk_pauses_the_sweep_and_loses_nothing(tmp_path: Path) -> None:

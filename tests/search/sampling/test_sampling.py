@@ -122,7 +122,7 @@ def test_diverged_trials_inform_samplers_that_read_completed_ones(
                 boss.observe(plan.number, evaluation(EPOCHS, 0.5, recall=0.5))
                 boss.close(plan.number, Outcome(OutcomeKind.COMPLETED))
         boss.shut_down()
-        seen = boss._proposer._mirror._study.trials
+        seen = boss._search._proposer._mirror._study.trials
         assert [trial.value for trial in seen] == [0.0 if rate > 1e-3 else 0.5 for rate in rates]
     assert {trial.state.name for trial in study.trials} == {"COMPLETE", "PRUNED"}
     assert sum(rate > 1e-3 for rate in rates[:8]) >= 2

@@ -142,7 +142,9 @@ def test_leaders_controls_and_unfinished_trials_keep_their_checkpoints(kept: Wor
     history = ledger.history("small")
     ledger.close()
     leaders = {trial.number for trial in history.ranked()[:2]}
-    assert needed_trials(history, 2) == leaders | {0}
+    control = history.control()
+    assert control is not None
+    assert needed_trials(history, 2) == leaders | {control.number}
     assert len(checkpoints_of(kept, "small", 5)) == 2
     would = gc(kept, "small", leaders=2, dry_run=True)
     did = gc(kept, "small", leaders=2)
@@ -150,7 +152,7 @@ def test_leaders_controls_and_unfinished_trials_keep_their_checkpoints(kept: Wor
     assert did.files == 16 - did.kept_files
     assert "MiB" in str(did)
     left = {n for n in range(8) if checkpoints_of(kept, "small", n)}
-    assert left == leaders | {0}
+    assert left == leaders | {control.number}
     unfinished = replace(history.trials[7], outcome=OutcomeKind.INTERRUPTED)
     assert 7 in needed_trials(replace(history, trials=(*history.trials[:7], unfinished)), 1)
 
