@@ -31,7 +31,7 @@ class ControlSpec(Frozen):
         learning_rate: the rates; by default all that the space allows its first phase.
         shapes: how the rate may run.
         warmup_steps: of linear rise.
-        sampler: what proposes after the first four, which are spread over the rates.
+        sampler: what proposes after the first eight, which are spread over the rates.
         named: further controls, trained once at the rate, shape and warm-up found for plain cross-entropy.
         own: the user's own baselines, schedule files or schedules on one line, by name; they are trained as
             they stand, and the best of them stands beside the best plain cross-entropy as the control.
