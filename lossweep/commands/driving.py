@@ -1,21 +1,28 @@
-"""What submit and resume share: run the driver with its listeners, and say what came of it."""
+"""What submit, resume and confirm share: run the driver with its listeners, and say what came of it."""
 
 from __future__ import annotations
 
 import logging
 import os
-import shlex
 from contextlib import closing
 
 import typer
 
+from lossweep.commands.reading import home_words
+from lossweep.search.control_spec import ConfirmSpec
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
 
 
-def drive(spec: SweepSpec, workspace: Workspace, resume: bool, system_metrics: bool = False) -> None:
+def drive(
+    spec: SweepSpec,
+    workspace: Workspace,
+    resume: bool,
+    system_metrics: bool = False,
+    confirm: ConfirmSpec | None = None,
+) -> None:
     """Run a sweep to its end, or until it is stopped, and print its leaderboard.
 
     Args:
@@ -23,6 +30,7 @@ def drive(spec: SweepSpec, workspace: Workspace, resume: bool, system_metrics: b
         workspace: where.
         resume: go on with the sweep of this name.
         system_metrics: also record this machine's CPU, GPU and memory use in MLflow.
+        confirm: confirm the leaders that the sweep has now, and search no further.
 
     Raises:
         UserError: for what is wrong with the sweep file or its data.
@@ -58,10 +66,13 @@ def drive(spec: SweepSpec, workspace: Workspace, resume: bool, system_metrics: b
             system_metrics=system_metrics,
             report=SweepReport(workspace),
         )
-        history = run_sweep(spec, workspace, (tracking, display), resume=resume, stop=stop)
+        history = run_sweep(spec, workspace, (tracking, display), resume=resume, stop=stop, confirm=confirm)
     note_run(workspace, spec.name, tracking.run)
     conclude(history, workspace)
-    if history.state is SweepState.INTERRUPTED:
+    confirmed = history.confirmation is not None and history.confirmation.complete
+    if confirm is not None and confirmed:
+        return  # the search itself may well be unfinished, as it was before
+    if history.state is SweepState.INTERRUPTED or confirm is not None:
         raise typer.Exit(130)
 
 
@@ -86,8 +97,7 @@ def conclude(history: SweepHistory, workspace: Workspace) -> None:
     console.print()
     for part in (leaderboard(history), *pareto_front(history), *pruner_audit(history)):
         console.print(part)
-    name = history.name
-    where = "" if workspace.root == Workspace.at().root else f" --home {shlex.quote(str(workspace.root))}"
+    name, where = history.name, home_words(workspace)
     if history.state is not SweepState.FINISHED:
         steps = {
             f"lossweep resume {name}{where}": "go on where it stopped",

@@ -77,13 +77,14 @@ def train(
     template = template_of(spec)
     budget = epochs or chosen.epochs or chosen.most_epochs
     used_seed = seed if seed is not None else int(chosen.provenance.get("seed", spec.seed))
-    plan = template.plan(0, used_seed, chosen.schedule.model_copy(update={"epochs": budget}))
+    schedule = chosen.schedule.model_copy(update={"epochs": budget})
+    plan = template.plan(0, used_seed, schedule, control=chosen.provenance.get("control"))
     plan = replace(plan, epochs=budget)
     store = CheckpointStore(where.checkpoints("train"))
     data = SegmentationTrainer(spec.data, where.cache, None).data()
     evaluations = []
     for evaluation in train_trial(plan, data, store):
-        typer.echo(_line(evaluation))
+        typer.echo(evaluation_line(evaluation))
         evaluations.append(evaluation)
     if evaluations[-1].verdict is not None:
         raise LossweepError(f"the training diverged: {evaluations[-1].verdict.message}")
@@ -144,7 +145,8 @@ def _setting(chosen: ScheduleFile, sweep_file: Path | None, workspace: Workspace
     return stored_spec(record)
 
 
-def _line(evaluation: Evaluation) -> str:
+def evaluation_line(evaluation: Evaluation) -> str:
+    """Return an evaluation as one line of a training."""
     shown = {"P": "precision", "R": "recall", "F1": "f1", "tuned F1": "tuned_f1", "AP": "ap"}
     figures = "  ".join(f"{label} {evaluation.metrics[name]:.3f}" for label, name in shown.items())
     return f"epoch {evaluation.epoch}/{evaluation.epochs}  {evaluation.loss_name}  {figures}"

@@ -194,6 +194,11 @@ class Confirmation:
         return sum(training in ended for training in self.plan.trainings())
 
     @property
+    def reads(self) -> int:
+        """How often the test split was read."""
+        return sum(trial.held_out is not None for trial in self.trials)
+
+    @property
     def complete(self) -> bool:
         """Whether every training of the plan has ended."""
         return self.done == self.planned
