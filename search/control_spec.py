@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from lossweep.search.sampling import SamplerSpec
 from lossweep.spaces.files.errors import Problem, UserError
@@ -29,12 +29,6 @@ class Baseline(Frozen):
     schedule: str | LossSchedule
     training: TrainingSpec | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _alone(cls, data: Any) -> Any:
-        written_out = isinstance(data, dict) and "phases" in data
-        return {"schedule": data} if written_out or isinstance(data, str | LossSchedule) else data
-
     def resolve(self, base: Path, epochs: int, training: TrainingSpec) -> Baseline:
         """Return this with its schedule read, and its training settings put over those of the sweep.
 
@@ -46,6 +40,12 @@ class Baseline(Frozen):
         if own is not None:
             own = training.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
         return Baseline(schedule=schedule, training=own)
+
+
+def _alone(data: Any) -> Any:
+    """Let a schedule stand for a baseline that is trained as the sweep's trials are."""
+    written_out = isinstance(data, dict) and "phases" in data
+    return {"schedule": data} if written_out or isinstance(data, str | LossSchedule) else data
 
 
 class ControlSpec(Frozen):
@@ -76,7 +76,10 @@ class ControlSpec(Frozen):
     warmup_steps: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 50)
     sampler: SamplerSpec = SamplerSpec(startup=4)
     named: tuple[Named, ...] = NAMED
-    own: Mapping[str, Baseline] = Field(default_factory=dict)
+    own: Mapping[
+        str,
+        Annotated[Baseline, BeforeValidator(_alone, json_schema_input_type=str | LossSchedule | Baseline)],
+    ] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod

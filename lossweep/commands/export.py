@@ -12,6 +12,7 @@ import typer
 from lossweep.commands.arguments import Output, SweepName, WorkspaceFolder, check_output, write_output
 
 if TYPE_CHECKING:
+    from lossweep.search.exporting.operating import AskedPoint
     from lossweep.search.sweep_spec import SweepSpec
     from lossweep.search.workspace import Workspace
 
@@ -78,9 +79,12 @@ def export(
     from the best. Of its trainings the one of the median validation score gives threshold and weights.
     Without --output it is printed.
     """
+    from dataclasses import replace
+
     from lossweep.commands.reading import existing, history_of, home_words
     from lossweep.search.exporting.choice import Preference, choose
-    from lossweep.search.exporting.operating import asked_point, floor_metric, weights_of
+    from lossweep.search.exporting.operating import asked_point, best_at, floor_metric, weights_of
+    from lossweep.search.study.front import front_of
     from lossweep.search.upkeep.export import export as export_chosen
     from lossweep.spaces.files.errors import Problem, UserError
 
@@ -98,15 +102,24 @@ def export(
                 "not a file of weights", key="--checkpoint", found=str(checkpoint), allowed="FILE.safetensors"
             )
         )
-    chosen = choose(
-        history,
-        number=trial,
-        nominal_best=nominal_best,
-        prefer=Preference(prefer.value) if prefer is not None else None,
-        home=home_words(where),
-    )
     spec = _spec(name, where)
-    point = asked_point(floor, chosen.trial, spec, where) if floor is not None else None
+    point = None
+    front = front_of(history) if floor is not None and trial is None and prefer is None else ()
+    if floor is not None and front:
+        best, point = best_at(floor, front, spec, where)
+        chosen = replace(
+            choose(history, number=best.number), said=(_of_front(best.number, len(front), point),)
+        )
+    else:
+        chosen = choose(
+            history,
+            number=trial,
+            nominal_best=nominal_best,
+            prefer=Preference(prefer.value) if prefer is not None else None,
+            home=home_words(where),
+        )
+        if floor is not None:
+            point = asked_point(floor, chosen.trial, spec, where)
     exported = export_chosen(history, chosen, point)
     for line in chosen.said:
         typer.echo(line, err=True)
@@ -131,6 +144,13 @@ def export(
 
         card = write_weights(checkpoint, weights_of(chosen.trial, spec, where), exported)
         typer.echo(f"wrote {checkpoint}, and its model card {card}")
+
+
+def _of_front(number: int, count: int, point: AskedPoint) -> str:
+    return (
+        f"Exported is trial {number}: of the {count} trials on the Pareto front it has the highest "
+        f"{point.rule} on validation, {point.value:.3f}."
+    )
 
 
 def _spec(name: str, workspace: Workspace) -> SweepSpec:

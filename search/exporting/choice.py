@@ -113,6 +113,12 @@ def training_of(history: SweepHistory, arm: Arm) -> TrialHistory:
     return ordered[(len(ordered) - 1) // 2]
 
 
+def exportable(history: SweepHistory) -> tuple[TrialHistory, ...]:
+    """Return the trainings that confirmed arms are exported as; none without a confirmation."""
+    arms = history.confirmation.plan.arms if history.confirmation is not None else ()
+    return tuple(training_of(history, arm) for arm in arms if _completed(history, arm))
+
+
 def _completed(history: SweepHistory, arm: Arm) -> list[TrialHistory]:
     if history.confirmation is None:
         return []
@@ -127,8 +133,7 @@ def _completed(history: SweepHistory, arm: Arm) -> list[TrialHistory]:
 
 
 def _numbered(history: SweepHistory, number: int) -> TrialHistory:
-    confirming = history.confirmation.trials if history.confirmation is not None else ()
-    trials = (*history.trials, *confirming)
+    trials = history.all_trials
     found = next((trial for trial in trials if trial.number == number), None)
     if found is None:
         allowed = f"0 to {len(trials) - 1}" if trials else "none: no trial has started"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -32,12 +33,14 @@ class AskedPoint:
     Attributes:
         threshold: on logits.
         rule: the floor metric that it is the threshold of, such as ``recall_at_precision_0.3``.
+        value: of that metric on validation.
         figures: of validation at this threshold, by the names of the metrics at a fixed threshold; empty
             where the threshold was known from the training itself.
     """
 
     threshold: float
     rule: str
+    value: float
     figures: dict[str, float]
 
 
@@ -110,9 +113,36 @@ def asked_point(name: str, trial: TrialHistory, spec: SweepSpec, workspace: Work
     if len(spec.data.classes) > 2:
         message = "with several foreground classes the likeliest one is predicted: no threshold decides"
         raise UserError(Problem(message, key="--at"))
-    if trial.scored is not None and name in trial.scored.floor_thresholds:
-        return AskedPoint(trial.scored.floor_thresholds[name], name, {})
+    scored = trial.scored
+    if scored is not None and name in scored.floor_thresholds:
+        return AskedPoint(scored.floor_thresholds[name], name, scored.metrics[name], {})
     return _measured_anew(name, weights_of(trial, spec, workspace))
+
+
+def best_at(
+    name: str, trials: Sequence[TrialHistory], spec: SweepSpec, workspace: Workspace
+) -> tuple[TrialHistory, AskedPoint]:
+    """Return the trial that is best at a floor, such as of a Pareto front, with the point where it meets it.
+
+    Args:
+        name: from `floor_metric`.
+        trials: at least one; those that do not reach the floor, or whose checkpoint is gone, are passed over.
+        spec: of their sweep.
+        workspace: where their checkpoints lie.
+
+    Raises:
+        UserError: with why none of them meets it.
+    """
+    found: list[tuple[TrialHistory, AskedPoint]] = []
+    problems: list[Problem] = []
+    for trial in trials:
+        try:
+            found.append((trial, asked_point(name, trial, spec, workspace)))
+        except UserError as error:
+            problems += error.problems
+    if not found:
+        raise UserError(list(dict.fromkeys(problems)))
+    return max(found, key=lambda each: each[1].value)
 
 
 def _measured_anew(name: str, weights: TrainedWeights) -> AskedPoint:
@@ -127,4 +157,4 @@ def _measured_anew(name: str, weights: TrainedWeights) -> AskedPoint:
         raise UserError(Problem(message, key="--at", found=name, hint="ask for a lower one"))
     at = evaluate_split(weights.model, data.val, data.prior, measure, threshold, training=training)
     figures = {each: round(at.metrics[f"tuned_{each}"], 6) for each in _SHOWN}
-    return AskedPoint(threshold, name, figures)
+    return AskedPoint(threshold, name, found.metrics[name], figures)

@@ -72,8 +72,7 @@ def exported_trial(exported: ScheduleFile, history: SweepHistory) -> TrialHistor
         UserError: when the sweep has none such, or the file was changed since.
     """
     told = exported.provenance
-    confirming = history.confirmation.trials if history.confirmation is not None else ()
-    trials = {trial.number: trial for trial in (*history.trials, *confirming)}
+    trials = {trial.number: trial for trial in history.all_trials}
     trial = trials.get(told.get("trial", -1))
     if trial is None or trial.scored is None:
         found = str(told.get("trial", "no trial in its provenance"))

@@ -54,6 +54,12 @@ class SweepHistory:
     confirmation: Confirmation | None = None
     own_controls: tuple[str, ...] = ()
 
+    @property
+    def all_trials(self) -> tuple[TrialHistory, ...]:
+        """Those of the search and those of the confirmation, in order of number."""
+        confirming = self.confirmation.trials if self.confirmation is not None else ()
+        return tuple(sorted((*self.trials, *confirming), key=lambda trial: trial.number))
+
     def ranked(self) -> tuple[TrialHistory, ...]:
         """Trials with a score, best first: feasible before infeasible, ties by number."""
         return ranked(self.trials, self.direction)

@@ -82,14 +82,14 @@ def _sweep(workspace: Workspace, ledger: Ledger, name: str, mlflow: MlflowCare |
         yield Finding(
             name, "stale lease", f"held by {holder}, which is gone", lambda: _release(workspace, name)
         )
-    zombies = [trial.number for trial in history.trials if trial.outcome is OutcomeKind.RUNNING]
+    zombies = [trial.number for trial in history.all_trials if trial.outcome is OutcomeKind.RUNNING]
     if zombies:
         message = f"{_trials(zombies)} marked running, but no driver runs them"
         yield Finding(name, "zombie", message, lambda: _interrupt(workspace, name))
     if history.state is SweepState.RUNNING:
         message = "marked running, but no driver runs it"
         yield Finding(name, "stale state", message, lambda: _interrupted(workspace, name))
-    known = {trial.number for trial in history.trials}
+    known = {trial.number for trial in history.all_trials}
     if lost := orphans(workspace, name, known):
         size = sum(path.stat().st_size for path in lost) / 2**20
         message = f"{len(lost)} files, {size:.1f} MiB, torn or of no trial"

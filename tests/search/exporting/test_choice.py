@@ -8,6 +8,7 @@ from confirmed_sweeps import ARMS, FIRST, LEADER, PLAIN, RATES, TOP_HEAVY, sweep
 from lossweep.search.exporting.choice import Preference, choose, training_of
 from lossweep.search.study.confirmation import Role
 from lossweep.search.study.history import SweepHistory
+from lossweep.search.upkeep.checkpoints import needed_trials
 from lossweep.spaces.files.errors import UserError
 
 CLOSE = {**TOP_HEAVY, Role.CONTROL: 0.697}
@@ -53,6 +54,13 @@ def test_the_training_of_an_arm_is_the_one_of_the_median_validation_score() -> N
         trial = training_of(history, arm)
         assert trial.score == validation(history, place)[1], "of four the worse of the middle two"
         assert trial.confirms == 3
+
+
+def test_what_an_export_takes_keeps_its_checkpoints() -> None:
+    history = sweep(CLOSE)
+    taken = {training_of(history, arm).number for arm in ARMS}
+    assert needed_trials(history, 1) == taken | {0, 1}
+    assert needed_trials(sweep(), 1) == {0, 1}
 
 
 def test_without_a_verdict_the_best_is_said_to_be_unconfirmed() -> None:

@@ -8,8 +8,9 @@ import pytest
 from confirmed_sweeps import sweep
 from small_sweeps import spec, workspace
 
-from lossweep.search.exporting.operating import asked_point, floor_metric
+from lossweep.search.exporting.operating import AskedPoint, asked_point, best_at, floor_metric
 from lossweep.spaces.files.errors import UserError
+from lossweep.trainers.evaluation import Evaluation
 
 
 @pytest.mark.parametrize(
@@ -36,9 +37,24 @@ def test_what_is_no_floor_is_said(asked: str) -> None:
 def test_a_floor_that_was_measured_needs_no_checkpoint(tmp_path: object) -> None:
     trial = sweep().trials[1]
     name = "recall_at_precision_0.3"
-    known = replace(trial.evaluations[-1], floor_thresholds={name: -0.7})
+    known = _knowing(trial.evaluations[-1], name, -0.7, 0.8)
     point = asked_point(name, replace(trial, evaluations=(known,)), spec(), workspace(tmp_path))  # type: ignore[arg-type]
-    assert (point.threshold, point.rule, point.figures) == (-0.7, name, {})
+    assert point == AskedPoint(-0.7, name, 0.8, {})
+
+
+def test_of_a_front_the_best_at_the_floor_is_taken(tmp_path: object) -> None:
+    name = "recall_at_precision_0.3"
+    front = [
+        replace(trial, evaluations=(_knowing(trial.evaluations[-1], name, float(trial.number), recall),))
+        for trial, recall in zip(sweep().trials, (0.5, 0.9, 0.7), strict=True)
+    ]
+    best, point = best_at(name, front, spec(), workspace(tmp_path))  # type: ignore[arg-type]
+    assert (best.number, point.threshold, point.value) == (1, 1.0, 0.9)
+
+
+def _knowing(evaluation: Evaluation, name: str, threshold: float, value: float) -> Evaluation:
+    metrics = {**evaluation.metrics, name: value}
+    return replace(evaluation, metrics=metrics, floor_thresholds={name: threshold})
 
 
 def test_with_several_classes_no_threshold_decides(tmp_path: object) -> None:

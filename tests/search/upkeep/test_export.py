@@ -47,7 +47,7 @@ def test_without_a_confirmation_nothing_is_said_of_one() -> None:
 
 def test_a_floor_asked_for_gives_threshold_and_figures() -> None:
     history = sweep()
-    point = AskedPoint(-1.5, "recall_at_precision_0.3", {"precision": 0.31, "recall": 0.8})
+    point = AskedPoint(-1.5, "recall_at_precision_0.3", 0.8, {"precision": 0.31, "recall": 0.8})
     asked = export(history, choose(history), point)
     assert (asked.logit_threshold, asked.provenance["threshold_of"]) == (-1.5, "recall_at_precision_0.3")
     assert asked.provenance["at_threshold"] == {"precision": 0.31, "recall": 0.8}
