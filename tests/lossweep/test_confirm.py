@@ -5,22 +5,28 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import typer
 from safetensors.torch import load_file
 
 from lossweep.__main__ import main
 from lossweep.commands.confirm import asked_for
+from lossweep.commands.driving import drive
 from lossweep.search.control_spec import ConfirmSpec
 from lossweep.search.ledger import Ledger
 from lossweep.search.study.confirmation import Arm, Confirmation, ConfirmationPlan, Role
 from lossweep.search.study.history import SweepHistory
+from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.verdicts.result import verdict_of
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.spaces.schedules.schedule_file import load_schedule
+from tests.search.confirmed_sweeps import TOP_HEAVY, sweep
+from tests.search.small_sweeps import spec
 
 SWEEP = """\
 name: small
@@ -183,3 +189,30 @@ def test_what_needs_a_checkpoint_says_when_it_is_gone(home: Path, lossweep: Run)
     for words in (["--trial", "0", "--nominal-best"], ["--checkpoint", "x.pt"], ["--at", "f1>=1"]):
         code, _, error = lossweep("export", "small", *words)
         assert (code, len(error.splitlines())) == (2, 1)
+
+
+@pytest.mark.parametrize(("seeds", "code"), [(4, 0), (5, 130)])
+def test_a_confirmation_that_was_cut_short_ends_as_an_interrupted_sweep_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeds: int, code: int
+) -> None:
+    history = sweep(TOP_HEAVY)
+    assert history.confirmation is not None
+    plan = replace(history.confirmation.plan, seeds=seeds)
+    came_of = replace(
+        history, confirmation=replace(history.confirmation, plan=plan), state=SweepState.INTERRUPTED
+    )
+    asked: list[ConfirmSpec] = []
+
+    def run_sweep(*_: object, confirm: ConfirmSpec, **__: object) -> SweepHistory:
+        asked.append(confirm)
+        return came_of
+
+    monkeypatch.setattr("lossweep.search.running.driver.run_sweep", run_sweep)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    wanted = ConfirmSpec(top=1, seeds=seeds)
+    ended = 0
+    try:
+        drive(spec(), Workspace.at(tmp_path), resume=True, confirm=wanted)
+    except typer.Exit as stopped:
+        ended = stopped.exit_code
+    assert (asked, ended) == ([wanted], code)

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
-from small_sweeps import PRIOR, spec
 
 from lossweep.search.running.task import TrainingTask
 from lossweep.search.simulation.planted_trainer import PlantedTrainer
@@ -19,6 +18,7 @@ from lossweep.search.study.sweep_state import SweepState
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.evaluation import Evaluation, HeldOutScore
 from lossweep.trainers.plan import TrialPlan
+from tests.search.small_sweeps import PRIOR, spec
 
 PLAIN = LossSchedule.parse("cross_entropy @3e-3 x4 | 4 epochs")
 LEADER = LossSchedule.parse("cross_entropy + 0.5*dice @3e-3 x2 -> jaccard @1e-4 x2 | 4 epochs")
