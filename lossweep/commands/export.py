@@ -26,7 +26,7 @@ class Format(StrEnum):
 
 
 class Prefer(StrEnum):
-    """What an export is for."""
+    """What an export is for: `search.exporting.choice.Preference`, which ``--help`` need not wait for."""
 
     RECALL = "recall"
     PRECISION = "precision"

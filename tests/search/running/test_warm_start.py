@@ -10,15 +10,11 @@ from small_sweeps import spec, workspace
 from lossweep.search.control_spec import ConfirmSpec
 from lossweep.search.ledger import Ledger
 from lossweep.search.running.driver import run_sweep
-from lossweep.search.running.existing import existing_sweep
 from lossweep.search.study.confirmation import Role
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.sweep_spec import SweepSpec
-from lossweep.search.upkeep.doctor import examine
 from lossweep.search.verdicts.result import verdict_of
 from lossweep.spaces.schedules.schedule import LossSchedule
-from lossweep.trainers.loop.checkpoints import CheckpointStore
-from lossweep.trainers.loop.prefix import TrainedEpoch, identity
 
 WINNERS = ("jaccard @1e-3 x8 | 8 epochs", "dice @2e-3 x4 -> jaccard @1e-4 x4 | 8 epochs")
 CONTROLS = {"at_least": 2, "share": 0.25, "named": ["weighted_ce"]}
@@ -94,30 +90,3 @@ def test_a_baseline_is_trained_and_confirmed_by_its_own_settings(tmp_path: Path)
     assert verdict is not None
     assert len(verdict.control.scores) == 2
     assert verdict.control.arm.role is Role.CONTROL
-
-
-def test_a_confirmation_that_was_cut_short_is_left_to_be_done(tmp_path: Path) -> None:
-    where, work = workspace(tmp_path), reading_task(tmp_path / "work")
-    sweep = warm(6, confirm={"top": 1, "seeds": 2})
-    history = run_sweep(sweep, where, task=work)
-    assert history.confirmation is not None
-    assert history.confirmation.complete
-    state = existing_sweep(where, "small")
-    assert state is not None
-    assert (state.finished, state.unconfirmed) == (True, 0)
-    last = history.all_trials[-1]
-    phase = last.schedule.phases[0]
-    store = CheckpointStore(where.checkpoints("small"))
-    store.save("context", [TrainedEpoch(identity(phase), 0, None, last.number)], {})
-    assert examine(where, "small") == (), "its checkpoints are some trial's"
-    ledger = Ledger(where.database_url)
-    study = ledger.storage.get_study_id_from_name("small")
-    (plan,) = ledger.storage.get_study_user_attrs(study)["confirmations"]
-    more = [{**plan, "seeds": 3}]
-    ledger.storage.set_study_user_attr(study, "confirmations", more)
-    ledger.close()
-    state = existing_sweep(where, "small")
-    assert state is not None
-    arms = len({arm.schedule for arm in history.confirmation.plan.arms})
-    assert (state.finished, state.unconfirmed) == (False, arms)
-    assert f"{arms} trainings that confirm" in str(state)
