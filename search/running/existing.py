@@ -8,10 +8,8 @@ import yaml
 from pydantic import ValidationError
 
 from lossweep.search.choices import choice_problems
-from lossweep.search.control_spec import ConfirmSpec
 from lossweep.search.ledger import Ledger, SweepRecord, unreadable
 from lossweep.search.ledger.lease import Holder, LeaseHeld, holder_of
-from lossweep.search.study.confirmation import plan_confirmation
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.sweep_spec import SweepSpec
@@ -33,7 +31,7 @@ class ExistingSweep:
         counts: trials by outcome.
         left: trials that would start anew.
         unfinished: trials that would go on from their checkpoints.
-        confirming: trainings of the confirmation that would start anew.
+        unconfirmed: trainings of the confirmation that are not done, as far as it is planned.
         holder: the driver that has it, None when none has.
         changes: keys in which the sweep file at hand differs from the one submitted.
         problems: why the sweep cannot go on by the file at hand.
@@ -50,12 +48,12 @@ class ExistingSweep:
     changes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     spent: bool = False
-    confirming: int = 0
+    unconfirmed: int = 0
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do, or no time to do it in."""
-        return self.spent or not (self.left or self.unfinished or self.confirming)
+        return self.spent or not (self.left or self.unfinished or self.unconfirmed)
 
     def check(self) -> None:
         """Make sure that the sweep can be gone on with.
@@ -78,7 +76,7 @@ class ExistingSweep:
         if self.finished:
             return f"sweep {self.name} is finished: {done}"
         taken = f", by the new {', '.join(self.changes)}" if self.changes else ""
-        confirming = f", then train {self.confirming} times to confirm" if self.confirming else ""
+        confirming = f" and {self.unconfirmed} trainings that confirm" if self.unconfirmed else ""
         return (
             f"sweep {self.name} is {self.state}: {done}; resuming would go on with {self.unfinished} "
             f"unfinished trials from their checkpoints and start {self.left} new ones{confirming}{taken}"
@@ -111,31 +109,24 @@ def existing_sweep(workspace: Workspace, name: str, spec: SweepSpec | None = Non
             counts=counts,
             left=0 if spent else max(0, budget.trials - len(history.trials)),
             unfinished=sum(not trial.outcome.is_final for trial in history.recorded),
-            confirming=0 if spent else _left_to_confirm(history, (spec or submitted).confirm),
             holder=holder if in_force else None,
             changes=_changes(submitted, spec) if spec is not None else (),
             problems=tuple(resume_problems(submitted, spec)) if spec is not None else (),
             spent=spent,
+            unconfirmed=0 if spent else _unconfirmed(history, spec or submitted),
         )
     finally:
         ledger.close()
 
 
-def _left_to_confirm(history: SweepHistory, wanted: ConfirmSpec | None) -> int:
-    """How many trainings of the confirmation were not started, by its plan or by the one it would get now."""
+def _unconfirmed(history: SweepHistory, spec: SweepSpec) -> int:
+    """Trainings of the confirmation that are left, of the planned one or of the one that is to come."""
     if history.confirmation is not None:
-        started = {(trial.schedule, trial.confirms) for trial in history.confirmation.trials}
-        return sum(training not in started for training in history.confirmation.plan.trainings())
-    if wanted is None:
+        return history.confirmation.planned - history.confirmation.done
+    if spec.confirm is None:
         return 0
-    plan = plan_confirmation(
-        history.trials,
-        history.direction,
-        top=wanted.top,
-        seeds=wanted.seeds,
-        margin=wanted.margin,
-        own_controls=history.own_controls,
-    )
+    asked = spec.confirm
+    plan = history.plan_confirmation(top=asked.top, seeds=asked.seeds, margin=asked.margin)
     return sum(1 for _ in plan.trainings()) if plan is not None else 0
 
 
