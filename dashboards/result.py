@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.search.study.ranking import Tried
+from lossweep.search.verdicts.result import SweepVerdict, verdict_of
+from lossweep.search.verdicts.sentence import caveat, control_words, headline, sentence
 from lossweep.spaces.metric_names import metric_of
+from lossweep.spaces.schedules.controls import is_plain
 
 CONTROL_NAMES = {
     "cross_entropy": "plain cross-entropy",
@@ -19,43 +22,28 @@ CONTROL_NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed:
-    """Scores on the untouched test split after retraining from scratch, one a seed, in one order of seeds.
-
-    Attributes:
-        winner: the winner's scores.
-        control: the control's scores.
-    """
-
-    winner: tuple[float, ...]
-    control: tuple[float, ...]
-
-    @property
-    def difference(self) -> tuple[float, float]:
-        """Mean and sample standard deviation of winner minus control, paired by seed."""
-        pairs = [w - c for w, c in zip(self.winner, self.control, strict=True)]
-        return statistics.fmean(pairs), statistics.stdev(pairs) if len(pairs) > 1 else 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class SweepResult:
     """The standing result of a sweep.
 
     Attributes:
+        name: of the sweep.
         metric: what is compared.
         direction: ``maximize`` or ``minimize``.
         winner: the best completed trial, controls included; None before the first.
         control: the control it is held against; None when none has a score.
         difference: the winner's score minus the control's; None without both.
-        confirmed: scores over fresh seeds, when there are any.
+        tried: how many schedules were tried on each side.
+        verdict: what fresh seeds say, where there are any.
     """
 
+    name: str
     metric: str
     direction: str
     winner: TrialHistory | None
     control: TrialHistory | None
     difference: float | None
-    confirmed: Confirmed | None = None
+    tried: Tried
+    verdict: SweepVerdict | None = None
 
     @property
     def control_wins(self) -> bool:
@@ -63,13 +51,17 @@ class SweepResult:
         return self.winner is not None and self.winner is self.control
 
     def sentence(self) -> str:
-        """Say it in one or two sentences, with what is not known yet."""
-        held_against = self.difference is not None and not self.control_wins
+        """Say it in a few sentences, with what is not known yet."""
+        if self.verdict is not None:
+            return sentence(self.verdict, metric_words(self.metric), self.name)
+        held_against = self.difference is not None
         return f"{self.headline()} {self.caveat()}" if held_against else self.headline()
 
     def headline(self) -> str:
         """Say who leads, without how sure that is."""
         winner, control = self.winner, self.control
+        if self.verdict is not None:
+            return headline(self.verdict, metric_words(self.metric))
         if winner is None or winner.score is None:
             return "No trial has completed yet: there is no winner."
         lead = f"{trial_label(winner)} leads with {metric_words(self.metric)} {winner.score:.3f}"
@@ -77,35 +69,29 @@ class SweepResult:
             lead = f"No trial meets the objective's constraints; of those that miss them, {lead}"
         if control is None or control.score is None or self.difference is None:
             return f"{lead}. No control has completed yet, so there is nothing to hold it against."
+        what = control_label(control) + self._of_how_many(control)
         if self.control_wins:
-            return (
-                f"The control, {control_label(control)}, leads with "
-                f"{metric_words(self.metric)} {control.score:.3f}: "
-                "no proposed schedule has beaten it."
-            )
+            beaten = f"none of the {_count(self.tried.schedules, 'loss schedule')} tried has beaten it"
+            leads = f"leads with {metric_words(self.metric)} {control.score:.3f}"
+            return f"The control, {what}, {leads}: {beaten}."
         side = "above" if self.difference >= 0 else "below"
-        held = (
-            f"{lead}, {abs(self.difference):.3f} {side} the control "
-            f"({control_label(control)}, {control.score:.3f})."
-        )
+        held = f"{lead}, {abs(self.difference):.3f} {side} the control ({what}: {control.score:.3f})."
         better = self.difference if self.direction == "maximize" else -self.difference
         return held if better > 0 else f"{held} That is no better than the control."
 
     def caveat(self) -> str:
         """Say how sure the difference is."""
-        if self.confirmed is None:
-            return (
-                "One seed each, and picked as the best of many on the same validation split: "
-                "the difference has no spread yet and is unconfirmed."
-            )
-        mean, spread = self.confirmed.difference
-        seeds = len(self.confirmed.winner)
-        sign = 1.0 if self.direction == "maximize" else -1.0
-        clear = sign * mean > spread
+        if self.verdict is not None:
+            return caveat(self.verdict, self.name)
         return (
-            f"Confirmed with {seeds} fresh seeds on the test split: difference {mean:+.3f} ± {spread:.3f}"
-            f"{'' if clear else ', within its own spread: not a clear win'}."
+            "One seed each, and picked as the best of many on the same validation split: the difference has "
+            f"no spread yet and is unconfirmed. Fresh seeds would tell: lossweep confirm {self.name}."
         )
+
+    def _of_how_many(self, control: TrialHistory) -> str:
+        """How hard the control was searched."""
+        tried = self.tried.plain if is_plain(control.schedule) else self.tried.own
+        return f", the best of {tried} tried" if tried > 1 else ", the only one tried" if tried else ""
 
 
 def metric_words(name: str) -> str:
@@ -116,23 +102,40 @@ def metric_words(name: str) -> str:
     return f"{words}, {cls}" if cls else words
 
 
-def sweep_result(history: SweepHistory, confirmed: Confirmed | None = None) -> SweepResult:
+def sweep_result(history: SweepHistory) -> SweepResult:
     """Return where the sweep stands now."""
     winner, control = history.winner(), history.control()
     difference = None
     if winner is not None and control is not None and winner.score is not None and control.score is not None:
         difference = winner.score - control.score
-    return SweepResult(history.metric, history.direction, winner, control, difference, confirmed)
+    return SweepResult(
+        name=history.name,
+        metric=history.metric,
+        direction=history.direction,
+        winner=winner,
+        control=control,
+        difference=difference,
+        tried=history.tried(),
+        verdict=verdict_of(history),
+    )
 
 
 def trial_label(trial: TrialHistory) -> str:
     """Return ``trial 12``, or the control's name with it."""
+    if trial.confirms is not None:
+        return f"Trial {trial.number} (confirmation, seed {trial.confirms + 1})"
     return f"Trial {trial.number}" + (f" (control {trial.control})" if trial.control else "")
 
 
 def control_label(trial: TrialHistory) -> str:
     """Return what a control trains, in words."""
+    if is_plain(trial.schedule):
+        return control_words(trial.schedule)
     return CONTROL_NAMES.get(trial.control or "", trial.control or trial_label(trial))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def stopped(history: SweepHistory) -> tuple[TrialHistory, ...]:

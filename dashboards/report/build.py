@@ -28,7 +28,7 @@ from lossweep.dashboards.report.sections.leaderboard import (
 from lossweep.dashboards.report.sections.provenance import Provenance, provenance
 from lossweep.dashboards.report.sections.stops import Stops, stops
 from lossweep.dashboards.report.sections.verdict import Verdict
-from lossweep.dashboards.result import Confirmed, SweepResult, metric_words, sweep_result
+from lossweep.dashboards.result import SweepResult, metric_words, sweep_result
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.spaces.losses.terms import family
 
@@ -77,7 +77,6 @@ def build_report(
     history: SweepHistory,
     overlays: Sequence[OverlayTile] | None = None,
     *,
-    confirmed: Confirmed | None = None,
     export: str | None = None,
 ) -> str:
     """Build the page from the study alone; also in mid-sweep, and with no trial at all.
@@ -86,21 +85,19 @@ def build_report(
         history: the sweep as it stands.
         overlays: from `dashboards.report.overlays.tile`: validation images as `SweepHistory.contender` and
             the control see them.
-        confirmed: scores of winner and control over fresh seeds on the test split.
         export: the winner's schedule file as `lossweep export` writes it; by default its plain YAML.
     """
-    return report_page(history, overlays, confirmed=confirmed, export=export).to_html()
+    return report_page(history, overlays, export=export).to_html()
 
 
 def report_page(
     history: SweepHistory,
     overlays: Sequence[OverlayTile] | None = None,
     *,
-    confirmed: Confirmed | None = None,
     export: str | None = None,
 ) -> ReportPage:
     """Return what the page shows, as values; the arguments are those of `build_report`."""
-    result = sweep_result(history, confirmed)
+    result = sweep_result(history)
     shown = result.winner or next(iter(history.ranked()), None) or next(iter(history.trials), None)
     if export is None and result.winner is not None:
         export = result.winner.schedule.to_yaml()

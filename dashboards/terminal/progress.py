@@ -103,14 +103,14 @@ class ProgressDisplay:
         """Return the live display as it stands."""
         with self._lock:
             sweep, left, running = self._progress.history, self._progress.left, self._progress.running
+            done, budget = self._progress.done
         if sweep is None:
             return Text(self._stop_note() or "opening the records and reading the data", style="dim")
-        done = sum(trial.outcome.is_final for trial in sweep.trials)
         bar = Table.grid(padding=(0, 2))
         bar.add_row(
             Text(sweep.name, style="bold", no_wrap=True, overflow="ellipsis"),
-            ProgressBar(total=max(1, sweep.budget_trials), completed=done, width=self._console.width // 4),
-            Text(f"{done}/{sweep.budget_trials}", no_wrap=True),
+            ProgressBar(total=max(1, budget), completed=done, width=self._console.width // 4),
+            Text(f"{done}/{budget}", no_wrap=True),
             Text(left, style="dim", no_wrap=True),
         )
         parts: list[RenderableType] = [bar, tally(sweep), Text(sweep_result(sweep).headline())]
@@ -122,7 +122,7 @@ class ProgressDisplay:
             parts += [Text(), running_table(running[:most])]
             if len(running) > most:
                 parts.append(Text(f"and {len(running) - most} more", style="dim"))
-        elif done < sweep.budget_trials:
+        elif done < budget:
             parts += [Text(), Text("waiting for workers", style="dim")]
         return Group(*parts)
 

@@ -8,8 +8,10 @@ from datetime import timedelta
 
 from lossweep.dashboards.result import trial_label
 from lossweep.dashboards.terminal.tables import tally
+from lossweep.search.study.confirmation import Confirmation
 from lossweep.search.study.decisions import Decision
 from lossweep.search.study.events import (
+    ConfirmationStarted,
     Event,
     SweepEnded,
     SweepStarted,
@@ -20,6 +22,7 @@ from lossweep.search.study.events import (
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.study.sweep_state import SweepState
+from lossweep.search.verdicts.sentence import arm_words, control_words
 from lossweep.spaces.metrics import over_training
 
 _LABELS = {metric.name: metric.label for metric in over_training("progress")}
@@ -36,6 +39,7 @@ class SweepProgress:
         self._trials: dict[int, TrialHistory] = {}
         self._epochs = 0
         self._first: float | None = None
+        self._confirming: Confirmation | None = None
 
     def take(self, event: Event) -> None:
         """Take one event."""
@@ -44,7 +48,10 @@ class SweepProgress:
                 if isinstance(event, SweepStarted):
                     self._began, self._epochs, self._first = self._clock(), 0, None
                 self._sweep = sweep
-                self._trials = {trial.number: trial for trial in sweep.trials}
+                self._trials = {trial.number: trial for trial in sweep.recorded}
+                self._confirming = sweep.confirmation
+            case ConfirmationStarted(confirmation):
+                self._confirming = confirmation
             case TrialStarted(trial) | TrialEnded(trial):
                 self._trials[trial.number] = trial
             case TrialEvaluated(number, evaluation, _):
@@ -62,7 +69,13 @@ class SweepProgress:
         """The sweep as it stands; None before its first event."""
         if self._sweep is None:
             return None
-        return replace(self._sweep, trials=tuple(self._trials[number] for number in sorted(self._trials)))
+        found = [self._trials[number] for number in sorted(self._trials)]
+        confirming = tuple(trial for trial in found if trial.confirms is not None)
+        return replace(
+            self._sweep,
+            trials=tuple(trial for trial in found if trial.confirms is None),
+            confirmation=self._confirming and replace(self._confirming, trials=confirming),
+        )
 
     @property
     def running(self) -> tuple[TrialHistory, ...]:
@@ -84,7 +97,14 @@ class SweepProgress:
                 return f"{self._done} Sweep {sweep.name}{again}: {size}, objective {sweep.objective}"
             case TrialStarted(trial):
                 again = f" goes on after epoch {_epochs(trial)}" if trial.evaluations else " starts"
-                return f"{self._done} {trial_label(trial)}{again}: {trial.schedule}"
+                arm = (
+                    f", {arm_words(self._confirming.plan, trial)}"
+                    if trial.confirms is not None and self._confirming
+                    else ""
+                )
+                return f"{self._done} {trial_label(trial)}{again}{arm}: {trial.schedule}"
+            case ConfirmationStarted(confirmation):
+                return self._confirmation(confirmation)
             case TrialEvaluated(number, evaluation, decision):
                 if decision.action is not Decision.SPARE:  # an end is told by TrialEnded
                     return None
@@ -116,9 +136,30 @@ class SweepProgress:
 
     @property
     def _done(self) -> str:
-        done = sum(trial.outcome.is_final for trial in self._trials.values())
-        budget = self._sweep.budget_trials if self._sweep else 0
+        done, budget = self.done
         return f"[{done:>{len(str(budget))}}/{budget}]"
+
+    @property
+    def done(self) -> tuple[int, int]:
+        """Trials that have ended, and how many there are to be: of the search, then of the confirmation."""
+        sweep = self.history
+        if sweep is None:
+            return 0, 0
+        if sweep.confirmation is not None and sum(t.outcome.is_final for t in sweep.trials) == len(
+            sweep.trials
+        ):
+            return sweep.confirmation.done, sweep.confirmation.planned
+        return sum(trial.outcome.is_final for trial in sweep.trials), sweep.budget_trials
+
+    def _confirmation(self, confirmation: Confirmation) -> str:
+        plan = confirmation.plan
+        leaders = ", ".join(f"trial {arm.trial}" for arm in plan.leaders)
+        read = f"; the test split was read {plan.reads_before} times before" if plan.reads_before else ""
+        return (
+            f"{self._done} Confirming {leaders} with {plan.seeds} fresh seeds, beside what "
+            f"{'it is' if len(plan.leaders) == 1 else 'they are'} made of and the control "
+            f"({control_words(plan.control.schedule)}): {confirmation.planned} trainings{read}"
+        )
 
     def _end(self, trial: TrialHistory) -> str:
         completed = trial.outcome is OutcomeKind.COMPLETED
@@ -144,7 +185,10 @@ class SweepProgress:
         spent = [_epochs(trial) for trial in trials if trial.outcome.is_final]
         usual = sum(spent) / len(spent) if spent else float(sweep.budget_epochs)
         rest = sum(max(0.0, usual - _epochs(trial)) for trial in trials if not trial.outcome.is_final)
-        rest += usual * max(0, sweep.budget_trials - len(self._trials))
+        searched = sum(trial.confirms is None for trial in trials)
+        rest += usual * max(0, sweep.budget_trials - searched)
+        if self._confirming is not None:
+            rest += sweep.budget_epochs * max(0, self._confirming.planned - (len(trials) - searched))
         return rest * elapsed / self._epochs
 
 

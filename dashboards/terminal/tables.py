@@ -9,6 +9,7 @@ from rich.text import Text
 
 from lossweep.dashboards.numbers import number
 from lossweep.dashboards.result import sweep_result
+from lossweep.dashboards.terminal.confirmation import confirmation_table
 from lossweep.dashboards.terminal.fitted_table import Column, FittedTable
 from lossweep.dashboards.terminal.sparkline import sparkline
 from lossweep.search.pruning import audit
@@ -84,7 +85,7 @@ def status(history: SweepHistory, most: int = 5) -> RenderableType:
     if running:
         parts += [running_table(running), Text()]
     parts.append(leaderboard(history, most))
-    return Group(*parts, *pareto_front(history), *pruner_audit(history))
+    return Group(*parts, *confirmation_table(history), *pareto_front(history), *pruner_audit(history))
 
 
 def pareto_front(history: SweepHistory) -> tuple[RenderableType, ...]:

@@ -47,12 +47,14 @@ def conclude(history: SweepHistory, workspace: Workspace) -> None:
     """Print the leaderboard and what to do next."""
     from rich.console import Console
 
+    from lossweep.dashboards.terminal.confirmation import confirmation_table
     from lossweep.dashboards.terminal.fitted_table import Column, FittedTable
     from lossweep.dashboards.terminal.tables import leaderboard, pareto_front, pruner_audit
 
     console = Console()
     console.print()
-    for part in (leaderboard(history), *pareto_front(history), *pruner_audit(history)):
+    told = (confirmation_table(history), pareto_front(history), pruner_audit(history))
+    for part in (leaderboard(history), *(part for parts in told for part in parts)):
         console.print(part)
     name = history.name
     where = "" if workspace.root == Workspace.at().root else f" --home {shlex.quote(str(workspace.root))}"
@@ -64,7 +66,8 @@ def conclude(history: SweepHistory, workspace: Workspace) -> None:
     elif history.winner() is None:
         steps = {f"lossweep why {name} 0{where}": "see how its first trial ended"}
     else:
-        steps = {
+        unconfirmed = {f"lossweep confirm {name}{where}": "train the leaders again with fresh seeds"}
+        steps = (unconfirmed if history.confirmation is None else {}) | {
             f"lossweep dashboard {name}{where}": "see every trial in charts",
             f"lossweep export {name} -o best.yaml{where}": "write the best schedule",
             f"lossweep train best.yaml{where}": "train a model with it",

@@ -24,8 +24,16 @@ from lossweep.search.conducting.confirming import Confirming
 from lossweep.search.conducting.searching import Searching
 from lossweep.search.conducting.settings import PlanTemplate, SearchSettings
 from lossweep.search.pruning import Pruner
+from lossweep.search.study.confirmation import Confirmation
 from lossweep.search.study.decisions import Decision, DecisionRecord
-from lossweep.search.study.events import Listener, ListenerGroup, TrialEnded, TrialEvaluated, TrialStarted
+from lossweep.search.study.events import (
+    ConfirmationStarted,
+    Listener,
+    ListenerGroup,
+    TrialEnded,
+    TrialEvaluated,
+    TrialStarted,
+)
 from lossweep.search.study.history import TrialHistory
 from lossweep.search.study.journal import Journal
 from lossweep.search.study.outcomes import Observed, Outcome, OutcomeKind, divergence, outcome_by
@@ -96,6 +104,7 @@ class Conductor:
                 self._add_to_pruner(trial)
         self._confirms = {t.number for t in trials if CONFIRMS in t.user_attrs}
         self._controls = {t.number for t in trials if t.user_attrs.get(CONTROL) is not None}
+        self._told = False
         self._search = Searching(settings, trials, self._best_plain)
         self._confirmation = Confirming(
             settings.confirm,
@@ -129,6 +138,8 @@ class Conductor:
             return None
         waiting = [n for n in self.interrupted if n in self._confirms or not self._at_once]
         if waiting:
+            if min(waiting) in self._confirms:
+                self._tell_of_confirmation()
             return self._resume(min(waiting))
         number = len(self._outcomes)
         if not self._at_once and not self._search.over:
@@ -138,6 +149,7 @@ class Conductor:
         elif self._searching:
             return None  # how they end may change who leads
         elif (confirming := self._confirmation.next()) is not None:
+            self._tell_of_confirmation()
             self._create(confirming, number)
             self._confirms.add(number)
             self._search.skip(number)
@@ -258,6 +270,13 @@ class Conductor:
     def _searching(self) -> bool:
         """Whether a trial of the search runs."""
         return any(number not in self._confirms for number in self.running)
+
+    def _tell_of_confirmation(self) -> None:
+        """Tell the listeners, once, what is confirmed."""
+        plan, self._told, told = self._confirmation.plan, True, self._told
+        if plan is not None and not told:
+            done = tuple(self.history(number) for number in sorted(self._confirms))
+            self.listeners.tell(ConfirmationStarted(Confirmation(plan, done)))
 
     def _create(self, proposal: Proposal, number: int) -> None:
         written = self._record.create(proposal)

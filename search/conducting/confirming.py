@@ -49,6 +49,11 @@ class Confirming:
         self._plan: ConfirmationPlan | None = plans[-1] if plans else None
         self._looked = False
 
+    @property
+    def plan(self) -> ConfirmationPlan | None:
+        """The newest plan; None while nothing is to be confirmed."""
+        return self._plan
+
     def next(self) -> Proposal | None:
         """Return the next training that was not started, if any. To be called after the search."""
         self._look()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from lossweep.search.study.confirmation import Confirmation
 from lossweep.search.study.decisions import DecisionRecord
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.trainers.evaluation import Evaluation
@@ -45,13 +46,20 @@ class TrialEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmationStarted:
+    """The search is over and its leaders are trained again: which, and what was done before."""
+
+    confirmation: Confirmation
+
+
+@dataclass(frozen=True, slots=True)
 class SweepEnded:
     """The driver lets the sweep go: finished, interrupted, stopped or failed (``sweep.state``)."""
 
     sweep: SweepHistory
 
 
-Event = SweepStarted | TrialStarted | TrialEvaluated | TrialEnded | SweepEnded
+Event = SweepStarted | TrialStarted | TrialEvaluated | TrialEnded | ConfirmationStarted | SweepEnded
 
 
 class Listener(Protocol):

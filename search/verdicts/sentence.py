@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from lossweep.search.study.confirmation import Role
+from lossweep.search.study.confirmation import ConfirmationPlan, Role
+from lossweep.search.study.trial_history import TrialHistory
 from lossweep.search.verdicts.paired import MOST_SEEDS, PairedDifference
 from lossweep.search.verdicts.result import LeaderResult, SweepVerdict
 from lossweep.search.verdicts.verdict import Verdict
@@ -15,11 +16,11 @@ from lossweep.spaces.schedules.schedule import LossSchedule
 ROLES = {
     Role.LEADER: "leader",
     Role.CONTROL: "control",
-    Role.RATES_ALONE: "its rates and lengths with plain cross-entropy",
-    Role.FIRST_PHASE_ALONE: "its first phase alone",
-    Role.ONE_LOSS: "its phases with its first loss",
+    Role.RATES_ALONE: "rates and lengths with plain cross-entropy of",
+    Role.FIRST_PHASE_ALONE: "first phase alone of",
+    Role.ONE_LOSS: "all phases with the first loss of",
 }
-"""What an arm is called."""
+"""What an arm is called, before the number of its leader."""
 
 _SHAPES = {"constant": "constant", "cosine": "falling along a cosine", "drop": "dropping to a tenth"}
 
@@ -107,6 +108,13 @@ def caveat(verdict: SweepVerdict, sweep: str) -> str:
             "what is chosen by what was seen there is no longer untouched."
         )
     return " ".join(parts)
+
+
+def arm_words(plan: ConfirmationPlan, trial: TrialHistory) -> str:
+    """Return which arms of a confirmation a trial trains, in words."""
+    arms = [arm for arm in plan.arms if arm.schedule == trial.schedule]
+    named = [ROLES[arm.role] + ("" if arm.role is Role.CONTROL else f" {arm.trial}") for arm in arms]
+    return " and ".join(dict.fromkeys(named)) or "an arm of an earlier confirmation"
 
 
 def control_words(schedule: LossSchedule) -> str:

@@ -165,10 +165,6 @@ def _difference(
     if difference is None:
         return None
     figure, spread = signed(difference), "one seed, no spread yet"
-    if result.confirmed is not None and not result.control_wins:
-        mean, deviation = result.confirmed.difference
-        figure = f"{mean:+.3f} ± {deviation:.3f}"
-        spread = f"{len(result.confirmed.winner)} seeds, test split"
     return Difference(
         figure=figure,
         caption=f"{metric_words(history.metric)}, {spread}",
