@@ -90,7 +90,7 @@ def _proposed_as(history: SweepHistory, trial: TrialHistory) -> str:
         return "a confirmation, of an earlier round: it is no arm of the newest"
     leaders = " and ".join(dict.fromkeys(f"trial {arm.trial}" for arm in arms))
     is_control = any(arm.role is Role.CONTROL for arm in arms)
-    control = f" ({confirmed_control(history)})" if is_control else ""
+    control = f"; the control is {confirmed_control(history)}" if is_control else ""
     return f"a confirmation of {leaders}: {arm_words(confirmation.plan, trial)}{control}"
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import histories
+import optuna
 import pytest
 from mlflow_reading import assert_equal, read
 from sweep_events import events
@@ -17,10 +19,18 @@ from lossweep.dashboards.mlflow.content import description, sweep_content, trial
 from lossweep.dashboards.mlflow.tracking import MlflowListener, sync
 from lossweep.dashboards.mlflow.views import saved_views
 from lossweep.dashboards.result import sweep_result
+from lossweep.search.ledger import Ledger
+from lossweep.search.running.driver import run_sweep
+from lossweep.search.running.task import TrainingTask
+from lossweep.search.simulation.planted_trainer import PlantedTrainer
 from lossweep.search.study.confirmation import Confirmation, Role
 from lossweep.search.study.events import SweepStarted, TrialEnded
 from lossweep.search.study.history import SweepHistory, TrialHistory
+from lossweep.search.sweep_spec import SweepSpec
+from lossweep.search.upkeep.doctor import MlflowMirror, examine
 from lossweep.search.verdicts.result import verdict_of
+from lossweep.search.workspace import Workspace
+from lossweep.spaces.class_prior import ClassPrior
 
 SWEEP = histories.confirmed(proposals=0, seeds=2)
 
@@ -207,8 +217,11 @@ def test_a_confirmation_that_is_resumed_goes_on_in_the_same_runs(store: str) -> 
     for event in told[:cut]:
         first.handle(event)
     first.close()
-    before = {number: run.run_id for number, run in read(store)[1].items()}
+    _, children = read(store)
+    before = {number: run.run_id for number, run in children.items()}
     assert len(before) == len(SWEEP.trials) + 3
+    arms = [children[trial.number].tags["arm"] for trial in confirmation(SWEEP).trials[:3]]
+    assert arms == ["#6 control", "#2 leader", "#2 rates_alone"], "known before the sweep's end"
     so_far = replace(confirmation(SWEEP), trials=confirmation(SWEEP).trials[:3])
     second = MlflowListener(store, report=None)
     second.handle(SweepStarted(replace(SWEEP, confirmation=so_far, state="running")))
@@ -218,3 +231,43 @@ def test_a_confirmation_that_is_resumed_goes_on_in_the_same_runs(store: str) -> 
     assert_equal(store, SWEEP)
     after = {number: run.run_id for number, run in read(store)[1].items()}
     assert before.items() <= after.items()
+
+
+@pytest.mark.slow
+def test_mlflow_ledger_and_optuna_count_the_same_trials(tmp_path: Path, new_store: Callable[[], str]) -> None:
+    store = new_store()
+    where = Workspace(tmp_path, f"sqlite:///{tmp_path / 'lossweep.db'}", store)
+    spec = SweepSpec.model_validate(
+        {
+            "name": "counted",
+            "data": {"source": "scenes"},
+            "space": {"preset": "single"},
+            "objective": {"use_case": "balanced"},
+            "budget": {"trials": 8, "epochs": 2},
+            "confirm": {"top": 1, "seeds": 2},
+            "resources": {"runner": "inline"},
+        }
+    )
+    prior = ClassPrior(names=("background", "vehicle"), frequencies=(0.99, 0.01))
+    task = TrainingTask(PlantedTrainer(tmp_path / "work", 0.0, {}), prior, "sha256:0")
+    history = run_sweep(spec, where, [MlflowListener(store, report=None)], task=task)
+    confirming = confirmation(history)
+    assert confirming.complete
+    assert confirming.done == 2 * len({arm.schedule for arm in confirming.plan.arms}) > 2
+    assert_equal(store, history)
+    ledger = Ledger(where.database_url)
+    in_optuna = optuna.load_study(study_name="counted", storage=ledger.storage).trials
+    ledger.close()
+    assert [t.number for t in in_optuna] == [t.number for t in history.recorded] == sorted(read(store)[1])
+    mirror = MlflowMirror(lambda sweep: missing_runs(sweep, store), lambda sweep: sync(sweep, store))
+    assert examine(where, "counted", mirror) == ()
+    _, children = read(store)
+    # The leader's rates may be the control's: then one run is both arms.
+    assert children[confirming.trials[0].number].tags["arm_role"] in ("control", "control, rates_alone")
+    import mlflow
+
+    mlflow.MlflowClient(tracking_uri=store).delete_run(children[confirming.trials[0].number].run_id)
+    (found,) = examine(where, "counted", mirror)
+    assert found.kind == "missing runs"
+    assert found.mend() == "1 runs written"
+    assert examine(where, "counted", mirror) == ()

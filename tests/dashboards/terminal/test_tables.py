@@ -209,7 +209,7 @@ def test_why_says_what_a_confirmation_trial_confirms() -> None:
     assert f"{leader.held_out.score:.3f}" in test
     assert f"{leader.held_out.thresholds[0]:.4g} (on logits)" in test
     control = sweep.confirmation.of(arms[Role.CONTROL].schedule)[0]
-    words = "control (plain cross-entropy at 0.00316 dropping to a tenth, the best of 4 tried)"
+    words = "the control is plain cross-entropy at 0.00316 dropping to a tenth, the best of 4 tried"
     assert words in shown(why(sweep, control.number))
     assert "On the test split" not in shown(why(sweep, 2)), "the search never reads it"
 
