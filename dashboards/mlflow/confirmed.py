@@ -10,7 +10,7 @@ from lossweep.search.study.confirmation import Arm, Role
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.trial_history import TrialHistory
 from lossweep.search.verdicts.result import ArmScores, SweepVerdict, between
-from lossweep.search.verdicts.sentence import ROLES
+from lossweep.search.verdicts.sentence import arm_label
 
 ARM_TAG: Final = "arm"
 """The arm with the number of its leader: what the runs of several seeds have in common."""
@@ -85,7 +85,7 @@ def arms_table(verdict: SweepVerdict, control: str) -> tuple[tuple[str, ...], ..
 
 def _row(verdict: SweepVerdict, scores: ArmScores, control: str) -> tuple[str, ...]:
     arm, summary = scores.arm, scores.summary
-    name, difference = f"{ROLES[arm.role]} {arm.trial}", between(scores, verdict.control, verdict.sign)
+    name, difference = arm_label(arm), between(scores, verdict.control, verdict.sign)
     if arm.role is Role.CONTROL:
         name, difference = f"the control, {control}", None
     return (
@@ -107,9 +107,7 @@ def _interval(verdict: SweepVerdict) -> tuple[float, float]:
 
 
 def _arms(trial: TrialHistory, sweep: SweepHistory) -> tuple[Arm, ...]:
-    if sweep.confirmation is None:
-        return ()
-    return tuple(arm for arm in sweep.confirmation.plan.arms if arm.schedule == trial.schedule)
+    return sweep.confirmation.plan.arms_of(trial) if sweep.confirmation is not None else ()
 
 
 def _seed(trial: TrialHistory) -> int:

@@ -85,7 +85,7 @@ def _proposed_as(history: SweepHistory, trial: TrialHistory) -> str:
     if trial.confirms is None:
         return f"control {trial.control}" if trial.control else "a proposal of the sampler"
     confirmation = history.confirmation
-    arms = [a for a in confirmation.plan.arms if a.schedule == trial.schedule] if confirmation else []
+    arms = confirmation.plan.arms_of(trial) if confirmation is not None else ()
     if confirmation is None or not arms:
         return "a confirmation, of an earlier round: it is no arm of the newest"
     leaders = " and ".join(dict.fromkeys(f"trial {arm.trial}" for arm in arms))

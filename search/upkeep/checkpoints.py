@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lossweep.search.exporting.choice import exportable
 from lossweep.search.ledger import Ledger
 from lossweep.search.ledger.lease import Lease
 from lossweep.search.study.history import SweepHistory
-from lossweep.search.study.outcomes import OutcomeKind
-from lossweep.search.study.ranking import ranked
-from lossweep.search.verdicts.result import verdict_of
 from lossweep.search.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -49,7 +46,8 @@ def checkpoints_of(workspace: Workspace, sweep: str, number: int) -> tuple[Path,
 def gc(workspace: Workspace, name: str, *, leaders: int = 3, dry_run: bool = False) -> Cleared:
     """Delete the checkpoints of a sweep that no leader needs.
 
-    Kept are those of `needed_trials`. Torn files go.
+    Kept are those of unfinished trials, of the ``leaders`` best trials, of the control and of what an export
+    takes. Torn files go.
 
     Raises:
         UserError: when there is no such sweep.
@@ -79,32 +77,12 @@ def _clear(workspace: Workspace, history: SweepHistory, leaders: int, dry_run: b
 
 
 def needed_trials(history: SweepHistory, leaders: int) -> frozenset[int]:
-    """Trials whose checkpoints stay: unfinished ones, the best, and the control they are compared with.
-
-    Of a confirmation the trainings that `export` may write the weights of: one each of the control, of the
-    leaders, of the arm of the best mean, and of the simplest that cannot be told from it.
-    """
+    """Trials whose checkpoints stay: unfinished ones, the best, the control, and what an export is of."""
     unfinished = [trial.number for trial in history.recorded if not trial.outcome.is_final]
+    exported = [trial.number for trial in exportable(history)]
     best = [trial.number for trial in history.ranked()[:leaders]]
     control = history.control()
-    compared = [control.number] if control is not None else []
-    return frozenset([*unfinished, *best, *compared, *_confirmed(history)])
-
-
-def _confirmed(history: SweepHistory) -> Iterator[int]:
-    """Of each arm that may be exported, the training of the median validation score.
-
-    Not the luckiest seed: that would be chosen for its luck.
-    """
-    if (confirmation := history.confirmation) is None:
-        return
-    arms = [confirmation.plan.control, *confirmation.plan.leaders]
-    if (verdict := verdict_of(history)) is not None:
-        arms += [verdict.best.arm, verdict.simplest.arm]
-    for schedule in dict.fromkeys(arm.schedule for arm in arms):
-        done = [t for t in confirmation.of(schedule).values() if t.outcome is OutcomeKind.COMPLETED]
-        ordered = ranked(done, history.direction)[::-1]
-        yield from (trial.number for trial in ordered[(len(ordered) - 1) // 2 :][:1])
+    return frozenset([*unfinished, *best, *exported, *([control.number] if control is not None else [])])
 
 
 def _all(workspace: Workspace, sweep: str) -> tuple[Checkpoint, ...]:

@@ -198,11 +198,11 @@ def test_why_says_what_a_confirmation_trial_confirms() -> None:
     assert sweep.confirmation is not None
     arms = {arm.role: arm for arm in reversed(sweep.confirmation.plan.arms)}  # the first leader's
     page = shown(why(sweep, sweep.confirmation.of(arms[Role.RATES_ALONE].schedule)[1].number))
-    assert "a confirmation of trial 2: rates and lengths with plain cross-entropy of 2" in page
+    assert "a confirmation of trial 2: rates and lengths with plain cross-entropy of trial 2" in page
     assert "501, seed 2 of the confirmation" in page
     leader = sweep.confirmation.of(arms[Role.LEADER].schedule)[0]
     page = shown(why(sweep, leader.number))
-    assert "a confirmation of trial 2: leader 2" in page
+    assert "a confirmation of trial 2: leader trial 2" in page
     assert leader.held_out is not None
     head, test = page.split("On the test split, at validation's threshold")
     assert "test" not in head
