@@ -1,4 +1,4 @@
-"""The report of a sweep in its workspace: with overlays from its checkpoints, and the winner's file to copy."""
+"""The report of a sweep in its workspace: with overlays from its checkpoints, and the file of the winner."""
 
 from __future__ import annotations
 
