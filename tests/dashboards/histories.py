@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from lossweep.search.study.confirmation import Confirmation, Role, plan_confirmation
 from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
@@ -20,8 +22,8 @@ from lossweep.spaces.losses.terms import (
     Loss,
     WeightedCrossEntropy,
 )
-from lossweep.spaces.schedules.schedule import LossSchedule, Phase
-from lossweep.trainers.evaluation import Evaluation, GuardVerdict
+from lossweep.spaces.schedules.schedule import LossSchedule, Phase, Shape
+from lossweep.trainers.evaluation import Evaluation, GuardVerdict, HeldOutScore
 
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>"
@@ -38,8 +40,8 @@ def cycling(cycles: int = 3) -> LossSchedule:
     return LossSchedule(phases=phases, cycles=cycles)
 
 
-def single(loss: Loss, rate: float = 1e-3) -> LossSchedule:
-    return LossSchedule(phases=(Phase(loss=loss, learning_rate=rate, epochs=12),))
+def single(loss: Loss, rate: float = 1e-3, shape: Shape = "constant") -> LossSchedule:
+    return LossSchedule(phases=(Phase(loss=loss, learning_rate=rate, epochs=12, shape=shape),))
 
 
 def evaluations(
@@ -226,3 +228,102 @@ def audited(sweep: SweepHistory) -> SweepHistory:
     chosen = {trial.number for trial in sweep.trials[-2:]}
     trials = (replace(t, decisions=(spare,)) if t.number in chosen else t for t in sweep.trials)
     return replace(sweep, trials=tuple(trials))
+
+
+TEST_IMAGES = 12
+LEVELS: Mapping[Role, float] = {
+    Role.CONTROL: 0.62,
+    Role.LEADER: 0.69,
+    Role.RATES_ALONE: 0.66,
+    Role.FIRST_PHASE_ALONE: 0.65,
+    Role.ONE_LOSS: 0.64,
+}
+"""What the arms of `confirmed` score on the test split, on average; the first leader's."""
+
+
+def confirmed(
+    proposals: int = 8,
+    top: int = 2,
+    seeds: int = 5,
+    ended: int | None = None,
+    levels: Mapping[Role, float] | None = None,
+    diverged: tuple[Role, int] | None = None,
+    base: SweepHistory | None = None,
+) -> SweepHistory:
+    """`sweep`, its plain cross-entropy searched four times over, with its leaders confirmed.
+
+    Args:
+        proposals: of the sweep.
+        top: leaders; trial 2, the cycling winner, is the first.
+        seeds: fresh ones.
+        ended: trainings that have ended; the next one runs. None for all.
+        levels: scores of the arms on the test split where they are not `LEVELS`; by default trial 2 beats
+            the control. Later leaders score as the control does.
+        diverged: an arm of the first leader, or the control, that diverged with this seed.
+        base: the sweep, in place of `sweep`.
+    """
+    searched = base or sweep(proposals=proposals)
+    first = len(searched.trials)
+    plain: list[tuple[float, Shape, float]] = [
+        (3.16e-3, "drop", 0.65),
+        (3.16e-3, "constant", 0.58),
+        (1e-2, "cosine", 0.56),
+    ]
+    trials = searched.trials + tuple(
+        trial(first + i, single(CrossEntropy(), rate, shape), level, control="cross_entropy")
+        for i, (rate, shape, level) in enumerate(plain)
+    )
+    plan = plan_confirmation(trials, searched.direction, top=top, seeds=seeds, margin=0.005)
+    assert plan is not None
+    arms = {arm.schedule: arm for arm in reversed(plan.arms)}
+    confirming = []
+    for place, (schedule, seed) in enumerate(plan.trainings()):
+        arm = arms[schedule]
+        if ended is not None and place > ended:
+            break
+        if ended == place:
+            end = {"outcome": OutcomeKind.RUNNING, "epochs": 5, "score": None, "scored_step": None}
+        elif diverged == (arm.role, seed) and arm.trial in (plan.control.trial, plan.leaders[0].trial):
+            reason = "all_foreground: recall 1.00 at precision 0.01"
+            end = {"outcome": OutcomeKind.DIVERGED, "epochs": 3, "reason": reason, "score": None}
+        else:
+            end = {}
+        level = {**LEVELS, **(levels or {})}[arm.role]
+        if arm.trial not in (plan.control.trial, plan.leaders[0].trial):
+            level = LEVELS[Role.CONTROL] + 0.001
+        one = trial(
+            len(trials) + place,
+            schedule,
+            level,
+            **{**end, "seed": 500 + seed, "parameters": {}, "confirms": seed},
+        )
+        if not end:
+            read = replace(one.evaluations[-1], held_out=held_out(one, level, seed))
+            one = replace(one, evaluations=(*one.evaluations[:-1], read))
+        confirming.append(one)
+    return replace(searched, trials=trials, confirmation=Confirmation(plan, tuple(confirming)))
+
+
+def held_out(one: TrialHistory, level: float, seed: int, metric: str = "tuned_f1") -> HeldOutScore:
+    """What a training scores on the test split: its level, a seed's part that all arms share, and its own."""
+    shared, own = random.Random(seed).gauss(0, 0.02), random.Random(one.number).gauss(0, 0.004)
+    pixels = []
+    for image in range(TEST_IMAGES):
+        hard = random.Random(1000 + image).uniform(-0.1, 0.1)
+        wrong = round(1000 * (1 - min(0.99, max(0.01, level + shared + own + hard))))
+        pixels.append(((1000 - wrong, wrong, wrong),))
+    right, false = (sum(image[0][which] for image in pixels) for which in (0, 1))
+    f1 = right / (right + false)
+    figures = {"f1": f1 * 0.9, "precision": f1, "recall": f1 * 0.8, "object_f1": f1 * 0.85, "ap": f1 * 1.05}
+    tuned = {"tuned_precision": f1, "tuned_recall": f1, "tuned_f1": f1, "tuned_object_f1": f1 * 0.95}
+    assert one.scored is not None
+    metrics = figures | tuned
+    return HeldOutScore(
+        score=metrics[metric],
+        metric=metric,
+        metrics=metrics,
+        thresholds=(one.scored.threshold,),
+        step=one.scored.step,
+        pixels=tuple(pixels),
+        objects=tuple(((9, 1, 2),) for _ in pixels),
+    )
