@@ -1,4 +1,4 @@
-"""How much too good the best of many looks: by the normal's order statistics, and by what was trained again."""
+"""How much too good the best of many looks: by the normal distribution, and by trainings of its own."""
 
 from __future__ import annotations
 
