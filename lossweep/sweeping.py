@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lossweep.search.control_spec import ConfirmSpec
 from lossweep.search.running.existing import existing_sweep
 from lossweep.search.running.stopping import StopRequest
 from lossweep.search.study.history import SweepHistory, TrialHistory
@@ -183,6 +184,7 @@ def run_recorded(
     resume: bool,
     system_metrics: bool = False,
     show: bool = True,
+    confirm: ConfirmSpec | None = None,
 ) -> SweepHistory:
     """Run a sweep with MLflow recording it and, if ``show``, its progress on standard error.
 
@@ -201,7 +203,7 @@ def run_recorded(
             system_metrics=system_metrics,
             report=SweepReport(workspace),
         )
-        history = run_sweep(spec, workspace, (tracking, *displays), resume=resume, stop=stop)
+        history = run_sweep(spec, workspace, (tracking, *displays), resume=resume, stop=stop, confirm=confirm)
     _note_run(workspace, spec.name, tracking.run)
     return history
 

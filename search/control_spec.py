@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from lossweep.search.sampling import SamplerSpec
 from lossweep.spaces.files.errors import Problem, UserError
@@ -14,7 +14,38 @@ from lossweep.spaces.losses.terms import Frozen
 from lossweep.spaces.proposing.distributions import Range
 from lossweep.spaces.schedules.controls import CONTROLS, NAMED, Named
 from lossweep.spaces.schedules.schedule import SHAPES, LossSchedule, Shape
-from lossweep.spaces.schedules.schedule_file import load_schedule
+from lossweep.spaces.schedules.schedule_file import read_schedule
+from lossweep.trainers.plan import TrainingSpec
+
+
+class Baseline(Frozen):
+    """A baseline of the user's: what they train today. A schedule alone stands for one without ``training``.
+
+    Attributes:
+        schedule: a schedule file, a schedule on one line, or one written out.
+        training: how it is trained, where otherwise than the sweep's trials; what it leaves out is theirs.
+    """
+
+    schedule: str | LossSchedule
+    training: TrainingSpec | None = None
+
+    def resolve(self, base: Path, epochs: int, training: TrainingSpec) -> Baseline:
+        """Return this with its schedule read, and its training settings put over those of the sweep.
+
+        Raises:
+            UserError: when the schedule cannot be read.
+        """
+        schedule = read_schedule(self.schedule, base).model_copy(update={"epochs": epochs})
+        own = self.training
+        if own is not None:
+            own = training.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
+        return Baseline(schedule=schedule, training=own)
+
+
+def _alone(data: Any) -> Any:
+    """Let a schedule stand for a baseline that is trained as the sweep's trials are."""
+    written_out = isinstance(data, dict) and "phases" in data
+    return {"schedule": data} if written_out or isinstance(data, str | LossSchedule) else data
 
 
 class ControlSpec(Frozen):
@@ -31,10 +62,10 @@ class ControlSpec(Frozen):
         learning_rate: the rates; by default all that the space allows its first phase.
         shapes: how the rate may run.
         warmup_steps: of linear rise.
-        sampler: what proposes after the first four, which are spread over the rates.
+        sampler: what proposes after the first eight, which are spread over the rates.
         named: further controls, trained once at the rate, shape and warm-up found for plain cross-entropy.
-        own: the user's own baselines, schedule files or schedules on one line, by name; they are trained as
-            they stand, and the best of them stands beside the best plain cross-entropy as the control.
+        own: the user's own baselines by name; they are trained as they stand, and the best of them stands
+            beside the best plain cross-entropy as the control. Without ``search`` they stand in its place.
     """
 
     search: bool = True
@@ -45,7 +76,10 @@ class ControlSpec(Frozen):
     warmup_steps: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 50)
     sampler: SamplerSpec = SamplerSpec(startup=4)
     named: tuple[Named, ...] = NAMED
-    own: Mapping[str, str | LossSchedule] = Field(default_factory=dict)
+    own: Mapping[
+        str,
+        Annotated[Baseline, BeforeValidator(_alone, json_schema_input_type=str | LossSchedule | Baseline)],
+    ] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -63,21 +97,22 @@ class ControlSpec(Frozen):
             raise ValueError(f"{', '.join(taken)} are names of lossweep's own controls; rename the file")
         return self
 
-    def resolve(self, base: Path, epochs: int) -> Self:
+    def resolve(self, base: Path, epochs: int, training: TrainingSpec) -> Self:
         """Return this with the user's baselines read, as schedules of the sweep's budget.
 
         Args:
             base: where relative files start.
             epochs: the budget of a trial.
+            training: of the sweep's trials.
 
         Raises:
             UserError: naming every file or line that cannot be read.
         """
         problems: list[Problem] = []
-        own: dict[str, LossSchedule] = {}
+        own: dict[str, Baseline] = {}
         for name, written in self.own.items():
             try:
-                own[name] = _read(written, base).model_copy(update={"epochs": epochs})
+                own[name] = written.resolve(base, epochs, training)
             except UserError as error:
                 problems += error.problems
         if problems:
@@ -87,7 +122,13 @@ class ControlSpec(Frozen):
     @property
     def baselines(self) -> dict[str, LossSchedule]:
         """The user's baselines, once `resolve` has read them."""
-        return {name: each for name, each in self.own.items() if isinstance(each, LossSchedule)}
+        schedules = {name: each.schedule for name, each in self.own.items()}
+        return {name: each for name, each in schedules.items() if isinstance(each, LossSchedule)}
+
+    @property
+    def trainings(self) -> dict[str, TrainingSpec]:
+        """Training settings of the user's baselines that have their own."""
+        return {name: each.training for name, each in self.own.items() if each.training is not None}
 
 
 class ConfirmSpec(Frozen):
@@ -102,13 +143,3 @@ class ConfirmSpec(Frozen):
     top: int = Field(default=3, ge=1)
     seeds: int = Field(default=5, ge=2)
     margin: float = Field(default=0.005, ge=0.0)
-
-
-def _read(written: str | LossSchedule, base: Path) -> LossSchedule:
-    if isinstance(written, LossSchedule):
-        return LossSchedule(phases=written.phases, cycles=written.cycles)
-    if Path(written).suffix in (".yaml", ".yml", ".json"):
-        found = load_schedule(base / Path(written).expanduser()).schedule
-    else:
-        found = LossSchedule.parse(written)
-    return LossSchedule(phases=found.phases, cycles=found.cycles)

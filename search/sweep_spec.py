@@ -16,6 +16,8 @@ from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.spaces.files.yaml_source import YamlSource, load_yaml, validate
 from lossweep.spaces.losses.terms import Frozen
 from lossweep.spaces.proposing.schedule_space import SpaceSpec
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.spaces.schedules.schedule_file import read_schedule
 from lossweep.trainers.data.spec import DataSpec
 from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec
@@ -70,6 +72,8 @@ class SweepSpec(Frozen):
     Attributes:
         name: of the sweep, its study and its MLflow run; letters, digits, ``.``, ``_``, ``-``.
         seed: everything random in the sweep follows from it.
+        warm_start: former winners, tried before the sampler proposes anything: schedule files, schedules on
+            one line, or written out; of another budget, their lengths are fitted to this one's.
     """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -87,6 +91,7 @@ class SweepSpec(Frozen):
     resources: ResourceSpec = ResourceSpec()
     controls: ControlSpec = ControlSpec()
     confirm: ConfirmSpec | None = None
+    warm_start: tuple[str | LossSchedule, ...] = ()
 
     @classmethod
     def load(cls, path: Path | str, overrides: dict[str, Any] | None = None) -> SweepSpec:
@@ -113,7 +118,8 @@ class SweepSpec(Frozen):
             update={
                 "data": spec.data.resolve(base),
                 "sampler": spec.sampler.resolve(base),
-                "controls": spec.controls.resolve(base, spec.budget.epochs),
+                "controls": spec.controls.resolve(base, spec.budget.epochs, spec.training),
+                "warm_start": tuple(read_schedule(each, base) for each in spec.warm_start),
             }
         )
         within = [*spec.space.check(spec.data.classes), *import_problems(spec.space)]
@@ -128,9 +134,18 @@ class SweepSpec(Frozen):
             for problem in baseline.check(spec.data.classes):
                 key = f"controls.own.{name}.{problem.key}"
                 problems.append(source.located(dataclasses.replace(problem, key=key)))
+        for index, former in enumerate(spec.former_winners):
+            for problem in former.check(spec.data.classes):
+                key = f"warm_start[{index}].{problem.key}"
+                problems.append(source.located(dataclasses.replace(problem, key=key)))
         if problems:
             raise UserError(problems)
         return spec
+
+    @property
+    def former_winners(self) -> tuple[LossSchedule, ...]:
+        """The schedules to start warm from, once `read` has read them."""
+        return tuple(each for each in self.warm_start if isinstance(each, LossSchedule))
 
 
 def _from_here(key: str, value: Any) -> Any:

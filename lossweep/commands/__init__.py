@@ -7,12 +7,14 @@ import typer
 from lossweep.commands import (
     check,
     compare,
+    confirm,
     dashboard,
     doctor,
     export,
     gc,
     list_sweeps,
     losses,
+    replay,
     report,
     resume,
     schema,
@@ -34,7 +36,7 @@ app = typer.Typer(
 )
 
 _PANELS = {
-    "Run a sweep": (check.check, submit.submit, resume.resume, stop.stop),
+    "Run a sweep": (check.check, submit.submit, resume.resume, stop.stop, confirm.confirm),
     "See what it found": (
         list_sweeps.list_sweeps,
         status.status,
@@ -43,7 +45,7 @@ _PANELS = {
         report.report,
         compare.compare,
     ),
-    "Use what it found": (export.export, train.train),
+    "Use what it found": (export.export, train.train, replay.replay),
     "Look things up": (losses.losses, space.space, schema.schema),
     "Keep house": (doctor.doctor, sync.sync, gc.gc),
 }

@@ -1,19 +1,26 @@
-"""What submit and resume share: run the driver with its listeners, and say what came of it."""
+"""What submit, resume and confirm share: run the driver with its listeners, and say what came of it."""
 
 from __future__ import annotations
 
 import logging
-import shlex
 
 import typer
 
+from lossweep.commands.reading import home_words
+from lossweep.search.control_spec import ConfirmSpec
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
 
 
-def drive(spec: SweepSpec, workspace: Workspace, resume: bool, system_metrics: bool = False) -> None:
+def drive(
+    spec: SweepSpec,
+    workspace: Workspace,
+    resume: bool,
+    system_metrics: bool = False,
+    confirm: ConfirmSpec | None = None,
+) -> None:
     """Run a sweep to its end, or until it is stopped, and print its leaderboard.
 
     Args:
@@ -21,6 +28,7 @@ def drive(spec: SweepSpec, workspace: Workspace, resume: bool, system_metrics: b
         workspace: where.
         resume: go on with the sweep of this name.
         system_metrics: also record this machine's CPU, GPU and memory use in MLflow.
+        confirm: confirm the leaders that the sweep has now, and search no further.
 
     Raises:
         UserError: for what is wrong with the sweep file or its data.
@@ -37,9 +45,12 @@ def drive(spec: SweepSpec, workspace: Workspace, resume: bool, system_metrics: b
     logging.basicConfig(
         filename=logs / "driver.log", level=logging.INFO, format="%(asctime)s %(name)s %(message)s"
     )
-    history = run_recorded(spec, workspace, resume=resume, system_metrics=system_metrics)
+    history = run_recorded(spec, workspace, resume=resume, system_metrics=system_metrics, confirm=confirm)
     conclude(history, workspace)
-    if history.state is SweepState.INTERRUPTED:
+    confirmed = history.confirmation is not None and history.confirmation.complete
+    if confirm is not None and confirmed:
+        return  # the search itself may well be unfinished, as it was before
+    if history.state is SweepState.INTERRUPTED or confirm is not None:
         raise typer.Exit(130)
 
 
@@ -56,8 +67,7 @@ def conclude(history: SweepHistory, workspace: Workspace) -> None:
     told = (confirmation_table(history), pareto_front(history), pruner_audit(history))
     for part in (leaderboard(history), *(part for parts in told for part in parts)):
         console.print(part)
-    name = history.name
-    where = "" if workspace.root == Workspace.at().root else f" --home {shlex.quote(str(workspace.root))}"
+    name, where = history.name, home_words(workspace)
     if history.state is not SweepState.FINISHED:
         steps = {
             f"lossweep resume {name}{where}": "go on where it stopped",

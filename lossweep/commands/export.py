@@ -1,12 +1,37 @@
-"""``lossweep export``: the winner as a file to train with."""
+"""``lossweep export``: what a sweep found as a file to train with, or as trained weights."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import closing
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossweep.commands.arguments import Output, SweepName, WorkspaceFolder, write_output
+from lossweep.commands.arguments import Output, SweepName, WorkspaceFolder, check_output, write_output
+
+if TYPE_CHECKING:
+    from lossweep.search.exporting.operating import AskedPoint
+    from lossweep.search.sweep_spec import SweepSpec
+    from lossweep.search.workspace import Workspace
+
+
+class Format(StrEnum):
+    """How a schedule is written."""
+
+    YAML = "yaml"
+    JSON = "json"
+    PYTHON = "python"
+
+
+class Prefer(StrEnum):
+    """What an export is for: `search.exporting.choice.Preference`, which ``--help`` need not wait for."""
+
+    RECALL = "recall"
+    PRECISION = "precision"
+    F1 = "f1"
+    OBJECT_F1 = "object_f1"
 
 
 def export(
@@ -15,18 +40,122 @@ def export(
     trial: Annotated[
         int | None, typer.Option("--trial", help="Another trial than the winner.", show_default=False)
     ] = None,
+    nominal_best: Annotated[
+        bool,
+        typer.Option("--nominal-best", help="The best confirmed mean, though a simpler schedule is as good."),
+    ] = False,
+    prefer: Annotated[
+        Prefer | None,
+        typer.Option(
+            "--prefer", help="Choose by this validation figure at the tuned threshold.", show_default=False
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="FLOOR",
+            help='The threshold that keeps a floor on validation: "precision>=0.3" or "recall>=0.9".',
+            show_default=False,
+        ),
+    ] = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="YAML, JSON, or Python with a training loop.")
+    ] = Format.YAML,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            "--checkpoint",
+            metavar="FILE.safetensors",
+            help="Also write the trained weights, and their model card as FILE.md.",
+            show_default=False,
+        ),
+    ] = None,
     workspace: WorkspaceFolder = None,
 ) -> None:
-    """Write the best loss schedule of a sweep, with its threshold and where it comes from, as YAML.
+    """Write the best loss schedule of a sweep, with its threshold and where it comes from.
 
+    After a confirmation, ties go to the simpler schedule: it is the simplest one that the seeds can't tell
+    from the best. Of its trainings the one of the median validation score gives threshold and weights.
     Without --output it is printed.
     """
-    from lossweep.commands.reading import existing, history_of
-    from lossweep.search.upkeep.export import export_best
+    from dataclasses import replace
 
-    content = export_best(history_of(name, existing(workspace)), trial).to_yaml()
-    if output is None:
-        typer.echo(content, nl=False)
+    from lossweep.commands.reading import existing, history_of, home_words
+    from lossweep.search.exporting.choice import Preference, choose
+    from lossweep.search.exporting.operating import asked_point, best_at, floor_metric, weights_of
+    from lossweep.search.study.front import front_of
+    from lossweep.search.upkeep.export import export as export_chosen
+    from lossweep.spaces.files.errors import Problem, UserError
+
+    if sum((trial is not None, nominal_best, prefer is not None)) > 1:
+        raise UserError(Problem("choose by one of --trial, --nominal-best and --prefer"))
+    where = existing(workspace)
+    history = history_of(name, where)
+    floor = floor_metric(at) if at is not None else None
+    for path in (output, checkpoint):
+        if path is not None:
+            check_output(path)
+    if checkpoint is not None and checkpoint.suffix != ".safetensors":
+        raise UserError(
+            Problem(
+                "not a file of weights", key="--checkpoint", found=str(checkpoint), allowed="FILE.safetensors"
+            )
+        )
+    spec = _spec(name, where)
+    point = None
+    front = front_of(history) if floor is not None and trial is None and prefer is None else ()
+    if floor is not None and front:
+        best, point = best_at(floor, front, spec, where)
+        chosen = replace(
+            choose(history, number=best.number), said=(_of_front(best.number, len(front), point),)
+        )
     else:
+        chosen = choose(
+            history,
+            number=trial,
+            nominal_best=nominal_best,
+            prefer=Preference(prefer.value) if prefer is not None else None,
+            home=home_words(where),
+        )
+        if floor is not None:
+            point = asked_point(floor, chosen.trial, spec, where)
+    exported = export_chosen(history, chosen, point)
+    for line in chosen.said:
+        typer.echo(line, err=True)
+    match form:
+        case Format.YAML:
+            content = exported.to_yaml()
+        case Format.JSON:
+            content = exported.to_json() + "\n"
+        case Format.PYTHON:
+            from lossweep.search.conducting.plans import plan_of
+            from lossweep.search.exporting.python_code import python_code
+
+            content = python_code(exported, plan_of(spec, chosen.trial).training)
+    if output is not None:
         write_output(output, content)
-        typer.echo(f"wrote {output}; train with it: lossweep train {output}")
+        hint = "" if form is Format.PYTHON else f"; train with it: lossweep train {output}"
+        typer.echo(f"wrote {output}{hint}")
+    elif checkpoint is None:
+        typer.echo(content, nl=False)
+    if checkpoint is not None:
+        from lossweep.search.exporting.weights import write_weights
+
+        card = write_weights(checkpoint, weights_of(chosen.trial, spec, where), exported)
+        typer.echo(f"wrote {checkpoint}, and its model card {card}")
+
+
+def _of_front(number: int, count: int, point: AskedPoint) -> str:
+    return (
+        f"Exported is trial {number}: of the {count} trials on the Pareto front it has the highest "
+        f"{point.rule} on validation, {point.value:.3f}."
+    )
+
+
+def _spec(name: str, workspace: Workspace) -> SweepSpec:
+    from lossweep.search.ledger import Ledger
+    from lossweep.search.running.existing import stored_spec
+
+    with closing(Ledger(workspace.database_url)) as ledger:
+        return stored_spec(ledger.sweep(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import closing
 from pathlib import Path
 
@@ -20,6 +21,11 @@ def existing(folder: Path | None) -> Workspace:
     if workspace.is_new:
         raise UserError(no_sweeps(workspace))
     return workspace
+
+
+def home_words(workspace: Workspace) -> str:
+    """Return what a command needs to find this home again: nothing, or its option."""
+    return "" if workspace.root == Workspace.at().root else f" --home {shlex.quote(str(workspace.root))}"
 
 
 def no_sweeps(workspace: Workspace) -> Problem:

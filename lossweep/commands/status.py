@@ -34,6 +34,8 @@ def status(
     history = history_of(name, where)
     if not watch:
         console.print(status_table(history, most))
+        if warm := [trial.number for trial in history.trials if trial.warm_start is not None]:
+            console.print(f"Started warm, from former winners: trials {', '.join(map(str, warm))}")
         return
     with Live(status_table(history, most), console=console, auto_refresh=False) as live:
         while history.state is SweepState.RUNNING:

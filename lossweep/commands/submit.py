@@ -10,6 +10,7 @@ from lossweep.commands.arguments import Overrides, SweepFile, SystemMetrics, Wor
 
 if TYPE_CHECKING:
     from lossweep.search.running.existing import ExistingSweep
+    from lossweep.search.workspace import Workspace
 
 
 def submit(
@@ -18,6 +19,16 @@ def submit(
         str | None, typer.Option("--name", help="Another name than the file's.", show_default=False)
     ] = None,
     overrides: Overrides = None,
+    warm_start: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--warm-start",
+            metavar="BEST.yaml|SWEEP",
+            help="Try a former winner before the sampler proposes: an exported schedule, or another sweep's "
+            "best. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     workspace: WorkspaceFolder = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Go on with an unfinished sweep unasked.")] = False,
     system_metrics: SystemMetrics = False,
@@ -29,9 +40,11 @@ def submit(
     from lossweep.search.sweep_spec import SweepSpec
     from lossweep.search.workspace import Workspace
 
-    given = parse_overrides(overrides) | ({"name": name} if name else {})
-    spec = SweepSpec.load(sweep_file, given)
     where = Workspace.at(workspace)
+    given = parse_overrides(overrides) | ({"name": name} if name else {})
+    if warm_start:
+        given["warm_start"] = [_former_winner(each, where) for each in warm_start]
+    spec = SweepSpec.load(sweep_file, given)
 
     from lossweep.search.running.existing import existing_sweep
 
@@ -42,6 +55,24 @@ def submit(
     from lossweep.commands.driving import drive
 
     drive(spec, where, resume=state is not None, system_metrics=system_metrics)
+
+
+def _former_winner(named: str, workspace: Workspace) -> dict[str, object]:
+    """The schedule of a file, or the best one of another sweep, as a sweep file holds it."""
+    from pathlib import Path
+
+    from lossweep.commands.reading import history_of
+    from lossweep.spaces.files.errors import Problem, UserError
+    from lossweep.spaces.schedules.schedule_file import load_schedule
+
+    if Path(named).suffix in (".yaml", ".yml", ".json"):
+        return load_schedule(named).schedule.plain()
+    if workspace.is_new:
+        raise UserError(Problem("there is no such sweep", key="--warm-start", found=named))
+    former = history_of(named, workspace).contender()
+    if former is None:
+        raise UserError(Problem(f"no trial of sweep {named} has completed yet", key="--warm-start"))
+    return former.schedule.plain()
 
 
 def _agree(state: ExistingSweep, yes: bool) -> None:

@@ -77,12 +77,13 @@ def train(
         )
     schedule = chosen.with_budget(epochs or chosen.budget)
     used_seed = seed if seed is not None else int(chosen.provenance.get("seed", spec.seed))
-    plan = replace(template_of(spec), epochs=schedule.budget).plan(0, used_seed, schedule)
+    control = chosen.provenance.get("control")
+    plan = replace(template_of(spec), epochs=schedule.budget).plan(0, used_seed, schedule, control=control)
     store = CheckpointStore(where.checkpoints("train"))
     data = SegmentationTrainer(spec.data, where.cache, None).data()
     evaluations = []
     for evaluation in train_trial(plan, data, store):
-        typer.echo(_line(evaluation))
+        typer.echo(evaluation_line(evaluation))
         evaluations.append(evaluation)
     if evaluations[-1].verdict is not None:
         raise LossweepError(f"the training diverged: {evaluations[-1].verdict.message}")
@@ -143,7 +144,8 @@ def _setting(chosen: ScheduleFile, sweep_file: Path | None, workspace: Workspace
     return stored_spec(record)
 
 
-def _line(evaluation: Evaluation) -> str:
+def evaluation_line(evaluation: Evaluation) -> str:
+    """Return an evaluation as one line of a training."""
     from lossweep.spaces.metrics import shown_in
 
     figures = "  ".join(

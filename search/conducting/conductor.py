@@ -112,6 +112,7 @@ class Conductor:
             settings.seed,
             settings.objective.directions[0],
             tuple(settings.controls),
+            settings.trained_otherwise,
             lambda: [self.history(number) for number in sorted(self._outcomes.keys() - self._confirms)],
         )
 
@@ -286,6 +287,7 @@ class Conductor:
     def _best_plain(self) -> LossSchedule:
         """The best plain cross-entropy so far; at a rate that often does while none has a score."""
         histories = [self.history(n) for n in sorted(self._outcomes.keys() - self._confirms)]
+        histories = [each for each in histories if each.control not in self.settings.trained_otherwise]
         found = best_plain(histories, self.settings.objective.directions[0])
         return found.schedule if found is not None else plain(self._template.epochs)
 
@@ -317,7 +319,10 @@ class Conductor:
         self._add_to_pruner(trial)
         self.listeners.tell(TrialStarted(self.history(trial.number)))
         held_out = self.settings.objective if CONFIRMS in trial.user_attrs else None
-        return self._template.plan(trial.number, trial.user_attrs[SEED], schedule_of(trial), held_out)
+        control = trial.user_attrs.get(CONTROL)
+        return self._template.plan(
+            trial.number, trial.user_attrs[SEED], schedule_of(trial), held_out, control
+        )
 
     def _decision_at(self, number: int, step: int) -> DecisionRecord | None:
         """The decision that was taken upon an evaluation; the dispatcher's retries are none of those."""

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from optuna.trial import FrozenTrial
 
 from lossweep.search.conducting.settings import ConfirmSettings
-from lossweep.search.study.confirmation import ConfirmationPlan, plan_confirmation
-from lossweep.search.study.record import CONFIRMS, Proposal, StudyRecord, schedule_of
+from lossweep.search.study.confirmation import ConfirmationPlan, Training, plan_confirmation
+from lossweep.search.study.record import CONFIRMS, CONTROL, Proposal, StudyRecord, schedule_of
 from lossweep.search.study.trial_history import TrialHistory
-from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.spaces.seeds import short_seed
 
 
@@ -26,6 +25,7 @@ class Confirming:
         seed: the sweep's.
         direction: ``maximize`` or ``minimize``.
         own_controls: names of the user's own baselines.
+        trained_otherwise: those of them that have training settings of their own.
         histories: gives the trials of the search.
     """
 
@@ -36,6 +36,7 @@ class Confirming:
         seed: int,
         direction: str,
         own_controls: Sequence[str],
+        trained_otherwise: frozenset[str],
         histories: Callable[[], Sequence[TrialHistory]],
     ) -> None:
         self._settings = settings
@@ -43,6 +44,7 @@ class Confirming:
         self._seed = seed
         self._direction = direction
         self._own_controls = tuple(own_controls)
+        self._trained_otherwise = trained_otherwise
         self._histories = histories
         self._started = {_training(t) for t in record.trials() if CONFIRMS in t.user_attrs}
         plans = record.confirmations()
@@ -59,16 +61,16 @@ class Confirming:
         self._look()
         if self._plan is None:
             return None
-        for schedule, index in self._plan.trainings():
-            if (schedule, index) not in self._started:
-                seed = short_seed(self._seed, "confirmation", index)
-                return Proposal(schedule=schedule, seed=seed, confirms=index)
+        for training in self._plan.trainings():
+            if training not in self._started:
+                seed = short_seed(self._seed, "confirmation", training.seed)
+                return Proposal(training.schedule, seed, training.baseline, confirms=training.seed)
         return None
 
     def taken(self, proposal: Proposal) -> None:
         """A proposal was written to the database."""
         assert proposal.confirms is not None
-        self._started.add((proposal.schedule, proposal.confirms))
+        self._started.add(Training(proposal.schedule, proposal.confirms, proposal.control))
 
     def _look(self) -> None:
         """Plan a confirmation, once a driver, unless the newest plan is the one asked for."""
@@ -88,6 +90,7 @@ class Confirming:
             seeds=settings.seeds,
             margin=settings.margin,
             own_controls=self._own_controls,
+            trained_otherwise=self._trained_otherwise,
             reads_before=len(self._started),
         )
         if plan is None:
@@ -99,5 +102,5 @@ class Confirming:
             self._plan = plan
 
 
-def _training(trial: FrozenTrial) -> tuple[LossSchedule, int]:
-    return schedule_of(trial), int(trial.user_attrs[CONFIRMS])
+def _training(trial: FrozenTrial) -> Training:
+    return Training(schedule_of(trial), int(trial.user_attrs[CONFIRMS]), trial.user_attrs.get(CONTROL))

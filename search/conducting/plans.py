@@ -27,12 +27,13 @@ def template_of(spec: SweepSpec) -> PlanTemplate:
         training=spec.training,
         guards=spec.guards,
         measure=measuring(spec.measure, metrics),
+        own_training=spec.controls.trainings,
     )
 
 
 def plan_of(spec: SweepSpec, trial: TrialHistory) -> TrialPlan:
-    """The plan a trial was trained by, exactly: what its checkpoints are found by."""
-    return template_of(spec).plan(trial.number, trial.seed, trial.schedule)
+    """The plan a trial was trained by: what its checkpoints are found by. It leaves the test split alone."""
+    return template_of(spec).plan(trial.number, trial.seed, trial.schedule, control=trial.control)
 
 
 def measuring(measure: MeasureSpec, metrics: Iterable[str]) -> MeasureSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
@@ -10,7 +11,7 @@ from lossweep.search.conducting.settings import SearchSettings
 from lossweep.search.conducting.turns import Turn, TurnKind, next_turn
 from lossweep.search.sampling.control_proposals import ControlProposer
 from lossweep.search.sampling.proposals import Proposer
-from lossweep.search.study.record import CONFIRMS, CONTROL, Proposal
+from lossweep.search.study.record import CONFIRMS, CONTROL, WARM_START, Proposal
 from lossweep.spaces.schedules.controls import PLAIN, named_controls
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.spaces.seeds import short_seed
@@ -34,6 +35,7 @@ class Searching:
         self._settings = settings
         self._best_plain = best_plain
         self._names = [t.user_attrs.get(CONTROL) for t in trials if CONFIRMS not in t.user_attrs]
+        self._warmed = sum(WARM_START in t.user_attrs for t in trials)
         self._confirming = {t.number for t in trials if CONFIRMS in t.user_attrs}
         directions, seed = settings.objective.directions, settings.seed
         self._proposer = Proposer(directions, settings.space, settings.sampler, seed, trials)
@@ -61,6 +63,8 @@ class Searching:
                 return self._proposer.next(seed)
             case TurnKind.SEARCHED:
                 return self._next_plain(seed)
+            case TurnKind.WARM_START:
+                return self._former_winner(seed, turn.index or 0)
             case TurnKind.NAMED:
                 known = named_controls(self._best_plain(), self._epochs())
                 schedule = next(found for name, found in known.items() if name == turn.name)
@@ -71,6 +75,7 @@ class Searching:
     def taken(self, proposal: Proposal, number: int) -> None:
         """A proposal was written to the database under this number."""
         self._names.append(proposal.control)
+        self._warmed += proposal.warm_start is not None
         if self._control is not None and proposal.control == PLAIN:
             self._control.taken(number)
         prepare = not self.over and self._turn().kind is TurnKind.PROPOSAL
@@ -109,7 +114,12 @@ class Searching:
         self._proposer.close()
 
     def _turn(self) -> Turn:
-        return next_turn(self._settings, self._names)
+        return next_turn(self._settings, self._names, self._warmed)
+
+    def _former_winner(self, seed: int, index: int) -> Proposal:
+        """A former winner, with its parameters where it is in the space: the sampler learns from it."""
+        proposal = self._proposer.enter(self._settings.warm_start[index], seed, None)
+        return dataclasses.replace(proposal, warm_start=index)
 
     def _next_plain(self, seed: int) -> Proposal:
         assert self._control is not None

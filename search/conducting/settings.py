@@ -29,14 +29,37 @@ class PlanTemplate:
     training: TrainingSpec
     guards: GuardSpec
     measure: MeasureSpec
+    own_training: Mapping[str, TrainingSpec] = dataclasses.field(default_factory=dict)
+    """Training settings of the user's baselines that have their own, by name."""
 
     def plan(
-        self, number: int, seed: int, schedule: LossSchedule, held_out: ObjectiveSpec | None = None
+        self,
+        number: int,
+        seed: int,
+        schedule: LossSchedule,
+        held_out: ObjectiveSpec | None = None,
+        control: str | None = None,
     ) -> TrialPlan:
-        """Return one trial's plan; one that confirms reads the test split at its end, by an objective."""
-        common = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        budgeted = schedule.with_budget(common.pop("epochs"))
-        return TrialPlan(number=number, seed=seed, schedule=budgeted, held_out=held_out, **common)
+        """Return one trial's plan.
+
+        Args:
+            number: of the trial.
+            seed: of its training.
+            schedule: what it trains.
+            held_out: the objective by which a trial that confirms reads the test split at its end.
+            control: name of the control that it is, if any: a baseline may have training settings of its own.
+        """
+        return TrialPlan(
+            number=number,
+            seed=seed,
+            schedule=schedule.with_budget(self.epochs),
+            data=self.data,
+            model=self.model,
+            training=self.own_training.get(control or "", self.training),
+            guards=self.guards,
+            measure=self.measure,
+            held_out=held_out,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +119,8 @@ class SearchSettings:
         control_search: the search for the best plain cross-entropy; None without one.
         named: the controls that start at the rate and shape found for plain cross-entropy.
         confirm: what is trained again at the end, with fresh seeds; None for nothing.
+        warm_start: former winners, tried before the first proposal.
+        trained_otherwise: names of the controls that have training settings of their own.
         seed: everything random follows from it.
     """
 
@@ -109,6 +134,8 @@ class SearchSettings:
     control_search: ControlSearch | None = None
     named: tuple[Named, ...] = ()
     confirm: ConfirmSettings | None = None
+    warm_start: tuple[LossSchedule, ...] = ()
+    trained_otherwise: frozenset[str] = frozenset()
     seed: int = 0
 
     def check(self) -> None:

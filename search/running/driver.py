@@ -30,6 +30,7 @@ from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.spaces.proposing.control_space import ControlSpace, control_rates
 from lossweep.spaces.proposing.schedule_space import ScheduleSpace
+from lossweep.spaces.schedules.schedule import LossSchedule
 
 log = logging.getLogger(__name__)
 
@@ -190,8 +191,9 @@ def _settings(spec: SweepSpec, prior: ClassPrior, confirm: ConfirmSpec | None = 
         rates = controls.learning_rate or control_rates(spec.space)
         space = ControlSpace(rates, epochs, prior, controls.shapes, controls.warmup_steps)
         search = ControlSearch(space, controls.share, controls.at_least, controls.sampler)
+    schedules = ScheduleSpace(spec.space, epochs, prior)
     return SearchSettings(
-        space=ScheduleSpace(spec.space, epochs, prior),
+        space=schedules,
         objective=spec.objective,
         pruning=spec.pruning,
         sampler=spec.sampler,
@@ -201,8 +203,16 @@ def _settings(spec: SweepSpec, prior: ClassPrior, confirm: ConfirmSpec | None = 
         control_search=search,
         named=controls.named,
         confirm=settings,
+        warm_start=tuple(dict.fromkeys(_fitted(former, schedules) for former in spec.former_winners)),
+        trained_otherwise=frozenset(controls.trainings),
         seed=spec.seed,
     )
+
+
+def _fitted(former: LossSchedule, space: ScheduleSpace) -> LossSchedule:
+    """A former winner of this budget as it stands, one of another with lengths that fit."""
+    fitted = former if former.budget == space.epochs else space.refitted(former)
+    return fitted.model_copy(update={"epochs": space.epochs})
 
 
 def _conductor(

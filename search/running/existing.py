@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from lossweep.search.choices import choice_problems
 from lossweep.search.ledger import Ledger, SweepRecord, unreadable
 from lossweep.search.ledger.lease import Holder, LeaseHeld, holder_of
+from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
@@ -30,6 +31,7 @@ class ExistingSweep:
         counts: trials by outcome.
         left: trials that would start anew.
         unfinished: trials that would go on from their checkpoints.
+        unconfirmed: trainings of the confirmation that are not done, as far as it is planned.
         holder: the driver that has it, None when none has.
         changes: keys in which the sweep file at hand differs from the one submitted.
         problems: why the sweep cannot go on by the file at hand.
@@ -46,11 +48,12 @@ class ExistingSweep:
     changes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     spent: bool = False
+    unconfirmed: int = 0
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do, or no time to do it in."""
-        return self.spent or (not self.left and not self.unfinished)
+        return self.spent or not (self.left or self.unfinished or self.unconfirmed)
 
     def check(self) -> None:
         """Make sure that the sweep can be gone on with.
@@ -73,9 +76,10 @@ class ExistingSweep:
         if self.finished:
             return f"sweep {self.name} is finished: {done}"
         taken = f", by the new {', '.join(self.changes)}" if self.changes else ""
+        confirming = f" and {self.unconfirmed} trainings that confirm" if self.unconfirmed else ""
         return (
             f"sweep {self.name} is {self.state}: {done}; resuming would go on with {self.unfinished} "
-            f"unfinished trials from their checkpoints and start {self.left} new ones{taken}"
+            f"unfinished trials from their checkpoints and start {self.left} new ones{confirming}{taken}"
         )
 
 
@@ -104,14 +108,26 @@ def existing_sweep(workspace: Workspace, name: str, spec: SweepSpec | None = Non
             note=record.note,
             counts=counts,
             left=0 if spent else max(0, budget.trials - len(history.trials)),
-            unfinished=counts["running"] + counts["interrupted"],
+            unfinished=sum(not trial.outcome.is_final for trial in history.recorded),
             holder=holder if in_force else None,
             changes=_changes(submitted, spec) if spec is not None else (),
             problems=tuple(resume_problems(submitted, spec)) if spec is not None else (),
             spent=spent,
+            unconfirmed=0 if spent else _unconfirmed(history, spec or submitted),
         )
     finally:
         ledger.close()
+
+
+def _unconfirmed(history: SweepHistory, spec: SweepSpec) -> int:
+    """Trainings of the confirmation that are left, of the planned one or of the one that is to come."""
+    if history.confirmation is not None:
+        return history.confirmation.planned - history.confirmation.done
+    if spec.confirm is None:
+        return 0
+    asked = spec.confirm
+    plan = history.plan_confirmation(top=asked.top, seeds=asked.seeds, margin=asked.margin)
+    return sum(1 for _ in plan.trainings()) if plan is not None else 0
 
 
 def stored_spec(record: SweepRecord) -> SweepSpec:

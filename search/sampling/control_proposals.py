@@ -14,8 +14,11 @@ from lossweep.spaces.proposing.control_space import PREFIX
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.spaces.seeds import short_seed
 
-SPREAD = 4
-"""So many first proposals are spread over the rates; the sampler takes over then."""
+SPREAD = 8
+"""So many first proposals are spread over the rates; the sampler takes over then.
+
+From fewer, a model of the rates keeps to the best of few: with four, eight trials came no nearer to the best
+than four did (docs/benchmarks.md)."""
 
 
 class ControlProposals(Protocol):

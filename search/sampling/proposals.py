@@ -185,8 +185,8 @@ class Proposer:
         self._raise()
         return self._pending
 
-    def enter(self, schedule: LossSchedule, seed: int, control: str) -> Proposal:
-        """Return the proposal of a control; the same one until it is `taken`."""
+    def enter(self, schedule: LossSchedule, seed: int, control: str | None) -> Proposal:
+        """Return the proposal of a given schedule, such as a control; the same one until it is `taken`."""
         if self._pending is None:
             trial = self._submit(lambda: self._mirror.enter(schedule)).result()
             self._pending = _proposal(trial, schedule, seed, control)

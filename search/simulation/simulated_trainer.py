@@ -20,8 +20,9 @@ from lossweep.spaces.losses.terms import Compound, FrequencyWeights, Loss
 from lossweep.spaces.metric_names import parametric_name
 from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.spaces.schedules.schedule import Phase
-from lossweep.trainers.evaluation import Evaluation, GuardVerdict
+from lossweep.trainers.evaluation import Evaluation, GuardVerdict, HeldOutScore
 from lossweep.trainers.plan import TrialPlan
+from lossweep.trainers.scoring.operating_points import held_out_metric
 
 STEPS_PER_EPOCH: Final = 32
 
@@ -117,9 +118,27 @@ class SimulatedTrainer:
                 cycle_ended=cursor.cycle_ended,
                 finished=cursor.finished,
                 verdict=verdict,
+                held_out=self._held_out(plan, metrics, course.threshold, epoch, dice)
+                if cursor.finished and verdict is None
+                else None,
             )
             if verdict is not None:
                 return
+
+    def _held_out(
+        self,
+        plan: TrialPlan,
+        metrics: Mapping[str, float],
+        threshold: float,
+        epoch: int,
+        dice: random.Random,
+    ) -> HeldOutScore | None:
+        """What a trial that confirms scores on a test split: as on validation, but for noise."""
+        if plan.held_out is None:
+            return None
+        name = held_out_metric(plan.held_out.names[0])
+        test = {key: value + dice.gauss(0.0, self.noise) for key, value in metrics.items()}
+        return HeldOutScore(test[name], name, test, (threshold,), epoch * STEPS_PER_EPOCH)
 
     def _fault(self, plan: TrialPlan, chance: float) -> str:
         fault = self.planted.get(plan.number, "")

@@ -6,32 +6,42 @@ import dataclasses
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import optuna
 import yaml
 
 from lossweep.search.conducting.conductor import Conductor
 from lossweep.search.conducting.plans import measuring
-from lossweep.search.conducting.settings import PlanTemplate, SearchSettings
+from lossweep.search.conducting.settings import (
+    ConfirmSettings,
+    ControlSearch,
+    PlanTemplate,
+    SearchSettings,
+)
 from lossweep.search.pruning import PruningSpec
 from lossweep.search.running.dispatcher import Dispatcher
 from lossweep.search.running.inline import InlineRunner
 from lossweep.search.sampling import SamplerSpec
 from lossweep.search.sampling.proposals import Space
 from lossweep.search.simulation.simulated_trainer import SimulatedTrainer
+from lossweep.search.study.confirmation import Confirmation
 from lossweep.search.study.events import Listener
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.journal import MemoryJournal
+from lossweep.search.study.record import StudyRecord
 from lossweep.search.study.sweep_state import SweepState
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.proposing.schedule_space import ScheduleSpace, SpaceSpec
-from lossweep.spaces.schedules.controls import PLAIN, named_controls, plain
+from lossweep.spaces.schedules.controls import PLAIN, Named, named_controls, plain
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.data.spec import ScenesSource
 from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec
 from lossweep.trainers.scoring.objectives import ObjectiveSpec
+
+if TYPE_CHECKING:  # it pulls torch in, which simulations do without
+    from lossweep.trainers.trial import TrialTrainer
 
 VEHICLES: Final = ClassPrior(names=("background", "vehicle"), frequencies=(0.991, 0.009))
 EPOCH_ZERO: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,7 +60,10 @@ def simulate_sweep(
     pruning: PruningSpec | None = None,
     sampler: SamplerSpec | None = None,
     controls: Mapping[str, LossSchedule] | None = None,
-    trainer: SimulatedTrainer | None = None,
+    control_search: ControlSearch | None = None,
+    named: Sequence[Named] = (),
+    confirm: ConfirmSettings | None = None,
+    trainer: TrialTrainer | None = None,
     listeners: Iterable[Listener] = (),
     name: str = "simulated",
 ) -> SweepHistory:
@@ -66,7 +79,10 @@ def simulate_sweep(
         objective: the use case ``balanced`` when None.
         pruning: the default pruner when None.
         sampler: the default sampler when None.
-        controls: asked first; the standard ones when None.
+        controls: asked first; the standard ones when None, unless the control is searched.
+        control_search: the search for the best plain cross-entropy; none when None.
+        named: the controls that start at what it finds.
+        confirm: what is trained again at the end; nothing when None.
         trainer: how trials go; three in a hundred raise an exception when None.
         listeners: who is told.
         name: of the sweep.
@@ -74,6 +90,8 @@ def simulate_sweep(
     objective = objective or ObjectiveSpec(use_case="balanced")
     pruning = pruning or PruningSpec()
     sampler = sampler or SamplerSpec()
+    if controls is None:
+        controls = _standard_controls(epochs) if control_search is None else {}
     spec = SpaceSpec.model_validate({"preset": "everything"}) if space is None else space
     data = ScenesSource(source="scenes", classes=prior.names)
     waited_for = spec.metrics if isinstance(spec, SpaceSpec) else ()
@@ -87,7 +105,10 @@ def simulate_sweep(
             pruning=pruning,
             sampler=sampler,
             trials=trials,
-            controls=_standard_controls(epochs) if controls is None else controls,
+            controls=controls,
+            control_search=control_search,
+            named=tuple(named),
+            confirm=confirm,
             seed=seed,
         ),
         PlanTemplate(epochs, data, ModelSpec(), TrainingSpec(), GuardSpec(), measure),
@@ -106,6 +127,10 @@ def simulate_sweep(
         "sampler": sampler.model_dump(mode="json", exclude_defaults=True),
         "budget": {"trials": trials, "epochs": epochs},
     }
+    found = [conductor.history(number) for number in range(len(study.trials))]
+    searched = [trial for trial in found if trial.confirms is None]
+    confirming = tuple(trial for trial in found if trial.confirms is not None)
+    plans = StudyRecord(study).confirmations()
     return SweepHistory(
         name=name,
         spec_yaml=yaml.safe_dump({key: value for key, value in written.items() if value}, sort_keys=False),
@@ -116,10 +141,11 @@ def simulate_sweep(
         prior=prior,
         budget_trials=trials,
         budget_epochs=epochs,
-        trials=_timed([conductor.history(number) for number in range(len(study.trials))], slots),
+        trials=_timed(searched, slots),
         created=EPOCH_ZERO,
         data_fingerprint="sha256:" + "0" * 64,
         code_version="simulated",
+        confirmation=Confirmation(plans[-1], confirming, len(plans)) if plans else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -32,21 +32,34 @@ class Arm:
         role: leader, control, or which ablation.
         trial: number of the search's trial: the leader's or the control's; of an ablation, its leader's.
         schedule: what is trained.
+        baseline: name of the user's baseline whose own training settings it is trained by; None for the
+            sweep's.
     """
 
     role: Role
     trial: int
     schedule: LossSchedule
+    baseline: str | None = None
 
     def plain(self) -> dict[str, Any]:
         """Return JSON-ready data."""
-        return {"role": self.role.value, "trial": self.trial, "schedule": self.schedule.plain()}
+        own = {"baseline": self.baseline} if self.baseline is not None else {}
+        return {"role": self.role.value, "trial": self.trial, "schedule": self.schedule.plain(), **own}
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Arm:
         """Read back what `plain` wrote."""
         schedule = LossSchedule.model_validate(data["schedule"])
-        return cls(Role(data["role"]), int(data["trial"]), schedule)
+        return cls(Role(data["role"]), int(data["trial"]), schedule, data.get("baseline"))
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One training of a confirmation: a schedule, the index of its seed, and whose settings it takes."""
+
+    schedule: LossSchedule
+    seed: int
+    baseline: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +94,11 @@ class ConfirmationPlan:
         """A leader's ablation; None where it would equal the leader or another ablation."""
         return next((arm for arm in self.arms if arm.role is role and arm.trial == leader.trial), None)
 
-    def trainings(self) -> Iterator[tuple[LossSchedule, int]]:
-        """Yield each distinct schedule with each seed's index, seed by seed: pairs are whole early."""
-        distinct = tuple(dict.fromkeys(arm.schedule for arm in self.arms))
+    def trainings(self) -> Iterator[Training]:
+        """Yield each distinct training of each seed, seed by seed: pairs are whole early."""
+        distinct = tuple(dict.fromkeys((arm.schedule, arm.baseline) for arm in self.arms))
         for seed in range(self.seeds):
-            yield from ((schedule, seed) for schedule in distinct)
+            yield from (Training(schedule, seed, baseline) for schedule, baseline in distinct)
 
     def plain(self) -> dict[str, Any]:
         """Return JSON-ready data."""
@@ -111,6 +124,7 @@ def plan_confirmation(
     seeds: int,
     margin: float,
     own_controls: Sequence[str] = (),
+    trained_otherwise: Collection[str] = (),
     reads_before: int = 0,
 ) -> ConfirmationPlan | None:
     """Choose what is to be confirmed: the best distinct schedules, what they were made of, and the control.
@@ -122,6 +136,7 @@ def plan_confirmation(
         seeds: how many seeds.
         margin: see `ConfirmationPlan`.
         own_controls: names of the user's own baselines.
+        trained_otherwise: those of them that have training settings of their own.
         reads_before: see `ConfirmationPlan`.
 
     Returns:
@@ -131,7 +146,8 @@ def plan_confirmation(
     chosen = leaders(trials, direction, top, own_controls)
     if control is None or not chosen:
         return None
-    arms = [Arm(Role.CONTROL, control.number, control.schedule)]
+    baseline = control.control if control.control in trained_otherwise else None
+    arms = [Arm(Role.CONTROL, control.number, control.schedule, baseline)]
     for leader in chosen:
         arms.append(Arm(Role.LEADER, leader.number, leader.schedule))
         lengths = [(stay.phase, stay.epochs) for stay in realised(leader.evaluations)]
@@ -156,9 +172,14 @@ class Confirmation:
     trials: tuple[TrialHistory, ...]
     rounds: int = 1
 
-    def of(self, schedule: LossSchedule) -> dict[int, TrialHistory]:
-        """The trials of one schedule, by the index of their seed."""
-        found = [trial for trial in self.trials if trial.schedule == schedule]
+    def of(self, schedule: LossSchedule, baseline: str | None = None) -> dict[int, TrialHistory]:
+        """The trials of one schedule, by the index of their seed.
+
+        Args:
+            schedule: of an arm.
+            baseline: of the same arm.
+        """
+        found = [t for t in self.trials if t.schedule == schedule and t.control == baseline]
         return {trial.confirms: trial for trial in found if trial.confirms is not None}
 
     @property
@@ -169,8 +190,13 @@ class Confirmation:
     @property
     def done(self) -> int:
         """Trainings of the plan that have ended."""
-        ended = {(t.schedule, t.confirms) for t in self.trials if t.outcome.is_final}
+        ended = {Training(t.schedule, t.confirms or 0, t.control) for t in self.trials if t.outcome.is_final}
         return sum(training in ended for training in self.plan.trainings())
+
+    @property
+    def reads(self) -> int:
+        """How often the test split was read."""
+        return sum(trial.held_out is not None for trial in self.trials)
 
     @property
     def complete(self) -> bool:

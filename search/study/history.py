@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from lossweep.search.study.confirmation import Confirmation
+from lossweep.search.study.confirmation import Confirmation, ConfirmationPlan, plan_confirmation
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.study.ranking import Tried, best_plain, ranked, tried
 from lossweep.search.study.sweep_state import SweepState
@@ -88,6 +88,13 @@ class SweepHistory:
     def tried(self) -> Tried:
         """How many schedules were tried on each side."""
         return tried(self.trials, self.own_controls)
+
+    def plan_confirmation(self, *, top: int, seeds: int, margin: float) -> ConfirmationPlan | None:
+        """What would be confirmed now, had nothing been yet; None while there is no leader or no control."""
+        own = self.own_controls
+        return plan_confirmation(
+            self.trials, self.direction, top=top, seeds=seeds, margin=margin, own_controls=own
+        )
 
     def counts(self) -> dict[str, int]:
         """How many trials ended in each way."""

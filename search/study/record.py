@@ -32,6 +32,8 @@ SEED: Final = "seed"
 CONTROL: Final = "control"
 CONFIRMS: Final = "confirms"
 """Of a confirmation trial: the index of its seed."""
+WARM_START: Final = "warm_start"
+"""Of a proposal that is a former winner: its index in the sweep file."""
 CONFIRMATIONS: Final = "confirmations"
 """Of the study: the plans of its confirmations."""
 STARTED: Final = "started"
@@ -52,6 +54,7 @@ class Proposal:
     seed: int
     control: str | None = None
     confirms: int | None = None
+    warm_start: int | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     distributions: Mapping[str, BaseDistribution] = field(default_factory=dict)
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -89,6 +92,7 @@ class StudyRecord:
                 STARTED: datetime.now(UTC).isoformat(),
                 **({CONTROL: proposal.control} if proposal.control is not None else {}),
                 **({CONFIRMS: proposal.confirms} if proposal.confirms is not None else {}),
+                **({WARM_START: proposal.warm_start} if proposal.warm_start is not None else {}),
             },
             system_attrs=dict(proposal.system_attributes),
         )
@@ -220,6 +224,7 @@ def trial_history(
         scored_step=scored.evaluation.step if scored else None,
         values=scored.values if scored else (),
         confirms=trial.user_attrs.get(CONFIRMS),
+        warm_start=trial.user_attrs.get(WARM_START),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lossweep.search.exporting.choice import exportable
 from lossweep.search.ledger import Ledger
 from lossweep.search.ledger.lease import Lease
 from lossweep.search.study.history import SweepHistory
@@ -45,7 +46,8 @@ def checkpoints_of(workspace: Workspace, sweep: str, number: int) -> tuple[Path,
 def gc(workspace: Workspace, name: str, *, leaders: int = 3, dry_run: bool = False) -> Cleared:
     """Delete the checkpoints of a sweep that no leader needs.
 
-    Kept are those of unfinished trials, of the ``leaders`` best trials and of the control. Torn files go.
+    Kept are those of unfinished trials, of the ``leaders`` best trials, of the control and of what an export
+    takes. Torn files go.
 
     Raises:
         UserError: when there is no such sweep.
@@ -75,11 +77,12 @@ def _clear(workspace: Workspace, history: SweepHistory, leaders: int, dry_run: b
 
 
 def needed_trials(history: SweepHistory, leaders: int) -> frozenset[int]:
-    """Trials whose checkpoints stay: unfinished ones, the best, and the control they are compared with."""
+    """Trials whose checkpoints stay: unfinished ones, the best, the control, and what an export is of."""
     unfinished = [trial.number for trial in history.recorded if not trial.outcome.is_final]
+    exported = [trial.number for trial in exportable(history)]
     best = [trial.number for trial in history.ranked()[:leaders]]
     control = history.control()
-    return frozenset([*unfinished, *best, *([control.number] if control is not None else [])])
+    return frozenset([*unfinished, *best, *exported, *([control.number] if control is not None else [])])
 
 
 def _all(workspace: Workspace, sweep: str) -> tuple[Checkpoint, ...]:

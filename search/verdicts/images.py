@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Counts = NDArray[np.int64]
 """(images, classes, 3): true positives, false positives and false negatives of each image and class."""
+Figures = NDArray[np.float64]
 
 DRAWS: Final = 1000
 _SEED: Final = 0
@@ -18,7 +19,7 @@ _SEED: Final = 0
 def image_interval(
     first: Sequence[Counts],
     second: Sequence[Counts],
-    figure: Callable[[Counts], float],
+    figure: Callable[[Counts], Figures],
     sign: float = 1.0,
     confidence: float = 0.95,
     draws: int = DRAWS,
@@ -33,7 +34,7 @@ def image_interval(
     Args:
         first: counts of one arm, one array a seed.
         second: counts of the other arm, in the same order of seeds.
-        figure: of counts summed over images, (classes, 3).
+        figure: of counts summed over images, (..., classes, 3), along the last two axes.
         sign: 1 where more is better, -1 where less is.
         confidence: of the interval.
         draws: how many.
@@ -41,38 +42,48 @@ def image_interval(
     generator = np.random.default_rng(_SEED)
     a, b = np.stack(first), np.stack(second)
     seeds, images = a.shape[:2]
-    differences = np.empty(draws)
+    weights = np.empty((draws, images))
+    chosen = np.empty((draws, seeds), dtype=np.int64)
     for draw in range(draws):
-        weights = np.bincount(generator.integers(images, size=images), minlength=images)
-        chosen = generator.integers(seeds, size=seeds)
-        sums_a, sums_b = (np.tensordot(arm, weights, axes=([1], [0])) for arm in (a[chosen], b[chosen]))
-        pairs = zip(sums_a, sums_b, strict=True)
-        differences[draw] = np.mean([sign * (figure(one) - figure(other)) for one, other in pairs])
+        weights[draw] = np.bincount(generator.integers(images, size=images), minlength=images)
+        chosen[draw] = generator.integers(seeds, size=seeds)
+    of_a, of_b = (figure(_summed(arm, weights)) for arm in (a, b))
+    differences = np.take_along_axis(sign * (of_a - of_b), chosen, axis=1).mean(axis=1)
     low, high = np.quantile(differences, [0.5 - confidence / 2, 0.5 + confidence / 2])
     return float(low), float(high)
 
 
-def mean_f1(counts: Counts) -> float:
-    """F1 of summed counts (classes, 3), as a mean over the classes that occur; 0 where none does."""
-    return _mean(2 * counts[:, 0], 2 * counts[:, 0] + counts[:, 1] + counts[:, 2], counts)
+def _summed(arm: Counts, weights: NDArray[np.float64]) -> Counts:
+    """Sum an arm's counts over the images of each draw: (draws, seeds, classes, 3)."""
+    seeds, images = arm.shape[:2]
+    by_image = arm.swapaxes(0, 1).reshape(images, -1)
+    # As floats, which hold whole numbers up to 2**53 exactly: integers have no fast product of matrices.
+    summed = weights @ by_image.astype(np.float64)
+    return summed.astype(np.int64).reshape(len(weights), seeds, *arm.shape[2:])
 
 
-def mean_iou(counts: Counts) -> float:
+def mean_f1(counts: Counts) -> Figures:
+    """F1 of summed counts (..., classes, 3), as a mean over the classes that occur; 0 where none does."""
+    return _mean(2 * counts[..., 0], 2 * counts[..., 0] + counts[..., 1] + counts[..., 2], counts)
+
+
+def mean_iou(counts: Counts) -> Figures:
     """Intersection over union, likewise."""
-    return _mean(counts[:, 0], counts.sum(axis=1), counts)
+    return _mean(counts[..., 0], counts.sum(axis=-1), counts)
 
 
-def mean_precision(counts: Counts) -> float:
+def mean_precision(counts: Counts) -> Figures:
     """Precision, likewise; 0 for a class that was never predicted."""
-    return _mean(counts[:, 0], counts[:, 0] + counts[:, 1], counts)
+    return _mean(counts[..., 0], counts[..., 0] + counts[..., 1], counts)
 
 
-def mean_recall(counts: Counts) -> float:
+def mean_recall(counts: Counts) -> Figures:
     """Recall, likewise."""
-    return _mean(counts[:, 0], counts[:, 0] + counts[:, 2], counts)
+    return _mean(counts[..., 0], counts[..., 0] + counts[..., 2], counts)
 
 
-def _mean(part: Counts, whole: Counts, counts: Counts) -> float:
-    occurs = counts.sum(axis=1) > 0
-    ratios = part[occurs] / np.maximum(whole[occurs], 1)
-    return float(ratios.mean()) if occurs.any() else 0.0
+def _mean(part: Counts, whole: Counts, counts: Counts) -> Figures:
+    occurs = counts.sum(axis=-1) > 0
+    ratios = np.where(occurs, part / np.maximum(whole, 1), 0.0)
+    mean: Figures = ratios.sum(axis=-1) / np.maximum(occurs.sum(axis=-1), 1)
+    return mean

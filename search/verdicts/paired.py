@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -70,13 +71,17 @@ class PairedDifference:
         spread = self.deviation
         if spread is None:
             return None
-        for count in range(len(self.values) + 1, MOST_SEEDS + 1):
-            error = spread / math.sqrt(count)
-            sure = _quantile(0.5 + confidence / 2, count) * error
-            powered = sure + _quantile(POWER, count) * error
-            if abs(self.mean) >= powered or abs(self.mean) + powered <= margin:
-                return count
-        return None
+        mean = abs(self.mean)
+
+        def enough(count: int) -> bool:
+            quantiles = _quantile(0.5 + confidence / 2, count) + _quantile(POWER, count)
+            powered = quantiles * spread / math.sqrt(count)
+            return mean >= powered or mean + powered <= margin
+
+        # More seeds never tell less, so the first number that tells can be bisected.
+        counts = range(len(self.values) + 1, MOST_SEEDS + 1)
+        first = bisect_left(counts, True, key=enough)
+        return counts[first] if first < len(counts) else None
 
 
 def paired(first: Sequence[float], second: Sequence[float], sign: float = 1.0) -> PairedDifference:

@@ -201,7 +201,7 @@ def between(first: ArmScores | None, second: ArmScores | None, sign: float) -> P
 
 
 def _scores(confirmation: Confirmation, arm: Arm, sign: float) -> ArmScores:
-    trials = confirmation.of(arm.schedule)
+    trials = confirmation.of(arm.schedule, arm.baseline)
     mine = {seed: trial for seed, trial in trials.items() if seed < confirmation.plan.seeds}
     readings = {seed: trial.held_out for seed, trial in mine.items() if trial.held_out is not None}
     scores = {seed: reading.score for seed, reading in readings.items()}

@@ -69,3 +69,20 @@ def load_schedule(path: str | Path) -> ScheduleFile:
     if file.classes is not None and (problems := list(misfits(source.data["phases"], file.classes))):
         raise UserError([source.located(problem) for problem in problems])
     return file
+
+
+def read_schedule(written: str | LossSchedule, base: Path) -> LossSchedule:
+    """Return a schedule that another file names: by its own file, on one line, or written out.
+
+    Args:
+        written: as it stands in the other file.
+        base: where a relative file starts.
+
+    Raises:
+        UserError: naming what cannot be read.
+    """
+    if isinstance(written, LossSchedule):
+        return written
+    if Path(written).suffix in (".yaml", ".yml", ".json"):
+        return load_schedule(base / Path(written).expanduser()).schedule
+    return LossSchedule.parse(written)

@@ -84,6 +84,28 @@ def test_submitting_an_unfinished_sweep_says_what_would_happen_and_asks(
     assert [(one.budget.trials, resume) for one, resume in driven] == [(9, True)] * 2
 
 
+def test_former_winners_are_written_into_the_sweep(
+    tmp_path: Path, ledger: Ledger, driven: list[tuple[SweepSpec, bool]], lossweep: Callable[..., Said]
+) -> None:
+    code, _, error = lossweep("submit", sweep_file(tmp_path), "--name", "next", "--warm-start", "small")
+    assert (code, driven) == (2, [])
+    assert "no trial of sweep small has completed yet" in error
+    swept = run_sweep(spec(), Workspace.at(), resume=True, task=task(tmp_path / "work", fingerprint=""))
+    (tmp_path / "best.yaml").write_text("phases: [{loss: {term: dice}, learning_rate: 0.1, epochs: 9}]")
+    words = ["--warm-start", "small", "--warm-start", str(tmp_path / "best.yaml")]
+    code, _, error = lossweep("submit", sweep_file(tmp_path), "--name", "next", *words)
+    assert (code, error) == (0, "")
+    ((submitted, resume),) = driven
+    former = swept.contender()
+    assert former is not None
+    assert submitted.former_winners[0] == former.schedule
+    assert str(submitted.former_winners[1]) == "dice @0.1 x9"
+    assert not resume
+    code, _, error = lossweep("submit", sweep_file(tmp_path), "--name", "other", "--warm-start", "smal")
+    assert (code, len(error.splitlines())) == (2, 1)
+    assert "small" in error
+
+
 def test_another_sweep_under_the_name_is_refused_before_anything_is_asked(
     tmp_path: Path, ledger: Ledger, driven: list[tuple[SweepSpec, bool]], lossweep: Callable[..., Said]
 ) -> None:

@@ -138,8 +138,13 @@ class Split:
             labels[place_, :height, :width] = masks[part].to(device).view(height, width)
         return Batch(images.permute(0, 3, 1, 2), labels, tuple(indices))
 
+    @property
+    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each band in training: what images are normalized by."""
+        return tuple(self._store.meta.mean), tuple(self._store.meta.std)
+
     def _normalization(self) -> tuple[Tensor, Tensor]:
-        mean, std = torch.tensor(self._store.meta.mean), torch.tensor(self._store.meta.std)
+        mean, std = (torch.tensor(each) for each in self.normalization)
         return 1.0 / std, -mean / std
 
     def _pixels(self, device: torch.device) -> tuple[Tensor, Tensor]:

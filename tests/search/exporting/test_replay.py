@@ -1,0 +1,40 @@
+"""Whether a training came out the same, in words; and which trial a file is of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from confirmed_sweeps import TOP_HEAVY, sweep
+
+from lossweep.search.exporting.replay import Replayed, exported_trial
+from lossweep.search.upkeep.export import export_best
+from lossweep.spaces.files.errors import UserError
+
+
+def test_a_file_is_traced_to_its_trial_unless_it_was_changed() -> None:
+    history = sweep(TOP_HEAVY)
+    best = export_best(history)
+    assert exported_trial(best, history).number == 16
+    for changed in (
+        best.model_copy(update={"cycles": 2}),
+        best.model_copy(update={"provenance": {**best.provenance, "seed": 5}}),
+    ):
+        with pytest.raises(UserError, match="not the one of trial 16 any more"):
+            exported_trial(changed, history)
+    with pytest.raises(UserError, match="no such trial"):
+        exported_trial(best.model_copy(update={"provenance": {"sweep": "small"}}), history)
+
+
+def test_the_last_bit_counts() -> None:
+    then = sweep().trials[1].evaluations[-1]
+    same = Replayed("tuned_f1", then, replace(then, seconds=9.0))
+    assert same.reproduced
+    assert str(same) == "reproduced bit for bit: tuned_f1 0.750000 after epoch 4, all 4 figures"
+    moved = replace(then, metrics={**then.metrics, "tuned_f1": 0.75 + 1e-9, "ap": 0.7})
+    other = Replayed("tuned_f1", then, moved)
+    assert not other.reproduced
+    assert "2 of 4 figures differ, most of all ap by -0.05" in str(other)
+    ended = Replayed("tuned_f1", then, None)
+    assert not ended.reproduced
+    assert "ended before epoch 4" in str(ended)
