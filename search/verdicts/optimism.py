@@ -116,7 +116,8 @@ def seed_spread(history: SweepHistory) -> SeedSpread | None:
     was chosen for its score in the search says nothing of the spread.
     """
     confirming = history.confirmation.trials if history.confirmation is not None else ()
-    groups = [*_groups(history.trials), *_groups(confirming)]
+    own = history.own_controls
+    groups = [*_groups(history.trials, own), *_groups(confirming, own)]
     if not groups:
         return None
     trainings = sum(len(group) for group in groups)
@@ -136,7 +137,7 @@ def shrinkages(history: SweepHistory) -> tuple[Shrinkage, ...]:
     sign = 1.0 if history.direction == "maximize" else -1.0
     found = []
     for arm in (confirmation.plan.control, *confirmation.plan.leaders):
-        fresh = confirmation.of(arm.schedule)
+        fresh = confirmation.of(arm.schedule, arm.baseline)
         again = [trial.score for _, trial in sorted(fresh.items()) if _completed(trial)]
         values = tuple(value for value in again if value is not None)
         searched = scores.get(arm.trial)
@@ -188,13 +189,14 @@ def shrinkage_words(found: Sequence[Shrinkage], control: int) -> str:
     )
 
 
-def _groups(trials: Iterable[TrialHistory]) -> list[list[float]]:
-    """The scores of each schedule that completed with several seeds."""
-    by_schedule: dict[LossSchedule, dict[int, float]] = defaultdict(dict)
+def _groups(trials: Iterable[TrialHistory], own_controls: Sequence[str]) -> list[list[float]]:
+    """The scores of each schedule that completed with several seeds; a user's baseline trains its own way."""
+    found: dict[tuple[LossSchedule, str | None], dict[int, float]] = defaultdict(dict)
     for trial in trials:
         if _completed(trial) and trial.score is not None:
-            by_schedule[trial.schedule][trial.seed] = trial.score
-    return [list(scores.values()) for scores in by_schedule.values() if len(scores) > 1]
+            baseline = trial.control if trial.control in own_controls else None
+            found[trial.schedule, baseline][trial.seed] = trial.score
+    return [list(scores.values()) for scores in found.values() if len(scores) > 1]
 
 
 def _completed(trial: TrialHistory) -> bool:

@@ -277,7 +277,8 @@ def confirmed(
     assert plan is not None
     arms = {arm.schedule: arm for arm in reversed(plan.arms)}
     confirming = []
-    for place, (schedule, seed) in enumerate(plan.trainings()):
+    for place, training in enumerate(plan.trainings()):
+        schedule, seed = training.schedule, training.seed
         arm = arms[schedule]
         if ended is not None and place > ended:
             break

@@ -112,7 +112,7 @@ def test_the_headline_is_honest() -> None:
     assert "Trial 2 beats the control" in clear
     assert "3 fresh seeds" in clear
     assert "cannot be told" not in clear
-    unclear = histories.confirmed(seeds=3, top=1, levels={Role.LEADER: 0.622})
+    unclear = histories.confirmed(top=1, levels={Role.LEADER: 0.622})
     assert "cannot be told yet" in sweep_result(unclear).sentence()
     led = histories.sweep(proposals=0)
     beaten = replace(led, trials=(replace(led.trials[0], score=0.9), *led.trials[1:3]))

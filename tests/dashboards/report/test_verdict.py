@@ -7,10 +7,12 @@ import re
 from dataclasses import replace
 
 import histories
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 
 from lossweep.dashboards.report.build import build_report, report_page
+from lossweep.dashboards.report.overlays import tile
 from lossweep.dashboards.report.plots.catalog import VERDICT_PLOTS
 from lossweep.dashboards.report.plots.confirmation import MOST_PAIRS, confirmed_arms, seed_pairs
 from lossweep.dashboards.result import metric_words
@@ -110,19 +112,16 @@ def test_each_leader_is_taken_apart(history: SweepHistory) -> None:
     assert first.again == f"{again.searched:.3f} → {again.mean:.3f}"
 
 
-def test_where_less_is_better_an_advantage_is_above_zero_and_a_difference_below(
-    history: SweepHistory,
-) -> None:
-    losing = verdict(replace(history, direction="minimize"))
-    page = report_page(replace(history, direction="minimize")).verdict
+def test_where_less_is_better_what_was_earned_is_above_zero(history: SweepHistory) -> None:
+    sweep = replace(history, direction="minimize")
+    losing, page = verdict(sweep), report_page(sweep).verdict
     assert page is not None
-    assert page.tag is not None
-    assert page.tag.outcome == "loses"
+    assert page.leaders[0].tag.outcome == "loses"
     raw = losing.leaders[0].scores.summary.mean - losing.control.summary.mean
     assert page.arms[1].difference.figure == f"{raw:+.3f}"
     loss = losing.leaders[0].loss
     assert loss is not None
-    assert loss.mean < 0
+    assert loss.mean < 0 < raw
     assert page.leaders[0].parts[0].figure == f"{loss.mean:+.3f}"
 
 
@@ -200,11 +199,12 @@ def test_the_optimism_stands_under_the_headline_until_it_is_known(history: Sweep
 
 
 def test_everything_that_is_held_against_the_control_says_what_that_was(history: SweepHistory) -> None:
-    page = build_report(history)
+    mask = np.ones((4, 4), np.uint8)
+    page = build_report(history, [tile("tile 7", mask, mask, mask, mask)])
     tried = history.tried()
     assert (tried.schedules, tried.plain) == (12, 4)
     control = "plain cross-entropy at 0.00316 dropping to a tenth"
-    for name in ("verdict", "headline", "leaders"):
+    for name in ("verdict", "headline", "leaders", "matters", "overlays"):
         words = words_of(section(page, name))
         assert control in words, name
         assert "the best of 4 plain cross-entropies" in words, name

@@ -44,7 +44,8 @@ def trial(
         number=number,
         schedule=schedule,
         seed=number if seed is None else seed,
-        control="cross_entropy" if schedule == PLAIN else None,
+        # A trial of the confirmation has the name of a user's baseline, and no other control's.
+        control="cross_entropy" if schedule == PLAIN and confirms is None else None,
         parameters={},
         outcome=outcome,
         reason="",
