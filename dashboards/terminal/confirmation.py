@@ -11,7 +11,7 @@ from lossweep.dashboards.terminal.fitted_table import Column, FittedTable
 from lossweep.search.study.confirmation import Role
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.verdicts.result import ArmScores, SweepVerdict, between, verdict_of
-from lossweep.search.verdicts.sentence import ROLES
+from lossweep.search.verdicts.sentence import arm_label
 
 
 def confirmation_table(history: SweepHistory) -> tuple[RenderableType, ...]:
@@ -46,5 +46,6 @@ def _row(verdict: SweepVerdict, scores: ArmScores) -> tuple[str, ...]:
 
 def _arm(scores: ArmScores) -> Text:
     arm = scores.arm
-    words = ROLES[arm.role] + ("" if arm.role is Role.CONTROL else f" {arm.trial}")
-    return Text(f"{words}: ", style="red" if arm.role is Role.CONTROL else "") + Text(str(arm.schedule))
+    return Text(f"{arm_label(arm)}: ", style="red" if arm.role is Role.CONTROL else "") + Text(
+        str(arm.schedule)
+    )

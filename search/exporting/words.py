@@ -8,12 +8,12 @@ from lossweep.search.verdicts.sentence import ROLES, control_words
 
 
 def arm_words(arm: Arm) -> str:
-    """Return what an arm is: ``trial 15``, ``trial 15, its first phase alone``, the control."""
+    """Return what an arm is: ``trial 15``, ``first phase alone of trial 15``, the control."""
     if arm.role is Role.LEADER:
         return f"trial {arm.trial}"
     if arm.role is Role.CONTROL:
         return f"the control, {control_words(arm.schedule)} (trial {arm.trial})"
-    return f"trial {arm.trial}, {ROLES[arm.role]}"
+    return f"{ROLES[arm.role]} trial {arm.trial}"
 
 
 def spread_words(metric: str, scores: ArmScores) -> str:

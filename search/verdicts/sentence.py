@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lossweep.search.study.confirmation import ConfirmationPlan, Role
+from lossweep.search.study.confirmation import Arm, ConfirmationPlan, Role
 from lossweep.search.study.ranking import Tried
 from lossweep.search.study.trial_history import TrialHistory
 from lossweep.search.verdicts.paired import MOST_SEEDS, PairedDifference
@@ -100,9 +100,9 @@ def caveat(verdict: SweepVerdict, sweep: str) -> str:
         )
     for scores in verdict.arms:
         if scores.diverged:
-            role = ROLES[scores.arm.role]
-            of = "" if scores.arm.role is Role.CONTROL else f" {scores.arm.trial}"
-            parts.append(f"{scores.diverged} of {verdict.seeds} trainings of {role}{of} diverged.")
+            parts.append(
+                f"{scores.diverged} of {verdict.seeds} trainings of the {arm_label(scores.arm)} diverged."
+            )
     if verdict.reads_before:
         parts.append(
             f"The test split had been read {verdict.reads_before} times before, by an earlier confirmation: "
@@ -111,11 +111,15 @@ def caveat(verdict: SweepVerdict, sweep: str) -> str:
     return " ".join(parts)
 
 
+def arm_label(arm: Arm) -> str:
+    """Return what an arm is, with its leader's trial: ``first phase alone of trial 14``."""
+    return ROLES[arm.role] if arm.role is Role.CONTROL else f"{ROLES[arm.role]} trial {arm.trial}"
+
+
 def arm_words(plan: ConfirmationPlan, trial: TrialHistory) -> str:
     """Return which arms of a confirmation a trial trains, in words."""
     arms = [arm for arm in plan.arms if arm.schedule == trial.schedule]
-    named = [ROLES[arm.role] + ("" if arm.role is Role.CONTROL else f" {arm.trial}") for arm in arms]
-    return " and ".join(dict.fromkeys(named)) or "an arm of an earlier confirmation"
+    return " and ".join(dict.fromkeys(map(arm_label, arms))) or "an arm of an earlier confirmation"
 
 
 def control_words(schedule: LossSchedule) -> str:

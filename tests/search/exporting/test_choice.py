@@ -45,7 +45,7 @@ def test_an_ablation_that_is_best_is_reached_by_a_flag() -> None:
     simple, best = choose(history), choose(history, nominal_best=True)
     assert (simple.trial.schedule, best.trial.schedule) == (PLAIN, RATES)
     assert simple.said[1].endswith("lossweep export small --nominal-best")
-    assert "trial 1, its rates and lengths with plain cross-entropy" in best.said[0]
+    assert "rates and lengths with plain cross-entropy of trial 1" in best.said[0]
 
 
 def test_the_training_of_an_arm_is_the_one_of_the_median_validation_score() -> None:

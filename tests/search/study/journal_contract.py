@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from lossweep.search.study.decisions import DecisionRecord
+from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.journal import Journal
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 
-CONTINUE, PRUNE = "continue", "prune"
+CONTINUE, PRUNE = Decision.CONTINUE, Decision.PRUNE
 
 
 def evaluation(step: int, f1: float = 0.5, verdict: GuardVerdict | None = None) -> Evaluation:
