@@ -50,6 +50,11 @@ class SweepResult:
         """Whether nothing has beaten the control."""
         return self.winner is not None and self.winner is self.control
 
+    @property
+    def control_named(self) -> str:
+        """What the control is and how many were tried; empty while there is none."""
+        return "" if self.control is None else control_named(self.control, self.tried)
+
     def sentence(self) -> str:
         """Say it in a few sentences, with what is not known yet."""
         if self.verdict is not None:
@@ -69,7 +74,7 @@ class SweepResult:
             lead = f"No trial meets the objective's constraints; of those that miss them, {lead}"
         if control is None or control.score is None or self.difference is None:
             return f"{lead}. No control has completed yet, so there is nothing to hold it against."
-        what = control_label(control) + self._of_how_many(control)
+        what = self.control_named
         if self.control_wins:
             beaten = f"none of the {_count(self.tried.schedules, 'loss schedule')} tried has beaten it"
             leads = f"leads with {metric_words(self.metric)} {control.score:.3f}"
@@ -87,11 +92,6 @@ class SweepResult:
             "One seed each, and picked as the best of many on the same validation split: the difference has "
             f"no spread yet and is unconfirmed. Fresh seeds would tell: lossweep confirm {self.name}."
         )
-
-    def _of_how_many(self, control: TrialHistory) -> str:
-        """How hard the control was searched."""
-        tried = self.tried.plain if is_plain(control.schedule) else self.tried.own
-        return f", the best of {tried} tried" if tried > 1 else ", the only one tried" if tried else ""
 
 
 def metric_words(name: str) -> str:
@@ -132,6 +132,24 @@ def control_label(trial: TrialHistory) -> str:
     if is_plain(trial.schedule):
         return control_words(trial.schedule)
     return CONTROL_NAMES.get(trial.control or "", trial.control or trial_label(trial))
+
+
+def control_named(trial: TrialHistory, tried: Tried) -> str:
+    """Return what a control trains and how many of its kind were tried."""
+    count = tried.plain if is_plain(trial.schedule) else tried.own
+    of = f", the best of {count} tried" if count > 1 else ", the only one tried" if count else ""
+    return control_label(trial) + of
+
+
+def confirmed_control(history: SweepHistory) -> str:
+    """Return `control_named` of what the newest confirmation has as the control; empty without any.
+
+    It is the control of the search by then: a search that went on may have found another.
+    """
+    if history.confirmation is None:
+        return ""
+    chosen = history.confirmation.plan.control.trial
+    return next((control_named(t, history.tried()) for t in history.trials if t.number == chosen), "")
 
 
 def _count(number: int, what: str) -> str:

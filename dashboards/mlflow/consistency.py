@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def missing_runs(history: SweepHistory, tracking_uri: str, experiment: str = EXPERIMENT) -> tuple[int, ...]:
     """Return the numbers of the trials that have no run in MLflow, two, or one that says something else.
 
-    All of them, when the sweep's own run is missing or says something else; else one that isn't nested in it
-    counts, too.
+    All of them, those of the confirmation included, when the sweep's own run is missing or says something
+    else; else one that isn't nested in it counts, too.
 
     A run's state, tags, parameters, newest values and fingerprint are compared; `sync` reads every value.
 
@@ -31,7 +31,7 @@ def missing_runs(history: SweepHistory, tracking_uri: str, experiment: str = EXP
     Raises:
         UserError: when the store can't be reached.
     """
-    numbers = tuple(trial.number for trial in history.trials)
+    numbers = tuple(trial.number for trial in history.recorded)
     database = tracking_uri.removeprefix("sqlite:///")
     if database != tracking_uri and not Path(database).exists():
         return numbers
@@ -46,14 +46,14 @@ def missing_runs(history: SweepHistory, tracking_uri: str, experiment: str = EXP
         if found is None or found.lifecycle_stage != "active":
             return numbers
         for run in runs_of(client, found.experiment_id, history):
-            if run.data.tags.get(ROLE_TAG) == "trial":
-                runs.setdefault(run.data.tags.get(TRIAL_TAG, ""), []).append(run)
-            else:
+            if run.data.tags.get(ROLE_TAG) == "sweep":
                 parents.append(run)
+            else:
+                runs.setdefault(run.data.tags.get(TRIAL_TAG, ""), []).append(run)
     if len(parents) != 1 or not _stands(parents[0], history):
         return numbers
     wrong = []
-    for trial in history.trials:
+    for trial in history.recorded:
         its = runs.get(str(trial.number), [])
         right = (
             len(its) == 1

@@ -18,8 +18,18 @@ from typing import Any, Final
 
 import yaml
 
+from lossweep.dashboards.mlflow.confirmed import (
+    TABLE,
+    arms_table,
+    confirmation_tags,
+    run_name,
+    test_figures,
+    verdict_figures,
+    verdict_tags,
+)
 from lossweep.dashboards.mlflow.internals.names import NOTE_TAG, RUN_NAME_TAG
-from lossweep.dashboards.result import sweep_result, trial_label
+from lossweep.dashboards.numbers import number
+from lossweep.dashboards.result import SweepResult, confirmed_control, metric_words, sweep_result, trial_label
 from lossweep.search.pruning import audit
 from lossweep.search.running.existing import CHANGEABLE
 from lossweep.search.study.history import SweepHistory, TrialHistory
@@ -32,6 +42,8 @@ SWEEP_ID_TAG: Final = "lossweep.sweep_id"
 TRIAL_TAG: Final = "lossweep.trial"
 ROLE_TAG: Final = "lossweep.role"
 DIGEST_TAG: Final = "lossweep.digest"
+CONFIRMATION: Final = "confirmation"
+"""The role of a confirmation trial's run; that of a trial of the search is ``trial``."""
 
 NAME_LENGTH: Final = 250
 PARAMETER_LENGTH: Final = 6000
@@ -117,11 +129,7 @@ def evaluation_points(evaluation: Evaluation, at: int) -> tuple[Point, ...]:
         "threshold": evaluation.threshold,
     }
     figures |= {f"threshold/{name}": value for name, value in evaluation.floor_thresholds.items()}
-    return tuple(
-        Point(safe_key(key), float(value), at, evaluation.step)
-        for key, value in figures.items()
-        if math.isfinite(value)
-    )
+    return _points(figures, at, evaluation.step)
 
 
 def seconds_so_far(evaluations: Iterable[Evaluation]) -> Iterator[float]:
@@ -153,13 +161,30 @@ def best_points(trial: TrialHistory, sweep: SweepHistory) -> tuple[Point, ...]:
     figures |= {"best/step": float(evaluation.step), "best/gpu_seconds": trial.gpu_seconds}
     if trial.score is not None:
         figures["best/score"] = trial.score
-    return tuple(
-        Point(safe_key(k), float(v), at, evaluation.step) for k, v in figures.items() if math.isfinite(v)
-    )
+    return _points(figures, at, evaluation.step)
 
 
-def trial_name(trial: TrialHistory) -> str:
-    """Return ``#12 weighted_ce ... -> jaccard ...``, cut to what a list can show."""
+def test_points(trial: TrialHistory, sweep: SweepHistory) -> tuple[Point, ...]:
+    """Return what an ended confirmation trial scored on the test split, ``test/*``: one value a run.
+
+    Its figures are never among ``best/*``: charts and tables of the search are of the validation split.
+    """
+    read = trial.held_out
+    if read is None:
+        return ()
+    at = list(times(trial, sweep))[-1][1]
+    return _points(test_figures(trial), at, read.step)
+
+
+def _points(figures: Mapping[str, float], at: int, step: int) -> tuple[Point, ...]:
+    finite = ((key, float(value)) for key, value in figures.items() if math.isfinite(value))
+    return tuple(Point(safe_key(key), value, at, step) for key, value in finite)
+
+
+def trial_name(trial: TrialHistory, sweep: SweepHistory) -> str:
+    """Return ``#12 weighted_ce ...`` or ``confirm #12 seed 2: weighted_ce ...``, cut to what a list shows."""
+    if trial.confirms is not None:
+        return f"{run_name(trial, sweep)}: {trial.schedule}"[:NAME_LENGTH]
     mark = f" [control {trial.control}]" if trial.control else ""
     return f"#{trial.number}{mark} {trial.schedule}"[:NAME_LENGTH]
 
@@ -167,15 +192,16 @@ def trial_name(trial: TrialHistory) -> str:
 def trial_content(trial: TrialHistory, sweep: SweepHistory) -> RunContent:
     """Return the child run of a trial as it stands."""
     points = [p for evaluation, at in times(trial, sweep) for p in evaluation_points(evaluation, at)]
+    confirms = trial.confirms is not None
     if trial.outcome.is_final:
-        points += best_points(trial, sweep)
+        points += test_points(trial, sweep) if confirms else best_points(trial, sweep)
     params: dict[str, object] = dict(trial.parameters)
     params |= {"schedule": str(trial.schedule), "cycles": trial.schedule.cycles, "seed": trial.seed}
-    tags = {
+    tags: dict[str, object] = {
         SWEEP_TAG: sweep.name,
         SWEEP_ID_TAG: sweep_id(sweep),
         TRIAL_TAG: str(trial.number),
-        ROLE_TAG: "trial",
+        ROLE_TAG: CONFIRMATION if confirms else "trial",
         "outcome": trial.outcome.value,
         "reason": trial.reason,
         "loss_family": trial.schedule.family,
@@ -183,12 +209,13 @@ def trial_content(trial: TrialHistory, sweep: SweepHistory) -> RunContent:
         "control": trial.control or "",
         "feasible": str(trial.feasible).lower(),
         "use_case": use_case(sweep),
-        RUN_NAME_TAG: trial_name(trial),
+        RUN_NAME_TAG: trial_name(trial, sweep),
     }
+    tags |= confirmation_tags(trial, sweep) if confirms else {}
     started = milliseconds(trial.started, sweep.created)
     ended = milliseconds(trial.ended, sweep.created) if trial.ended else None
     return RunContent(
-        name=trial_name(trial),
+        name=trial_name(trial, sweep),
         status=trial.outcome.mlflow_status,
         tags=_texts(tags, TAG_LENGTH),
         params=_texts(params, PARAMETER_LENGTH),
@@ -200,7 +227,7 @@ def trial_content(trial: TrialHistory, sweep: SweepHistory) -> RunContent:
 
 def sweep_content(sweep: SweepHistory) -> RunContent:
     """Return the parent run of a sweep as it stands."""
-    spec = _spec(sweep)
+    spec, result = _spec(sweep), sweep_result(sweep)
     # What a resumed sweep may change goes into tags: MLflow never changes a parameter.
     settled = {key: value for key, value in spec.items() if key not in CHANGEABLE}
     params = dict(flatten(settled))
@@ -215,27 +242,31 @@ def sweep_content(sweep: SweepHistory) -> RunContent:
         "data": sweep.data_fingerprint,
         "lossweep.version": sweep.code_version,
         RUN_NAME_TAG: f"sweep {sweep.name}",
-        NOTE_TAG: description(sweep),
+        "control": result.control_named,
+        NOTE_TAG: description(sweep, result),
     }
+    tags |= verdict_tags(result.verdict) if result.verdict is not None else {}
     statuses = {"running": "RUNNING", "failed": "FAILED", "interrupted": "KILLED"}
-    ends = [trial.ended for trial in sweep.trials if trial.ended]
+    ends = [trial.ended for trial in sweep.recorded if trial.ended]
     started = milliseconds(sweep.created, sweep.created)
     ended = milliseconds(max(ends), sweep.created) if ends else started
-    done = sum(trial.outcome.is_final for trial in sweep.trials)
+    done = sum(trial.outcome.is_final for trial in sweep.recorded)
     return RunContent(
         name=f"sweep {sweep.name}"[:NAME_LENGTH],
         status=statuses.get(sweep.state, "FINISHED"),
         tags=_texts(tags, TAG_LENGTH),
         params=_texts(params, PARAMETER_LENGTH),
-        points=_standing_points(sweep, done, ended),
+        points=_standing_points(sweep, result, done, ended),
         started=started,
         ended=None if sweep.state == "running" else ended,
     )
 
 
-def _standing_points(sweep: SweepHistory, done: int, at: int) -> tuple[Point, ...]:
-    """Return the winner's and the control's figures, for the sweep's row; the step counts ended trials."""
-    result = sweep_result(sweep)
+def _standing_points(sweep: SweepHistory, result: SweepResult, done: int, at: int) -> tuple[Point, ...]:
+    """Return the winner's and the control's figures, for the sweep's row; the step counts ended trials.
+
+    Those of the verdict stand apart, ``confirmed/*``: they are means over seeds on the test split.
+    """
     figures: dict[str, float] = {}
     if result.winner is not None:
         figures = {p.key: p.value for p in best_points(result.winner, sweep) if p.key != "best/step"}
@@ -243,33 +274,45 @@ def _standing_points(sweep: SweepHistory, done: int, at: int) -> tuple[Point, ..
         figures["control/score"] = result.control.score
     if result.difference is not None:
         figures["best/above_control"] = result.difference
-    return tuple(Point(key, value, at, done) for key, value in figures.items())
+    if result.verdict is not None:
+        figures |= verdict_figures(result.verdict)
+    return _points(figures, at, done)
 
 
-def description(sweep: SweepHistory) -> str:
+def description(sweep: SweepHistory, result: SweepResult | None = None) -> str:
     """Return the parent run's Markdown: the standing result first, then how many trials ended how."""
-    result = sweep_result(sweep)
+    result = result or sweep_result(sweep)
     lines = [f"**{_plain(result.sentence())}**", ""]
-    rows = [trial for trial in (result.control, sweep.contender()) if trial is not None]
-    if rows:
+    if result.verdict is not None:
+        lines += [f"{_plain(metric_words(result.verdict.held_out))} on the test split, over fresh seeds:", ""]
+        lines += [_cells(TABLE), _cells(["---"] * len(TABLE))]
+        rows = arms_table(result.verdict, confirmed_control(sweep))
+        lines += [_cells(_plain(cell) for cell in row) for row in rows]
+        lines += ["", "In the search, on the validation split, one seed each:", ""]
+    shown = [trial for trial in (result.control, sweep.contender()) if trial is not None]
+    if shown:
         lines += [
             f"| | {_plain(sweep.metric)} | P / R / F1 at 0.5 | P / R / F1 tuned | AP | schedule |",
             "| --- | --- | --- | --- | --- | --- |",
         ]
-    for trial in rows:
+    for trial in shown:
         evaluation = trial.shown
         figures: Mapping[str, float] = evaluation.metrics if evaluation else {}
         fixed, tuned = (
-            " / ".join(_figure(figures.get(metric.name)) for metric in metrics)
+            " / ".join(number(figures.get(metric.name)) for metric in metrics)
             for metrics in (shown_in("table", "pixel"), shown_in("table", "tuned"))
         )
         schedule = _plain(str(trial.schedule)[:300])
+        named = f": {result.control_named}" if trial is result.control else ""
+        label = f"{trial_label(trial)}{named}"
         lines.append(
-            f"| {_plain(trial_label(trial))} | {_figure(trial.score)} | {fixed} | {tuned} "
-            f"| {_figure(figures.get('ap'))} | `{schedule}` |"
+            f"| {_plain(label)} | {number(trial.score)} | {fixed} | {tuned} "
+            f"| {number(figures.get('ap'))} | `{schedule}` |"
         )
     counts = ", ".join(f"{count} {kind}" for kind, count in sweep.counts().items() if count)
     lines += ["", f"Trials: {counts or 'none yet'} of {sweep.budget_trials}.", ""]
+    if (confirmation := sweep.confirmation) is not None:
+        lines += [f"Confirmation: {confirmation.done} of {confirmation.planned} trainings.", ""]
     pruner = audit(sweep)
     if pruner.pruned or pruner.spared:
         lines += [str(pruner), ""]
@@ -306,8 +349,8 @@ def _texts(values: Mapping[str, object] | Iterable[tuple[str, object]], longest:
     return {safe_key(str(key)): str(value)[:longest] for key, value in dict(values).items()}
 
 
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _cells(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _plain(text: str) -> str:

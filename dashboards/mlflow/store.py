@@ -139,7 +139,7 @@ class MlflowStore:
         """
         changed = 0
         found = {run.info.run_id: run for run in runs_of(self.client, self.experiment_id, sweep)}
-        for trial in sweep.trials:
+        for trial in sweep.recorded:
             content = trial_content(trial, sweep)
             run = found.get(self.runs.get(trial.number, ""))
             if run is not None and run.data.tags.get(PARENT_TAG) != self.parent:
@@ -154,9 +154,9 @@ class MlflowStore:
                 self.end_trial(trial, sweep)
             else:
                 self.start_trial(trial, sweep)
-        known = {str(trial.number) for trial in sweep.trials}
+        known = {str(trial.number) for trial in sweep.recorded}
         for run in found.values():
-            if run.data.tags.get(ROLE_TAG) == "trial" and run.data.tags.get(TRIAL_TAG) not in known:
+            if run.data.tags.get(ROLE_TAG) != "sweep" and run.data.tags.get(TRIAL_TAG) not in known:
                 self.client.delete_run(run.info.run_id)
                 changed += 1
         self.update_sweep(sweep)

@@ -6,7 +6,6 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,9 @@ from lossweep.dashboards.mlflow.outage import is_outage, reaching, without_secre
 from lossweep.dashboards.mlflow.store import EXPERIMENT, MlflowStore, quiet_mlflow
 from lossweep.dashboards.mlflow.system_metrics import start_recorder
 from lossweep.dashboards.report.build import build_report
+from lossweep.search.study.confirmation import Confirmation
 from lossweep.search.study.events import (
+    ConfirmationStarted,
     Event,
     SweepEnded,
     SweepStarted,
@@ -71,6 +72,7 @@ class MlflowListener:
         self._store: MlflowStore | None = None
         self._sweep: SweepHistory | None = None
         self._trials: dict[int, TrialHistory] = {}
+        self._confirmation: Confirmation | None = None
         self._clock: dict[int, dict[int, float]] = {}
         """Seconds of work at each step of each trial: known whether or not the step could be written."""
         self._monitor: Any = None
@@ -153,7 +155,7 @@ class MlflowListener:
             case SweepStarted(sweep):
                 self._take(sweep)
                 store = self._connected()
-                if sweep.trials:
+                if sweep.recorded:
                     store.reconcile(sweep)
                 else:
                     store.update_sweep(sweep)
@@ -174,6 +176,9 @@ class MlflowListener:
                 self._trials[trial.number] = trial
                 self._connected().end_trial(trial, self._current())
                 self._connected().update_sweep(self._current())
+            case ConfirmationStarted(confirmation):
+                self._confirmation = confirmation
+                self._connected().update_sweep(self._current())
             case SweepEnded(sweep):
                 self._take(sweep)
                 self._connected().reconcile(sweep)
@@ -182,12 +187,13 @@ class MlflowListener:
 
     def _take(self, sweep: SweepHistory) -> None:
         self._sweep = sweep
-        self._trials = {trial.number: trial for trial in sweep.trials}
+        self._trials = {trial.number: trial for trial in sweep.recorded}
+        self._confirmation = sweep.confirmation
 
     def _current(self) -> SweepHistory:
         if self._sweep is None:
             raise RuntimeError("a sweep's first event must be SweepStarted")
-        return replace(self._sweep, trials=tuple(self._trials[number] for number in sorted(self._trials)))
+        return self._sweep.holding(self._trials.values(), self._confirmation)
 
     def _connected(self) -> MlflowStore:
         if self._store is None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
+from lossweep.dashboards.mlflow.content import CONFIRMATION
 from lossweep.dashboards.mlflow.internals.names import server_environment
 from lossweep.dashboards.mlflow.store import EXPERIMENT, quiet_mlflow
 from lossweep.dashboards.mlflow.tracking import sync
@@ -135,7 +136,8 @@ def start_dashboard(
         dashboard._children = servers.children
         its_port = started.enter_context(report_server(host, lambda: report(load())))
         dashboard.report = f"http://{reachable(host)}:{its_port}/"
-        names = ("leaderboard", "curves", "by outcome", "sweeps")
+        names = ["leaderboard", "curves", "by outcome", "sweeps"]
+        names += [CONFIRMATION] if sweep.confirmation is not None else []
         dashboard.views = {name: view_link(base, identifier, sweep.name, name) for name in names}
         dashboard.mlflow = dashboard.views["leaderboard"]
         dashboard._stack = started.pop_all()

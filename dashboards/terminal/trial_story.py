@@ -10,11 +10,15 @@ from rich.text import Text
 
 from lossweep.dashboards.numbers import number
 from lossweep.dashboards.report.plots.cost import seconds_words
+from lossweep.dashboards.result import confirmed_control
 from lossweep.dashboards.terminal.fitted_table import Column, FittedTable
 from lossweep.dashboards.terminal.tables import FIGURES, described, figures, outcome
 from lossweep.search.ledger import Attempt
+from lossweep.search.study.confirmation import Role
 from lossweep.search.study.history import SweepHistory, TrialHistory
+from lossweep.search.verdicts.sentence import arm_words
 from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.trainers.evaluation import HeldOutScore
 
 
 def why(
@@ -47,8 +51,8 @@ def why(
         )
     facts = {
         "schedule": str(trial.schedule),
-        "proposed as": f"control {trial.control}" if trial.control else "a proposal of the sampler",
-        "seed": str(trial.seed),
+        "proposed as": _proposed_as(history, trial),
+        "seed": str(trial.seed) + _seed_index(trial),
         history.metric: number(trial.score) + ("" if trial.feasible else " (misses a constraint)"),
         "reason": trial.reason or "–",
         seconds_words(history): f"{trial.gpu_seconds:.1f}",
@@ -65,6 +69,9 @@ def why(
         parts += [Text(), Text("Parameters", style="bold"), described(parameters)]
     if trial.evaluations:
         parts += [Text(), Text("Evaluations", style="bold"), _evaluations(trial)]
+    if trial.held_out is not None:
+        parts += [Text(), Text("On the test split, at validation's threshold", style="bold")]
+        parts.append(_held_out(trial.held_out))
     if trial.decisions:
         parts += [Text(), Text("Decisions", style="bold"), _decisions(trial)]
     if attempts:
@@ -72,6 +79,30 @@ def why(
     if trial.traceback:
         parts += [Text(), Text(trial.traceback, style="red")]
     return Group(*parts)
+
+
+def _proposed_as(history: SweepHistory, trial: TrialHistory) -> str:
+    if trial.confirms is None:
+        return f"control {trial.control}" if trial.control else "a proposal of the sampler"
+    confirmation = history.confirmation
+    arms = confirmation.plan.arms_of(trial) if confirmation is not None else ()
+    if confirmation is None or not arms:
+        return "a confirmation, of an earlier round: it is no arm of the newest"
+    leaders = " and ".join(dict.fromkeys(f"trial {arm.trial}" for arm in arms))
+    is_control = any(arm.role is Role.CONTROL for arm in arms)
+    control = f"; the control is {confirmed_control(history)}" if is_control else ""
+    return f"a confirmation of {leaders}: {arm_words(confirmation.plan, trial)}{control}"
+
+
+def _seed_index(trial: TrialHistory) -> str:
+    return "" if trial.confirms is None else f", seed {trial.confirms + 1} of the confirmation"
+
+
+def _held_out(read: HeldOutScore) -> RenderableType:
+    facts = {read.metric: number(read.score)}
+    facts |= {name: number(value) for name, value in read.metrics.items() if name != read.metric}
+    thresholds = ", ".join(f"{threshold:.4g}" for threshold in read.thresholds)
+    return described(facts | {"threshold": f"{thresholds} (on logits)"})
 
 
 def _evaluations(trial: TrialHistory) -> FittedTable:

@@ -90,6 +90,14 @@ class ConfirmationPlan:
         """The leaders, best of the search first."""
         return tuple(arm for arm in self.arms if arm.role is Role.LEADER)
 
+    def arms_of(self, trial: TrialHistory) -> tuple[Arm, ...]:
+        """What a confirmation trial is one training of; none for one of an earlier confirmation alone.
+
+        Several where a leader's ablation is the control, or that of another leader.
+        """
+        same = (trial.schedule, trial.control)
+        return tuple(arm for arm in self.arms if (arm.schedule, arm.baseline) == same)
+
     def ablation(self, leader: Arm, role: Role) -> Arm | None:
         """A leader's ablation; None where it would equal the leader or another ablation."""
         return next((arm for arm in self.arms if arm.role is role and arm.trial == leader.trial), None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lossweep.search.study.confirmation import Confirmation, ConfirmationPlan, plan_confirmation
@@ -59,6 +60,22 @@ class SweepHistory:
         """All trials of the study in order of number, those of the confirmation included."""
         confirming = self.confirmation.trials if self.confirmation is not None else ()
         return tuple(sorted((*self.trials, *confirming), key=lambda trial: trial.number))
+
+    def holding(self, recorded: Iterable[TrialHistory], confirmation: Confirmation | None) -> SweepHistory:
+        """Return the sweep with other trials, as a listener has followed them.
+
+        Args:
+            recorded: trials of the search and of the confirmation, in any order.
+            confirmation: whose trials are to be those among ``recorded`` that confirm; None while there is
+                none, and then they are left out.
+        """
+        found = sorted(recorded, key=lambda trial: trial.number)
+        confirming = tuple(trial for trial in found if trial.confirms is not None)
+        return replace(
+            self,
+            trials=tuple(trial for trial in found if trial.confirms is None),
+            confirmation=confirmation and replace(confirmation, trials=confirming),
+        )
 
     def ranked(self) -> tuple[TrialHistory, ...]:
         """Trials with a score, best first: feasible before infeasible, ties by number."""

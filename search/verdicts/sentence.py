@@ -118,8 +118,10 @@ def arm_label(arm: Arm) -> str:
 
 def arm_words(plan: ConfirmationPlan, trial: TrialHistory) -> str:
     """Return which arms of a confirmation a trial trains, in words."""
-    arms = [arm for arm in plan.arms if arm.schedule == trial.schedule]
-    return " and ".join(dict.fromkeys(map(arm_label, arms))) or "an arm of an earlier confirmation"
+    return (
+        " and ".join(dict.fromkeys(map(arm_label, plan.arms_of(trial))))
+        or "an arm of an earlier confirmation"
+    )
 
 
 def control_words(schedule: LossSchedule) -> str:

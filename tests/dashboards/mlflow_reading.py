@@ -49,13 +49,15 @@ def assert_equal(uri: str, sweep: SweepHistory) -> None:
     """MLflow equals the study, number by number: written here anew, not by the code that writes MLflow."""
     parents, children = read(uri)
     assert len(parents) == 1
-    assert sorted(children) == [trial.number for trial in sweep.trials]
-    for trial in sweep.trials:
+    assert sorted(children) == [trial.number for trial in sweep.recorded]
+    for trial in sweep.recorded:
         run = children[trial.number]
         assert run.tags["mlflow.parentRunId"] == parents[0].run_id
         assert run.tags["outcome"] == trial.outcome.value
         assert run.status == trial.outcome.mlflow_status
         assert run.tags["reason"] == trial.reason
+        confirms = trial.confirms is not None
+        assert run.tags[ROLE_TAG] == ("confirmation" if confirms else "trial")
         for name, value in trial.parameters.items():
             assert run.params[name] == str(value)
         expected: dict[str, list[tuple[int, float]]] = {}
@@ -72,10 +74,16 @@ def assert_equal(uri: str, sweep: SweepHistory) -> None:
             figures |= {f"threshold/{k}": v for k, v in evaluation.floor_thresholds.items()}
             for name, value in figures.items():
                 expected.setdefault(safe_key(name), []).append((evaluation.step, float(value)))
+        if trial.held_out is not None:
+            read_once = {**trial.held_out.metrics, "score": trial.held_out.score}
+            for name, value in read_once.items():
+                expected[safe_key(f"test/{name}")] = [(trial.held_out.step, value)]
         held = {key: sorted(values) for key, values in run.values.items() if not key.startswith("best/")}
         assert held == {key: sorted(values) for key, values in expected.items()}
         for key, values in run.values.items():
             if key.startswith("best/"):
                 assert len(values) == 1, key
-        if trial.outcome.is_final and trial.score is not None and trial.evaluations:
+        if confirms:
+            assert not any(key.startswith("best/") for key in run.values)
+        elif trial.outcome.is_final and trial.score is not None and trial.evaluations:
             assert run.values["best/score"][0][1] == trial.score

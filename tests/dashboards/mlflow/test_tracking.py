@@ -12,12 +12,12 @@ from pathlib import Path
 import histories
 import pytest
 from mlflow_reading import assert_equal, read
+from sweep_events import GO_ON, events
 
 from lossweep.dashboards.mlflow import system_metrics
 from lossweep.dashboards.mlflow.store import MlflowStore
 from lossweep.dashboards.mlflow.tracking import MlflowListener, sync
 from lossweep.search.pruning import audit
-from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.events import (
     Event,
     SweepEnded,
@@ -31,28 +31,6 @@ from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.spaces.files.errors import UserError
 
 pytestmark = pytest.mark.slow
-
-GO_ON = DecisionRecord(0, Decision.CONTINUE, "")
-
-
-def events(sweep: SweepHistory) -> list[Event]:
-    """The events of a sweep run from its start by one driver."""
-    told: list[Event] = [SweepStarted(replace(sweep, trials=(), state="running"))]
-    for trial in sweep.trials:
-        begun = replace(
-            trial,
-            evaluations=(),
-            outcome=OutcomeKind.RUNNING,
-            score=None,
-            ended=None,
-            reason="",
-            traceback="",
-        )
-        told.append(TrialStarted(begun))
-        told += [TrialEvaluated(trial.number, evaluation, GO_ON) for evaluation in trial.evaluations]
-        if trial.outcome is not OutcomeKind.RUNNING:
-            told.append(TrialEnded(trial))
-    return [*told, SweepEnded(sweep)]
 
 
 def play(listener: MlflowListener, told: list[Event]) -> None:

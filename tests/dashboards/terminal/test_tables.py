@@ -26,8 +26,10 @@ from lossweep.dashboards.terminal.trial_story import why
 from lossweep.search.ledger import Attempt
 from lossweep.search.sampling import SamplerSpec
 from lossweep.search.simulation.sweeps import simulate_sweep
+from lossweep.search.study.confirmation import Role
 from lossweep.search.study.faults import FaultKind
 from lossweep.search.study.front import front_of
+from lossweep.search.verdicts.result import verdict_of
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.files.errors import UserError
 from lossweep.trainers.scoring.objectives import ObjectiveSpec
@@ -189,3 +191,74 @@ def test_a_comparison_names_the_settings_that_differ_and_escapes_them() -> None:
     page = comparison_page(build_comparison(first, histories.sweep()))
     assert histories.HOSTILE not in page
     assert "&lt;script&gt;" in page
+
+
+def test_why_says_what_a_confirmation_trial_confirms() -> None:
+    sweep = histories.confirmed()
+    assert sweep.confirmation is not None
+    arms = {arm.role: arm for arm in reversed(sweep.confirmation.plan.arms)}  # the first leader's
+    page = shown(why(sweep, sweep.confirmation.of(arms[Role.RATES_ALONE].schedule)[1].number))
+    assert "a confirmation of trial 2: rates and lengths with plain cross-entropy of trial 2" in page
+    assert "501, seed 2 of the confirmation" in page
+    leader = sweep.confirmation.of(arms[Role.LEADER].schedule)[0]
+    page = shown(why(sweep, leader.number))
+    assert "a confirmation of trial 2: leader trial 2" in page
+    assert leader.held_out is not None
+    head, test = page.split("On the test split, at validation's threshold")
+    assert "test" not in head
+    assert f"{leader.held_out.score:.3f}" in test
+    assert f"{leader.held_out.thresholds[0]:.4g} (on logits)" in test
+    control = sweep.confirmation.of(arms[Role.CONTROL].schedule)[0]
+    words = "the control is plain cross-entropy at 0.00316 dropping to a tenth, the best of 4 tried"
+    assert words in shown(why(sweep, control.number))
+    assert "On the test split" not in shown(why(sweep, 2)), "the search never reads it"
+
+
+def test_why_knows_an_arm_of_an_earlier_confirmation() -> None:
+    sweep = histories.confirmed()
+    assert sweep.confirmation is not None
+    first, *rest = sweep.confirmation.plan.arms
+    later = replace(sweep.confirmation.plan, arms=(first, *rest[1:]))
+    number = sweep.confirmation.of(rest[0].schedule)[0].number
+    page = shown(why(replace(sweep, confirmation=replace(sweep.confirmation, plan=later)), number))
+    assert "of an earlier round" in page
+
+
+def test_a_comparison_names_each_control_and_how_many_were_tried() -> None:
+    rows = {what: values for what, *values in build_comparison(histories.sweep(), histories.confirmed()).rows}
+    assert rows["control"] == [
+        "plain cross-entropy at 1e-3 constant, the only one tried",
+        "plain cross-entropy at 0.00316 dropping to a tenth, the best of 4 tried",
+    ]
+    assert rows["loss schedules tried"] == ["12", "12"]
+
+
+def test_a_comparison_says_what_is_confirmed_and_what_is_not() -> None:
+    worse = replace(histories.sweep(), trials=histories.sweep().trials[:2])
+    first, second = worse, replace(histories.confirmed(), name="ships")
+    comparison = build_comparison(first, second)
+    rows = {what: values for what, *values in comparison.rows}
+    verdict = verdict_of(second)
+    assert verdict is not None
+    leader = verdict.headline
+    assert rows["verdict on its leader"] == ["not confirmed", "#2: beats"]
+    low, high = leader.judged.interval
+    difference = f"{leader.judged.difference.mean:+.3f} ({low:+.3f} to {high:+.3f}, 5 seeds)"
+    assert rows["confirmed difference"] == ["–", difference]
+    assert rows["its control's mean"][1].startswith(f"{verdict.control.summary.mean:.3f} ± ")
+    assert "One seed each" in comparison.verdict, "one of the two is not confirmed"
+    assert not any("confirmed" in row[0] for row in build_comparison(first, first).rows)
+
+
+def test_two_confirmed_sweeps_are_compared_by_their_fresh_seeds() -> None:
+    first = histories.confirmed()
+    worse = replace(histories.confirmed(levels={Role.LEADER: 0.64}), name="ships")
+    comparison = build_comparison(worse, first)
+    assert "One seed each" not in comparison.verdict
+    means = [verdict.headline.scores.summary.mean for s in (worse, first) if (verdict := verdict_of(s))]
+    assert comparison.verdict.startswith(
+        f"Over fresh seeds on the test split the leader of vehicles is ahead by {means[1] - means[0]:.3f} "
+        f"F1 (tuned threshold): {means[0]:.3f} ± "
+    )
+    other = replace(worse, data_fingerprint="sha256:other")
+    assert build_comparison(other, first).verdict.endswith("But see the warnings.")

@@ -14,6 +14,7 @@ from small_sweeps import PRIOR, spec, task, workspace
 from lossweep.search.ledger import Ledger
 from lossweep.search.ledger.lease import Holder, Lease, LeaseHeld, holder_of
 from lossweep.search.running.driver import create_sweep, run_sweep
+from lossweep.search.study.confirmation import Confirmation, plan_confirmation
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.study.record import Proposal, StudyRecord
@@ -155,6 +156,20 @@ def test_leaders_controls_and_unfinished_trials_keep_their_checkpoints(kept: Wor
     assert left == leaders | {control.number}
     unfinished = replace(history.trials[7], outcome=OutcomeKind.INTERRUPTED)
     assert 7 in needed_trials(replace(history, trials=(*history.trials[:7], unfinished)), 1)
+
+
+def test_an_unfinished_training_of_a_confirmation_keeps_its_checkpoint(swept: SweepHistory) -> None:
+    plan = plan_confirmation(swept.trials, swept.direction, top=1, seeds=2, margin=0.005)
+    winner = swept.winner()
+    assert plan is not None
+    assert winner is not None
+    first = replace(winner, number=100, schedule=plan.leaders[0].schedule, control=None, confirms=0)
+    later = replace(first, number=101, confirms=1, score=2.0)
+    done = replace(swept, confirmation=Confirmation(plan, (first, later)))
+    assert needed_trials(done, 1) & {100, 101} == {100}, "of those that have ended one stands for all"
+    running = replace(later, outcome=OutcomeKind.RUNNING, score=None)
+    unfinished = replace(swept, confirmation=Confirmation(plan, (first, running)))
+    assert needed_trials(unfinished, 1) & {100, 101} == {100, 101}
 
 
 def test_nothing_is_deleted_under_a_driver(kept: Workspace) -> None:
