@@ -10,12 +10,12 @@ from typing import Final
 from lossweep.dashboards.numbers import MISSING, number, signed
 from lossweep.dashboards.report.sections.cells import ScheduleCell, Tag
 from lossweep.dashboards.result import SweepResult, metric_words
-from lossweep.search.study.confirmation import Confirmation, Role
+from lossweep.search.study.confirmation import Arm, Confirmation, Role
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.verdicts.optimism import Shrinkage, expected_optimism, shrinkage_words, shrinkages
 from lossweep.search.verdicts.paired import PairedDifference
 from lossweep.search.verdicts.result import ArmScores, LeaderResult, SweepVerdict, between
-from lossweep.search.verdicts.sentence import ROLES
+from lossweep.search.verdicts.sentence import ROLES, arm_label
 from lossweep.search.verdicts.verdict import Verdict as Word
 
 _CHIPS: Final = {
@@ -152,10 +152,10 @@ def _simplest(verdict: SweepVerdict) -> str:
     best, simplest = verdict.best, verdict.simplest
     if simplest is best:
         does = "does as well, by what these seeds can tell"
-        return f"The best mean is that of the {_full_role(best)}: no simpler schedule of these {does}."
+        return f"The best mean is that of the {arm_label(best.arm)}: no simpler schedule of these {does}."
     return (
-        f"The best mean is that of the {_full_role(best)}. The simplest schedule that these seeds cannot "
-        f"tell from it is the {_full_role(simplest)}: {simplest.arm.schedule}."
+        f"The best mean is that of the {arm_label(best.arm)}. The simplest schedule that these seeds cannot "
+        f"tell from it is the {arm_label(simplest.arm)}: {simplest.arm.schedule}."
     )
 
 
@@ -171,7 +171,7 @@ def _arm(verdict: SweepVerdict, scores: ArmScores) -> ArmRow:
     interval = judged.interval if judged is not None else difference.interval() if difference else None
     return ArmRow(
         kind=role.value if role in (Role.CONTROL, Role.LEADER) else "ablation",
-        role=_role(scores),
+        role=_role(scores.arm),
         number=scores.arm.trial,
         schedule=ScheduleCell.of_schedule(scores.arm.schedule),
         mean=number(scores.summary.mean if scores.values else None),
@@ -194,14 +194,11 @@ def _leader(verdict: SweepVerdict, leader: LeaderResult, again: Shrinkage | None
     )
 
 
-def _full_role(scores: ArmScores) -> str:
-    return f"{ROLES[scores.arm.role]} #{scores.arm.trial}"
-
-
-def _role(scores: ArmScores) -> str:
+def _role(arm: Arm) -> str:
     """Of a row: an ablation stands under its leader, whose number it need not repeat."""
-    ablation = scores.arm.role not in (Role.CONTROL, Role.LEADER)
-    return ROLES[scores.arm.role].removesuffix(" of") if ablation else _full_role(scores)
+    if arm.role in (Role.CONTROL, Role.LEADER):
+        return f"{ROLES[arm.role]} #{arm.trial}"
+    return ROLES[arm.role].removesuffix(" of")
 
 
 def _seeds(scores: ArmScores) -> str:
