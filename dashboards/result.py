@@ -76,7 +76,9 @@ class SweepResult:
             return f"{lead}. No control has completed yet, so there is nothing to hold it against."
         what = self.control_named
         if self.control_wins:
-            beaten = f"none of the {_count(self.tried.schedules, 'loss schedule')} tried has beaten it"
+            beaten = "no loss schedule has been tried yet"
+            if self.tried.schedules:
+                beaten = f"none of the {_count(self.tried.schedules, 'loss schedule')} tried has beaten it"
             leads = f"leads with {metric_words(self.metric)} {control.score:.3f}"
             return f"The control, {what}, {leads}: {beaten}."
         side = "above" if self.difference >= 0 else "below"

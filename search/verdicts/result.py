@@ -124,9 +124,13 @@ class SweepVerdict:
 
     @property
     def simplest(self) -> ArmScores:
-        """The simplest arm that the seeds cannot tell from the best: ties go to the simpler schedule."""
+        """The simplest arm that the seeds cannot tell from the best: ties go to the simpler schedule.
+
+        One of which a training diverged is none of them: its spread hides everything.
+        """
         best = self.best
-        alike = [arm for arm in self.arms if arm.scores and not self._worse(arm, best)]
+        steady = [arm for arm in self.arms if arm.scores and not arm.diverged] or [best]
+        alike = [arm for arm in steady if not self._worse(arm, best)] or [best]
         return min(alike, key=lambda arm: (complexity(arm.arm.schedule), -self.sign * arm.summary.mean))
 
     @property

@@ -69,8 +69,8 @@ def taken_apart(leader: LeaderResult) -> str:
     parts = []
     if leader.loss is not None and leader.rates is not None:
         parts.append(
-            f"Of that the loss earned {_signed(leader.loss)} and the rates {_signed(leader.rates)} "
-            "(its rates and lengths with plain cross-entropy, against the control)"
+            f"of the difference the loss earned {_signed(leader.loss)} and the rates {_signed(leader.rates)} "
+            "(what its rates and lengths have with plain cross-entropy)"
         )
     if leader.switching is not None:
         parts.append(f"switching earned {_signed(leader.switching)} over its first phase alone")
@@ -150,7 +150,13 @@ def _sides(verdict: SweepVerdict) -> str:
 
 
 def _signed(difference: PairedDifference) -> str:
-    return f"{difference.mean:+.3f}"
+    """The mean, and how far a 95 % interval reaches to each side of it."""
+    low, high = difference.interval()
+    return (
+        f"{difference.mean:+.3f} ± {(high - low) / 2:.3f}"
+        if math.isfinite(high - low)
+        else f"{difference.mean:+.3f}"
+    )
 
 
 def _interval(low: float, high: float, sign: float) -> str:
