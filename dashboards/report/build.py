@@ -12,22 +12,26 @@ from typing import Any
 
 from lossweep.dashboards.families import family_color
 from lossweep.dashboards.report.overlays import OverlayTile
-from lossweep.dashboards.report.plots.catalog import PLOTS
+from lossweep.dashboards.report.plots.catalog import PLOTS, VERDICT_PLOTS
+from lossweep.dashboards.report.plots.importance import importances
 from lossweep.dashboards.report.plots.parameters import parameter_values
 from lossweep.dashboards.report.plots.style import rounded, shortened, text
 from lossweep.dashboards.report.plots.timeline import timeline
 from lossweep.dashboards.report.rendering import embedded, plotly, render, resource
+from lossweep.dashboards.report.sections.cells import control_line
 from lossweep.dashboards.report.sections.gallery import Gallery, gallery
 from lossweep.dashboards.report.sections.headline import Headline, contender_words, headline
+from lossweep.dashboards.report.sections.importance import Importance, importance
 from lossweep.dashboards.report.sections.leaderboard import (
     Leaderboard,
     TrialOption,
+    confirmation_options,
     leaderboard,
     trial_options,
 )
 from lossweep.dashboards.report.sections.provenance import Provenance, provenance
 from lossweep.dashboards.report.sections.stops import Stops, stops
-from lossweep.dashboards.report.sections.verdict import Verdict
+from lossweep.dashboards.report.sections.verdict import Verdict, verdict_section
 from lossweep.dashboards.result import SweepResult, metric_words, sweep_result
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.spaces.losses.terms import family
@@ -47,6 +51,8 @@ class ReportPage:
         export: the winner's schedule file; None without a winner.
         provenance: data and settings.
         data: what the page's script draws: plots, and each trial's timeline.
+        importance: what matters, losses or rates.
+        confirming: trials of the confirmation to choose from.
         verdict: what a confirmation has found; None before one.
     """
 
@@ -59,6 +65,8 @@ class ReportPage:
     export: str | None
     provenance: Provenance
     data: Mapping[str, Any]
+    importance: Importance
+    confirming: tuple[TrialOption, ...] = ()
     verdict: Verdict | None = None
 
     def to_html(self) -> str:
@@ -107,21 +115,27 @@ def report_page(
         trials=trial_options(history, shown),
         leaderboard=leaderboard(history, result),
         stops=stops(history),
-        gallery=gallery(overlays or (), contender_words(history).lower()),
+        gallery=gallery(overlays or (), contender_words(history).lower(), control_line(history)),
         export=export,
         provenance=provenance(history),
         data=_data(history, result, shown),
+        importance=importance(importances(history), result.verdict),
+        confirming=confirmation_options(history),
+        verdict=verdict_section(history, result),
     )
 
 
 def _data(history: SweepHistory, result: SweepResult, shown: TrialHistory | None) -> dict[str, Any]:
+    plots = {name: plot(history) for name, plot in PLOTS.items()}
+    if result.verdict is not None:
+        plots |= {name: plot(result.verdict) for name, plot in VERDICT_PLOTS.items()}
     return {
         "metric": text(metric_words(history.metric)),
         "control": result.control.score if result.control else None,
         "shown": shown.number if shown else None,
-        "trials": [_trial(trial) for trial in history.trials],
+        "trials": [_trial(trial) for trial in history.recorded],
         "parameters": parameter_values(history),
-        "plots": {name: plot(history) for name, plot in PLOTS.items()},
+        "plots": plots,
     }
 
 
@@ -133,6 +147,7 @@ def _trial(trial: TrialHistory) -> dict[str, Any]:
         "outcome": trial.outcome.value,
         "reason": trial.reason,
         "control": trial.control,
+        "confirms": trial.confirms,
         "score": rounded([trial.score])[0],
         "family": text(trial.schedule.family),
         "color": family_color(family(trial.schedule.phases[0].loss)),

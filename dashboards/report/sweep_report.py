@@ -1,4 +1,4 @@
-"""The report of a sweep in its home: with overlays from its checkpoints, and the winner's file to copy."""
+"""The report of a sweep in its workspace: with overlays from its checkpoints, and the file of the winner."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOOK: Final = 4.0
 
 
 class SweepReport:
-    """Builds the reports of a home's sweeps; called with a history, as a listener and a server call it.
+    """Builds the reports of a workspace's sweeps; called with a history, as a listener and a server call it.
 
     What can't be made, because a checkpoint, the data or a plug-in is gone, is left out of the page and said
     in the log: figures that are recorded are never lost to a picture. Overlays are kept until contender

@@ -12,10 +12,8 @@ the trial.
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -34,6 +32,7 @@ from lossweep.search.study.events import (
     TrialEvaluated,
     TrialStarted,
 )
+from lossweep.search.study.finite import finite_only
 from lossweep.search.study.history import TrialHistory
 from lossweep.search.study.journal import Journal
 from lossweep.search.study.outcomes import Observed, Outcome, OutcomeKind, divergence, outcome_by
@@ -178,7 +177,7 @@ class Conductor:
         if kind is not OutcomeKind.RUNNING:
             late = DecisionRecord(evaluation.step, Decision.PRUNE, f"the trial is {kind.value} already")
             return Observed(late, outcome_by(late, evaluation.finished))
-        finite = _without_what_is_not_finite(evaluation)
+        finite = finite_only(evaluation)
         new = self._journal.record_evaluation(number, finite)
         diverged = divergence(evaluation)  # of what was reported: what is not finite is its evidence
         decision = None if new else self._decision_at(number, evaluation.step)
@@ -390,23 +389,3 @@ class Conductor:
         if at_once or spent - self._seconds_stored > 30.0:
             self._study.set_user_attr("seconds", spent)
             self._seconds_stored = spent
-
-
-def _without_what_is_not_finite(evaluation: Evaluation) -> Evaluation:
-    """Return the evaluation without what is not finite: nothing such is ever stored."""
-    verdict = evaluation.verdict
-    if verdict is not None:
-        verdict = dataclasses.replace(verdict, figures=_only_finite(verdict.figures))
-    return dataclasses.replace(
-        evaluation,
-        metrics=_only_finite(evaluation.metrics),
-        losses=_only_finite(evaluation.losses),
-        verdict=verdict,
-        gradient_norm=evaluation.gradient_norm if math.isfinite(evaluation.gradient_norm) else 0.0,
-        threshold=evaluation.threshold if math.isfinite(evaluation.threshold) else 0.0,
-        floor_thresholds=_only_finite(evaluation.floor_thresholds),
-    )
-
-
-def _only_finite(figures: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in figures.items() if math.isfinite(value)}

@@ -12,7 +12,7 @@ import yaml
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 from pydantic import ValidationError
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from lossweep.search.ledger.attempts import Attempt, LedgerAttempts
@@ -191,10 +191,6 @@ class Ledger:
     def update_spec(self, name: str, spec_yaml: str, *, budget_trials: int, slots: float) -> None:
         """Write the sweep file that a sweep goes on by; see `NewSweep` for what is what."""
         self._update(name, spec_yaml=spec_yaml, budget_trials=budget_trials, slots=slots)
-
-    def remove(self, name: str) -> None:
-        """Forget a sweep with everything its trials reported. The Optuna study is the caller's."""
-        self.do(lambda session: session.execute(delete(SweepRow).where(SweepRow.name == name)))
 
     def request_stop(self, name: str) -> None:
         """Ask the sweep's driver, wherever it runs, to finish the running evaluations and stop."""

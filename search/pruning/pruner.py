@@ -10,7 +10,7 @@ from optuna.pruners import BasePruner
 
 from lossweep.search.pruning.curves import Curve
 from lossweep.search.pruning.imported import OptunaRule
-from lossweep.search.pruning.rules import BelowMedian, NoPruning, Patient, Rule, Rungs
+from lossweep.search.pruning.rules import RULES, Patient, Rule
 from lossweep.search.pruning.spec import PruningSpec
 from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.spaces.files.errors import Problem, UserError
@@ -99,16 +99,10 @@ def build_rule(spec: PruningSpec) -> Rule:
     Raises:
         UserError: when an imported pruner cannot be imported or built, or is none.
     """
-    rule: Rule
-    match spec.pruner:
-        case "none":
-            return NoPruning()
-        case "rungs":
-            rule = Rungs(spec.rungs, spec.keep, spec.min_peers)
-        case "median":
-            rule = BelowMedian(spec.rungs[0], spec.min_peers)
-        case path:
-            rule = OptunaRule(_imported_pruner(path, spec.parameters))
+    if (build := RULES.get(spec.pruner)) is not None:
+        rule: Rule = build(spec)
+    else:
+        rule = OptunaRule(_imported_pruner(spec.pruner, spec.parameters))
     return rule if spec.patience is None else Patient(rule, spec.patience)
 
 

@@ -7,9 +7,9 @@ same decisions, in a resumed driver too.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from lossweep.search.pruning.curves import Curve
 
@@ -34,6 +34,36 @@ class Rule(Protocol):
 
     def judge(self, trial: Curve, peers: Sequence[Curve]) -> Judgement:
         """Judge a trial at its newest evaluation. ``peers`` are the other trials, in whatever state."""
+
+
+class RuleSettings(Protocol):
+    """What a named rule may be set by: `search.pruning.spec.PruningSpec`."""
+
+    @property
+    def rungs(self) -> tuple[float, ...]:
+        """Shares of the budget, rising."""
+
+    @property
+    def keep(self) -> float:
+        """The share of the trials that goes on."""
+
+    @property
+    def min_peers(self) -> int:
+        """Other trials that must have come as far."""
+
+
+RULES: Final[dict[str, Callable[[RuleSettings], Rule]]] = {}
+"""The named rules, each by how it is built; what stands here may stand under ``pruning.pruner``."""
+
+
+def named(name: str) -> Callable[[Callable[[RuleSettings], Rule]], Callable[[RuleSettings], Rule]]:
+    """Register how a rule is built under the name that a sweep file has for it."""
+
+    def register(build: Callable[[RuleSettings], Rule]) -> Callable[[RuleSettings], Rule]:
+        RULES[name] = build
+        return build
+
+    return register
 
 
 class NoPruning:
@@ -132,3 +162,18 @@ class Patient:
 
 def _values(peers: Sequence[Curve], share: float) -> list[float]:
     return [value for peer in peers if (value := peer.best_at(share)) is not None]
+
+
+@named("rungs")
+def _rungs(settings: RuleSettings) -> Rule:
+    return Rungs(settings.rungs, settings.keep, settings.min_peers)
+
+
+@named("median")
+def _median(settings: RuleSettings) -> Rule:
+    return BelowMedian(settings.rungs[0], settings.min_peers)
+
+
+@named("none")
+def _none(settings: RuleSettings) -> Rule:
+    return NoPruning()

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from lossweep.search.pruning.rules import RULES
 from lossweep.spaces.losses.terms import Frozen
 from lossweep.spaces.metric_names import MetricName
 
-NAMED = ("rungs", "median", "none")
+NAMED = tuple(RULES)
 
 
 class PruningSpec(Frozen):

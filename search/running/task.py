@@ -30,7 +30,7 @@ class TrainingTask:
 
 
 def segmentation(spec: SweepSpec, workspace: Workspace) -> TrainingTask:
-    """The workload of real sweeps. Decodes the data into the home's cache, unless they are there already.
+    """The task of real sweeps. Decodes the data into the workspace's cache, unless they are there already.
 
     Raises:
         UserError: with everything that is wrong with the user's own losses and the files, or else with the

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from lossweep.search.study.confirmation import Arm, ConfirmationPlan, Role
+from lossweep.search.study.ranking import Tried
 from lossweep.search.study.trial_history import TrialHistory
 from lossweep.search.verdicts.paired import MOST_SEEDS, PairedDifference
 from lossweep.search.verdicts.result import LeaderResult, SweepVerdict
@@ -132,13 +133,20 @@ def control_words(schedule: LossSchedule) -> str:
     return f"{words} at {number(phase.learning_rate)} {_SHAPES[phase.shape]}"
 
 
+def control_side(tried: Tried) -> str:
+    """Return what the control is the best of, in words; empty where none of its side was tried."""
+    plain = f"the best of {tried.plain} plain cross-entropies" if tried.plain else ""
+    plain = "the only plain cross-entropy tried" if tried.plain == 1 else plain
+    own = f"{tried.own} of your own baselines" if tried.own else ""
+    return " and ".join(filter(None, [plain, own]))
+
+
 def _sides(verdict: SweepVerdict) -> str:
     """How many were tried on each side."""
-    tried = verdict.tried
-    plain = f"the best of {tried.plain} plain cross-entropies" if tried.plain else ""
-    own = f"{tried.own} of your own baselines" if tried.own else ""
-    other = " and ".join(filter(None, [plain, own]))
-    return f"The best of {tried.schedules} loss schedules was held against {other}." if other else ""
+    other = control_side(verdict.tried)
+    best = f"The best of {verdict.tried.schedules} loss schedules"
+    best = "The only loss schedule tried" if verdict.tried.schedules == 1 else best
+    return f"{best} was held against {other}." if other else ""
 
 
 def _signed(difference: PairedDifference) -> str:

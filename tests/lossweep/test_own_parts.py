@@ -1,4 +1,4 @@
-"""A sweep of a user's own parts, a file each beside the sweep file: loss, guard, sampler and data."""
+"""A sweep of a user's own parts, a file each beside the sweep file: loss, guard, metric, sampler and data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from lossweep.search.ledger import Ledger
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.workspace import Workspace
-from lossweep.spaces.schedules.controls import CONTROLS
 
 pytestmark = pytest.mark.slow
 
@@ -95,24 +94,32 @@ def squares(count):
 
     return {"train": split(count), "val": split(4), "test": split(4)}
 """,
-    # A metric of one's own, my_metric.py, goes here: named below, and looked for in the evaluations.
+    "my_metric.py": """\
+import numpy as np
+
+
+def found(images):
+    hit = [np.any(prediction[truth == 1] == 1) for truth, prediction in images if np.any(truth == 1)]
+    return float(np.mean(hit))
+""",
 }
-SWEEP = f"""\
+SWEEP = """\
 name: own
-data: {{source: import, function: "my_data:squares", path: ., parameters: {{count: 8}}, tile: 64}}
-model: {{encoder: tu-test_resnet, options: {{encoder_depth: 3, decoder_channels: [16, 8, 8]}}}}
-training: {{batch: 4}}
-guards: {{my_guard:TooFast: {{most: 0.02, patience: 2}}}}
+data: {source: import, function: "my_data:squares", path: ., parameters: {count: 8}, tile: 64}
+model: {encoder: tu-test_resnet, options: {encoder_depth: 3, decoder_channels: [16, 8, 8]}}
+training: {batch: 4}
+guards: {my_guard:TooFast: {most: 0.02, patience: 2}}
 space:
   phases:
     - losses:
-        - {{term: "my_loss:Soft", parameters: {{power: 2}}}}
-      learning_rate: {{low: 1e-4, high: 1e-1, log: true}}
-objective: {{use_case: balanced}}
-pruning: {{pruner: none}}
-sampler: {{sampler: "my_sampler:Steps", parameters: {{rates: [0.05, 0.005]}}}}
-budget: {{trials: {len(CONTROLS) + 2}, epochs: 2}}
-resources: {{runner: inline}}
+        - {term: "my_loss:Soft", parameters: {power: 2}}
+      learning_rate: {low: 1e-4, high: 1e-1, log: true}
+controls: {search: false, named: []}
+objective: {metric: "my_metric:found"}
+pruning: {pruner: none}
+sampler: {sampler: "my_sampler:Steps", parameters: {rates: [0.05, 0.005]}}
+budget: {trials: 2, epochs: 2}
+resources: {runner: inline}
 """
 
 
@@ -135,26 +142,35 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> SweepHistory:
         return ledger.history("own")
 
 
-def test_two_trials_after_the_controls_train_with_the_own_loss(history: SweepHistory) -> None:
-    assert [trial.control for trial in history.trials] == [*CONTROLS, None, None]
-    for trial in history.trials[-2:]:
+def test_two_trials_train_with_the_own_loss(history: SweepHistory) -> None:
+    assert [trial.control for trial in history.trials] == [None, None]
+    for trial in history.trials:
         assert trial.schedule.family == "my_loss:Soft"
         assert {name for each in trial.evaluations for name in each.losses} == {"total", "my_loss:Soft"}
 
 
 def test_the_own_sampler_proposed_them(history: SweepHistory) -> None:
-    rates = [trial.schedule.phases[0].learning_rate for trial in history.trials[-2:]]
-    assert rates == [0.005, 0.05]
+    rates = [trial.schedule.phases[0].learning_rate for trial in history.trials]
+    assert rates == [0.05, 0.005]
 
 
 def test_the_own_guard_ended_the_fast_one_alone(history: SweepHistory) -> None:
-    *others, fast = history.trials
-    assert {trial.outcome for trial in others} == {OutcomeKind.COMPLETED}
+    fast, other = history.trials
+    assert other.outcome is OutcomeKind.COMPLETED
     assert fast.outcome is OutcomeKind.DIVERGED
     verdict = fast.evaluations[-1].verdict
     assert verdict is not None
     assert (verdict.rule, dict(verdict.figures)) == ("my_guard:TooFast", {"learning_rate": 0.05})
     assert len(fast.evaluations) == 2
+
+
+def test_the_own_metric_is_what_they_are_scored_by(history: SweepHistory) -> None:
+    assert history.metric == "my_metric:found"
+    for trial in history.trials:
+        assert all(0.0 <= each.metrics["my_metric:found"] <= 1.0 for each in trial.evaluations)
+    winner = history.winner()
+    assert winner is not None
+    assert winner.score == max(each.metrics["my_metric:found"] for each in winner.evaluations)
 
 
 def test_the_own_data_was_learned_from(history: SweepHistory) -> None:

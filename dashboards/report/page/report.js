@@ -150,7 +150,7 @@
     chooser.value = String(number);
     const score = trial.score === null ? "no score" : figure(trial.score);
     document.getElementById("trial-facts").textContent =
-      "#" + number + (trial.control ? ", control " + trial.control : "") + ", " + trial.outcome + ", " + score +
+      "#" + number + (trial.control ? ", control " + trial.control : "") + (trial.confirms === null ? "" : ", confirmation with seed " + (trial.confirms + 1)) + ", " + trial.outcome + ", " + score +
       (trial.reason ? ": " + trial.reason : "") + ". " + trial.schedule;
     timeline(trial);
     path(trial);

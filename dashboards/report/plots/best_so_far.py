@@ -104,7 +104,7 @@ def best_so_far(history: SweepHistory) -> Plot | None:
                 "xanchor": "right",
                 "y": control.score,
                 "yanchor": "bottom",
-                "text": "control",
+                "text": f"control #{control.number}",
                 "showarrow": False,
                 "font": {"color": CONTROL, "size": 11},
             }

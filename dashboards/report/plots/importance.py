@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from lossweep.dashboards.report.plots.style import ACCENT, Plot, layout, rounded, text
+from lossweep.dashboards.report.plots.style import Plot, layout, rounded, text
 from lossweep.search.study.history import SweepHistory, TrialHistory
 
 if TYPE_CHECKING:
@@ -16,33 +18,80 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_PHASE: Final = re.compile(r"phase(?P<index>\d+)\.(?P<rest>.+)")
 LEAST_TRIALS = 8
 """With fewer proposals an importance would be noise that looks like knowledge."""
 
 
+LOSSES: Final = "losses"
+RATES: Final = "rates and lengths"
+_COLORS: Final = {LOSSES: "#d55e00", RATES: "#0072b2"}
+_OF_RATES: Final = frozenset({"share", "shape", "alone_shape", "warmup_steps", "keep_moments"})
+"""What a phase has beside its loss, its rate and its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What a parameter belongs to.
+
+    Attributes:
+        place: ``phase 1``, ``phase 2``, ... or ``whole schedule``.
+        kind: `LOSSES` or `RATES`.
+    """
+
+    place: str
+    kind: str
+
+
+def slot_of(name: str) -> Slot:
+    """Return what a parameter of `spaces.proposing.schedule_space` belongs to.
+
+    A phase's rate, its shape and warm-up, and whatever says how long it lasts are its rates and lengths; the
+    choice of its loss and that loss's own parameters, its losses. The number of cycles is of the whole
+    schedule, and says nothing of losses.
+    """
+    found = _PHASE.fullmatch(name)
+    if found is None:
+        return Slot("whole schedule", RATES)
+    parts = found["rest"].split(".")
+    last = parts[-1].removeprefix("log10_")
+    rate = last == "learning_rate" and len(parts) <= 2
+    of_rates = rate or parts[0] == "until" or (last in _OF_RATES and len(parts) == 1)
+    return Slot(f"phase {int(found['index']) + 1}", RATES if of_rates else LOSSES)
+
+
 def parameter_importance(history: SweepHistory, most: int = 15) -> Plot | None:
-    """Return bars of importance, or None while there are too few trials to say."""
+    """Return a bar a parameter, coloured by what it belongs to; None while there are too few trials."""
     shares = importances(history)
     if not shares:
         return None
     top = sorted(shares.items(), key=lambda item: item[1])[-most:]
+    kinds = [kind for kind in _COLORS if any(slot_of(name).kind == kind for name, _ in top)]
     return {
         "data": [
             {
                 "type": "bar",
                 "orientation": "h",
-                "x": rounded([share for _, share in top]),
-                "y": [text(name) for name, _ in top],
-                "marker": {"color": ACCENT},
+                "name": kind,
+                "x": rounded([share for name, share in top if slot_of(name).kind == kind]),
+                "y": [text(name) for name, _ in top if slot_of(name).kind == kind],
+                "marker": {"color": _COLORS[kind]},
                 "hovertemplate": "%{y}: %{x:.2f}<extra></extra>",
             }
+            for kind in kinds
         ],
         "layout": layout(
             "importance (share)",
             "",
-            yaxis={"title": {"text": ""}, "type": "category"},
-            height=120 + 24 * len(top),
-            showlegend=False,
+            yaxis={
+                "title": {"text": ""},
+                "type": "category",
+                "categoryorder": "array",
+                "categoryarray": [text(name) for name, _ in top],
+            },
+            height=140 + 24 * len(top),
+            margin={"l": 56, "r": 16, "t": 12, "b": 64},
+            showlegend=True,
         ),
     }
 

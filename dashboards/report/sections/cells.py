@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from lossweep.dashboards.families import family_color, short_name
-from lossweep.search.study.history import TrialHistory
+from lossweep.dashboards.result import control_label
+from lossweep.search.study.history import SweepHistory, TrialHistory
+from lossweep.search.verdicts.sentence import control_side
 from lossweep.spaces.losses.terms import family
+from lossweep.spaces.schedules.schedule import LossSchedule
 
 _MOST_DOTS: Final = 6
 
@@ -42,9 +45,14 @@ class ScheduleCell:
     @classmethod
     def of(cls, trial: TrialHistory) -> ScheduleCell:
         """Return a trial's schedule."""
-        kinds = [family(phase.loss) for phase in trial.schedule.phases][:_MOST_DOTS]
+        return cls.of_schedule(trial.schedule, trial.control)
+
+    @classmethod
+    def of_schedule(cls, schedule: LossSchedule, control: str | None = None) -> ScheduleCell:
+        """Return any schedule."""
+        kinds = [family(phase.loss) for phase in schedule.phases][:_MOST_DOTS]
         dots = tuple(Dot(family_color(kind), short_name(kind)) for kind in kinds)
-        return cls(str(trial.schedule), trial.control, dots)
+        return cls(str(schedule), control, dots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,17 @@ class Tag:
     outcome: str
     words: str
     count: int | None = None
+
+
+def control_line(history: SweepHistory) -> str:
+    """Return what the control is, and how many were tried on each side; empty without a control."""
+    control, tried = history.control(), history.tried()
+    if control is None:
+        return ""
+    side = control_side(tried)
+    rivals = f"{tried.schedules} loss schedule{'' if tried.schedules == 1 else 's'}"
+    of = f": {side}, against {rivals}" if side else f", against {rivals}"
+    return f"Trial {control.number}, {control_label(control)}{of}."
 
 
 def above(trial: TrialHistory | None, control: TrialHistory | None) -> float | None:

@@ -59,20 +59,23 @@ class Gallery:
     """All tiles; no pairs when there are no two checkpoints.
 
     Attributes:
+        control: what the control is, and how many were tried on each side.
         key: the colours.
         pairs: one a tile.
     """
 
+    control: str
     key: tuple[ColorKey, ...]
     pairs: tuple[Pair, ...]
 
 
-def gallery(tiles: Sequence[OverlayTile], ours: str) -> Gallery:
+def gallery(tiles: Sequence[OverlayTile], ours: str, control: str) -> Gallery:
     """Return the tiles as contender and control see them.
 
     Args:
         tiles: pairs of pictures.
         ours: what the trial is that is held against the control.
+        control: what that is.
     """
     key = (
         (TRUE_POSITIVE, "found (true positive)"),
@@ -80,6 +83,7 @@ def gallery(tiles: Sequence[OverlayTile], ours: str) -> Gallery:
         (FALSE_NEGATIVE, "missed (false negative)"),
     )
     return Gallery(
+        control=control,
         key=tuple(ColorKey(f"rgb{color}", name) for color, name in key),
         pairs=tuple(
             Pair(

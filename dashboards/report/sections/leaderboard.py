@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lossweep.dashboards.numbers import number, signed
-from lossweep.dashboards.report.sections.cells import ScheduleCell, Tag, above
+from lossweep.dashboards.report.sections.cells import ScheduleCell, Tag, above, control_line
 from lossweep.dashboards.result import SweepResult, metric_words
 from lossweep.search.study.front import front_of, objective_of
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.search.verdicts.sentence import arm_words
 from lossweep.spaces.metrics import shown_in
 
 
@@ -21,6 +22,7 @@ class LeaderboardRow:
         rank: 1 is the best.
         number: of the trial.
         outcome: how it ended.
+        held_against: whether it is the control.
         feasible: whether it meets the objective's constraints.
         schedule: its schedule.
         score: in words.
@@ -31,6 +33,7 @@ class LeaderboardRow:
     rank: int
     number: int
     outcome: Tag
+    held_against: bool
     feasible: bool
     schedule: ScheduleCell
     score: str
@@ -66,11 +69,13 @@ class Leaderboard:
 
     Attributes:
         metric: the score's, in words.
+        control: what the control is, and how many were tried on each side.
         rows: the best first.
         front: None with one objective.
     """
 
     metric: str
+    control: str
     rows: tuple[LeaderboardRow, ...]
     front: Front | None
 
@@ -102,6 +107,7 @@ def leaderboard(history: SweepHistory, result: SweepResult) -> Leaderboard:
         ranked = [ranked[0], beside, *(row for row in ranked[1:] if row is not beside)]
     return Leaderboard(
         metric=metric_words(history.metric),
+        control=control_line(history),
         rows=tuple(_row(history, rank, trial, control) for rank, trial in ranked),
         front=_front(history),
     )
@@ -118,6 +124,17 @@ def trial_options(history: SweepHistory, shown: TrialHistory | None) -> tuple[Tr
     )
 
 
+def confirmation_options(history: SweepHistory) -> tuple[TrialOption, ...]:
+    """Return the trials of the confirmation to choose from, in order of number."""
+    confirmation = history.confirmation
+    if confirmation is None:
+        return ()
+    return tuple(
+        TrialOption(trial.number, _line(trial, arm_words(confirmation.plan, trial)), shown=False)
+        for trial in confirmation.trials
+    )
+
+
 def _row(
     history: SweepHistory, rank: int, trial: TrialHistory, control: TrialHistory | None
 ) -> LeaderboardRow:
@@ -127,6 +144,7 @@ def _row(
         rank=rank,
         number=trial.number,
         outcome=Tag(trial.outcome.value, trial.outcome.value),
+        held_against=trial is control,
         feasible=trial.feasible,
         schedule=ScheduleCell.of(trial),
         score=number(trial.score),
@@ -145,8 +163,9 @@ def _front(history: SweepHistory) -> Front | None:
     return Front(tuple(map(metric_words, objective_of(history).names)), tuple(rows))
 
 
-def _line(trial: TrialHistory) -> str:
+def _line(trial: TrialHistory, arm: str = "") -> str:
     score = number(trial.score) if trial.score is not None else "no score"
     mark = f" · control {trial.control}" if trial.control else ""
+    mark += f" · seed {trial.confirms + 1} of {arm}" if trial.confirms is not None else ""
     mark += "" if trial.outcome is OutcomeKind.COMPLETED else f" · {trial.outcome.value}"
     return f"#{trial.number} · {score}{mark} · {str(trial.schedule)[:90]}"

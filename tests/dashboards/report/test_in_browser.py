@@ -11,7 +11,7 @@ from browser import Browser
 
 from lossweep.dashboards.report.build import build_report
 from lossweep.dashboards.report.overlays import OverlayTile, tile
-from lossweep.dashboards.report.plots.catalog import PLOTS
+from lossweep.dashboards.report.plots.catalog import PLOTS, VERDICT_PLOTS
 from lossweep.search.study.history import SweepHistory
 
 pytestmark = pytest.mark.slow
@@ -101,6 +101,37 @@ def test_it_fits_mlflows_narrow_frame(browser: Browser, tmp_path: Path, sweep: S
             ".map(e => e.outerHTML.slice(0, 80))"
         )
         assert too_wide == []
+    finally:
+        browser.driver.set_window_size(1280, 1000)
+
+
+def test_a_verdict_is_drawn_and_fits_a_narrow_frame(browser: Browser, tmp_path: Path) -> None:
+    browser.driver.set_window_size(600, 900)
+    try:
+        sweep = histories.confirmed()
+        opened(browser, tmp_path, sweep, tiles())
+        plots = dict(browser.until(lambda: browser.run(PLOTS_DRAWN), "plots"))
+        assert all(plots[f"plot-{name}"] > 0 for name in VERDICT_PLOTS), plots
+        width, inner = browser.run("return [document.documentElement.scrollWidth, innerWidth]")
+        assert width <= inner
+        cut = browser.run(
+            "return [...document.querySelectorAll('#verdict .plot .main-svg, #verdict .plot text')]"
+            ".filter(e => e.getBoundingClientRect().right > innerWidth || e.getBoundingClientRect().left < 0)"
+            ".map(e => e.textContent.slice(0, 80))"
+        )
+        assert cut == []
+        assert browser.run("return document.querySelector('#verdict h2 .chip').textContent") == "beats"
+        assert sweep.confirmation is not None
+        number = sweep.confirmation.trials[0].number
+        browser.run(
+            "const s = document.getElementById('trial'); s.value = arguments[0];"
+            " s.dispatchEvent(new Event('change'))",
+            str(number),
+        )
+        facts = browser.run("return document.getElementById('trial-facts').textContent")
+        assert facts.startswith(f"#{number}, confirmation with seed 1, completed")
+        assert browser.errors() == []
+        assert browser.foreign_requests() == []
     finally:
         browser.driver.set_window_size(1280, 1000)
 

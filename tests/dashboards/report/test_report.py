@@ -19,8 +19,9 @@ from lossweep.dashboards.report.plots.catalog import PLOTS
 from lossweep.dashboards.report.plots.plane import pareto_front, precision_recall_plane
 from lossweep.dashboards.report.rendering import embedded
 from lossweep.dashboards.report.sections.verdict import Verdict
-from lossweep.dashboards.result import Confirmed, metric_words, sweep_result
+from lossweep.dashboards.result import metric_words, sweep_result
 from lossweep.search.pruning import audit
+from lossweep.search.study.confirmation import Role
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
 
@@ -107,13 +108,15 @@ def test_embedded_json_is_the_same_data_and_cannot_end_its_element(data: object)
 def test_the_headline_is_honest() -> None:
     sweep = histories.sweep()
     assert "unconfirmed" in sweep_result(sweep).sentence()
-    clear = sweep_result(sweep, Confirmed((0.70, 0.72, 0.71), (0.60, 0.61, 0.62))).sentence()
+    clear = sweep_result(histories.confirmed(seeds=3)).sentence()
+    assert "Trial 2 beats the control" in clear
     assert "3 fresh seeds" in clear
-    assert "+0.100 ± 0.010" in clear
-    assert "not a clear win" not in clear
-    assert "not a clear win" in sweep_result(sweep, Confirmed((0.7, 0.5), (0.6, 0.6))).sentence()
-    beaten = replace(sweep, trials=sweep.trials[:1])
-    assert "no proposed schedule has beaten it" in sweep_result(beaten).sentence()
+    assert "cannot be told" not in clear
+    unclear = histories.confirmed(top=1, levels={Role.LEADER: 0.622})
+    assert "cannot be told yet" in sweep_result(unclear).sentence()
+    led = histories.sweep(proposals=0)
+    beaten = replace(led, trials=(replace(led.trials[0], score=0.9), *led.trials[1:3]))
+    assert "none of the 2 loss schedules tried has beaten it" in sweep_result(beaten).sentence()
     assert "no winner" in sweep_result(replace(sweep, trials=())).sentence()
     alone = replace(sweep, trials=sweep.trials[2:3])
     assert "nothing to hold it against" in sweep_result(alone).sentence()
