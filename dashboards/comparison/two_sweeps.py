@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from lossweep.dashboards.mlflow.content import flatten
+from lossweep.dashboards.mlflow.sweep_content import flatten
 from lossweep.dashboards.numbers import MISSING, number, signed
 from lossweep.dashboards.result import SweepResult, metric_words, sweep_result
 from lossweep.search.study.history import SweepHistory

@@ -43,7 +43,7 @@ def confirmation_tags(trial: TrialHistory, sweep: SweepHistory) -> dict[str, obj
     }
 
 
-def test_figures(trial: TrialHistory) -> dict[str, float]:
+def held_out_figures(trial: TrialHistory) -> dict[str, float]:
     """Return ``test/*``: what the test split gave at validation's threshold; nothing before the end."""
     read = trial.held_out
     if read is None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lossweep.dashboards.mlflow.content import ROLE_TAG, TRIAL_TAG, sweep_content, trial_content
+from lossweep.dashboards.mlflow.content import ROLE_TAG, TRIAL_TAG, trial_content
 from lossweep.dashboards.mlflow.internals.names import PARENT_TAG
 from lossweep.dashboards.mlflow.outage import reaching
 from lossweep.dashboards.mlflow.store import EXPERIMENT, agrees, quiet_mlflow, runs_of
+from lossweep.dashboards.mlflow.sweep_content import sweep_content
 from lossweep.search.study.history import SweepHistory
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What MLflow is to show of a sweep, as plain data: a function of the history, so that it can be rebuilt.
+"""What MLflow is to show of a trial, as plain data: a function of the history, so that it can be rebuilt.
 
 Timestamps follow from the history too. MLflow drops a metric that it already holds with the same key, step,
 value and timestamp: writing the same content twice changes nothing.
@@ -19,22 +19,13 @@ from typing import Any, Final
 import yaml
 
 from lossweep.dashboards.mlflow.confirmed import (
-    TABLE,
-    arms_table,
     confirmation_tags,
+    held_out_figures,
     run_name,
-    test_figures,
-    verdict_figures,
-    verdict_tags,
 )
-from lossweep.dashboards.mlflow.internals.names import NOTE_TAG, RUN_NAME_TAG
-from lossweep.dashboards.numbers import number
-from lossweep.dashboards.result import SweepResult, confirmed_control, metric_words, sweep_result, trial_label
-from lossweep.search.pruning import audit
-from lossweep.search.running.existing import CHANGEABLE
+from lossweep.dashboards.mlflow.internals.names import RUN_NAME_TAG
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
-from lossweep.spaces.metrics import shown_in
 from lossweep.trainers.evaluation import Evaluation
 
 SWEEP_TAG: Final = "lossweep.sweep"
@@ -129,7 +120,7 @@ def evaluation_points(evaluation: Evaluation, at: int) -> tuple[Point, ...]:
         "threshold": evaluation.threshold,
     }
     figures |= {f"threshold/{name}": value for name, value in evaluation.floor_thresholds.items()}
-    return _points(figures, at, evaluation.step)
+    return points_of(figures, at, evaluation.step)
 
 
 def seconds_so_far(evaluations: Iterable[Evaluation]) -> Iterator[float]:
@@ -161,10 +152,10 @@ def best_points(trial: TrialHistory, sweep: SweepHistory) -> tuple[Point, ...]:
     figures |= {"best/step": float(evaluation.step), "best/gpu_seconds": trial.gpu_seconds}
     if trial.score is not None:
         figures["best/score"] = trial.score
-    return _points(figures, at, evaluation.step)
+    return points_of(figures, at, evaluation.step)
 
 
-def test_points(trial: TrialHistory, sweep: SweepHistory) -> tuple[Point, ...]:
+def held_out_points(trial: TrialHistory, sweep: SweepHistory) -> tuple[Point, ...]:
     """Return what an ended confirmation trial scored on the test split, ``test/*``: one value a run.
 
     Its figures are never among ``best/*``: charts and tables of the search are of the validation split.
@@ -173,10 +164,11 @@ def test_points(trial: TrialHistory, sweep: SweepHistory) -> tuple[Point, ...]:
     if read is None:
         return ()
     at = list(times(trial, sweep))[-1][1]
-    return _points(test_figures(trial), at, read.step)
+    return points_of(held_out_figures(trial), at, read.step)
 
 
-def _points(figures: Mapping[str, float], at: int, step: int) -> tuple[Point, ...]:
+def points_of(figures: Mapping[str, float], at: int, step: int) -> tuple[Point, ...]:
+    """Return figures as points under keys that MLflow takes, without those that are not finite."""
     finite = ((key, float(value)) for key, value in figures.items() if math.isfinite(value))
     return tuple(Point(safe_key(key), value, at, step) for key, value in finite)
 
@@ -194,7 +186,7 @@ def trial_content(trial: TrialHistory, sweep: SweepHistory) -> RunContent:
     points = [p for evaluation, at in times(trial, sweep) for p in evaluation_points(evaluation, at)]
     confirms = trial.confirms is not None
     if trial.outcome.is_final:
-        points += test_points(trial, sweep) if confirms else best_points(trial, sweep)
+        points += held_out_points(trial, sweep) if confirms else best_points(trial, sweep)
     params: dict[str, object] = dict(trial.parameters)
     params |= {"schedule": str(trial.schedule), "cycles": trial.schedule.cycles, "seed": trial.seed}
     tags: dict[str, object] = {
@@ -217,127 +209,22 @@ def trial_content(trial: TrialHistory, sweep: SweepHistory) -> RunContent:
     return RunContent(
         name=trial_name(trial, sweep),
         status=trial.outcome.mlflow_status,
-        tags=_texts(tags, TAG_LENGTH),
-        params=_texts(params, PARAMETER_LENGTH),
+        tags=texts(tags, TAG_LENGTH),
+        params=texts(params, PARAMETER_LENGTH),
         points=tuple(points),
         started=started,
         ended=ended if trial.outcome is not OutcomeKind.RUNNING else None,
     )
 
 
-def sweep_content(sweep: SweepHistory) -> RunContent:
-    """Return the parent run of a sweep as it stands."""
-    spec, result = _spec(sweep), sweep_result(sweep)
-    # What a resumed sweep may change goes into tags: MLflow never changes a parameter.
-    settled = {key: value for key, value in spec.items() if key not in CHANGEABLE}
-    params = dict(flatten(settled))
-    params |= {"objective": sweep.objective, "metric": sweep.metric, "direction": sweep.direction}
-    tags: dict[str, object] = dict(flatten({key: spec[key] for key in CHANGEABLE if key in spec}))
-    tags |= {
-        SWEEP_TAG: sweep.name,
-        SWEEP_ID_TAG: sweep_id(sweep),
-        ROLE_TAG: "sweep",
-        "state": sweep.state,
-        "use_case": use_case(sweep),
-        "data": sweep.data_fingerprint,
-        "lossweep.version": sweep.code_version,
-        RUN_NAME_TAG: f"sweep {sweep.name}",
-        "control": result.control_named,
-        NOTE_TAG: description(sweep, result),
-    }
-    tags |= verdict_tags(result.verdict) if result.verdict is not None else {}
-    statuses = {"running": "RUNNING", "failed": "FAILED", "interrupted": "KILLED"}
-    ends = [trial.ended for trial in sweep.recorded if trial.ended]
-    started = milliseconds(sweep.created, sweep.created)
-    ended = milliseconds(max(ends), sweep.created) if ends else started
-    done = sum(trial.outcome.is_final for trial in sweep.recorded)
-    return RunContent(
-        name=f"sweep {sweep.name}"[:NAME_LENGTH],
-        status=statuses.get(sweep.state, "FINISHED"),
-        tags=_texts(tags, TAG_LENGTH),
-        params=_texts(params, PARAMETER_LENGTH),
-        points=_standing_points(sweep, result, done, ended),
-        started=started,
-        ended=None if sweep.state == "running" else ended,
-    )
-
-
-def _standing_points(sweep: SweepHistory, result: SweepResult, done: int, at: int) -> tuple[Point, ...]:
-    """Return the winner's and the control's figures, for the sweep's row; the step counts ended trials.
-
-    Those of the verdict stand apart, ``confirmed/*``: they are means over seeds on the test split.
-    """
-    figures: dict[str, float] = {}
-    if result.winner is not None:
-        figures = {p.key: p.value for p in best_points(result.winner, sweep) if p.key != "best/step"}
-    if result.control is not None and result.control.score is not None:
-        figures["control/score"] = result.control.score
-    if result.difference is not None:
-        figures["best/above_control"] = result.difference
-    if result.verdict is not None:
-        figures |= verdict_figures(result.verdict)
-    return _points(figures, at, done)
-
-
-def description(sweep: SweepHistory, result: SweepResult | None = None) -> str:
-    """Return the parent run's Markdown: the standing result first, then how many trials ended how."""
-    result = result or sweep_result(sweep)
-    lines = [f"**{_plain(result.sentence())}**", ""]
-    if result.verdict is not None:
-        lines += [f"{_plain(metric_words(result.verdict.held_out))} on the test split, over fresh seeds:", ""]
-        lines += [_cells(TABLE), _cells(["---"] * len(TABLE))]
-        rows = arms_table(result.verdict, confirmed_control(sweep))
-        lines += [_cells(_plain(cell) for cell in row) for row in rows]
-        lines += ["", "In the search, on the validation split, one seed each:", ""]
-    shown = [trial for trial in (result.control, sweep.contender()) if trial is not None]
-    if shown:
-        lines += [
-            f"| | {_plain(sweep.metric)} | P / R / F1 at 0.5 | P / R / F1 tuned | AP | schedule |",
-            "| --- | --- | --- | --- | --- | --- |",
-        ]
-    for trial in shown:
-        evaluation = trial.shown
-        figures: Mapping[str, float] = evaluation.metrics if evaluation else {}
-        fixed, tuned = (
-            " / ".join(number(figures.get(metric.name)) for metric in metrics)
-            for metrics in (shown_in("table", "pixel"), shown_in("table", "tuned"))
-        )
-        schedule = _plain(str(trial.schedule)[:300])
-        named = f": {result.control_named}" if trial is result.control else ""
-        label = f"{trial_label(trial)}{named}"
-        lines.append(
-            f"| {_plain(label)} | {number(trial.score)} | {fixed} | {tuned} "
-            f"| {number(figures.get('ap'))} | `{schedule}` |"
-        )
-    counts = ", ".join(f"{count} {kind}" for kind, count in sweep.counts().items() if count)
-    lines += ["", f"Trials: {counts or 'none yet'} of {sweep.budget_trials}.", ""]
-    if (confirmation := sweep.confirmation) is not None:
-        lines += [f"Confirmation: {confirmation.done} of {confirmation.planned} trainings.", ""]
-    pruner = audit(sweep)
-    if pruner.pruned or pruner.spared:
-        lines += [str(pruner), ""]
-    lines.append(
-        f"Objective: {_plain(sweep.objective)}. The artifact `report.html` shows the sweep in figures."
-    )
-    return "\n".join(lines)
-
-
 def use_case(sweep: SweepHistory) -> str:
     """Return the objective's use case as the sweep file gives it, else ``custom``."""
-    objective = _spec(sweep).get("objective")
+    objective = spec_of(sweep).get("objective")
     return str(objective.get("use_case") or "custom") if isinstance(objective, dict) else "custom"
 
 
-def flatten(data: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yield the leaves of nested data with dotted keys; short lists stay one leaf."""
-    if isinstance(data, dict) and data:
-        for key, value in data.items():
-            yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    elif prefix:
-        yield prefix, data
-
-
-def _spec(sweep: SweepHistory) -> dict[str, Any]:
+def spec_of(sweep: SweepHistory) -> dict[str, Any]:
+    """Return the sweep file as data; nothing of one that cannot be read."""
     try:
         spec = yaml.safe_load(sweep.spec_yaml)
     except yaml.YAMLError:
@@ -345,17 +232,6 @@ def _spec(sweep: SweepHistory) -> dict[str, Any]:
     return spec if isinstance(spec, dict) else {}
 
 
-def _texts(values: Mapping[str, object] | Iterable[tuple[str, object]], longest: int) -> dict[str, str]:
+def texts(values: Mapping[str, object] | Iterable[tuple[str, object]], longest: int) -> dict[str, str]:
+    """Return tags or parameters as MLflow takes them, each cut to its longest."""
     return {safe_key(str(key)): str(value)[:longest] for key, value in dict(values).items()}
-
-
-def _cells(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _plain(text: str) -> str:
-    """Keep user text from being read as Markdown or HTML, or from ending a table's cell."""
-    text = " ".join(text.split())
-    for found, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "'")):
-        text = text.replace(found, written)
-    return text

@@ -1,4 +1,4 @@
-"""Writes what `dashboards.mlflow.content` says into an MLflow store, and mends one that differs."""
+"""Writes what `content` and `sweep_content` say into an MLflow store, and mends one that differs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from lossweep.dashboards.mlflow.content import (
     TRIAL_TAG,
     Point,
     RunContent,
-    sweep_content,
     sweep_id,
     trial_content,
 )
@@ -29,6 +28,7 @@ from lossweep.dashboards.mlflow.internals.names import (
     PARENT_TAG,
     QUIET,
 )
+from lossweep.dashboards.mlflow.sweep_content import sweep_content
 from lossweep.dashboards.mlflow.views import saved_views
 from lossweep.search.study.history import SweepHistory, TrialHistory
 

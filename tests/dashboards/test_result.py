@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from lossweep.dashboards.comparison.two_sweeps import build_comparison
-from lossweep.dashboards.mlflow.content import best_points, description
+from lossweep.dashboards.mlflow.content import best_points
+from lossweep.dashboards.mlflow.sweep_content import description
 from lossweep.dashboards.report.plots.plane import precision_recall_plane
 from lossweep.dashboards.report.sections.headline import headline
 from lossweep.dashboards.report.sections.leaderboard import leaderboard

@@ -15,7 +15,8 @@ from mlflow_reading import assert_equal, read
 from sweep_events import events
 
 from lossweep.dashboards.mlflow.consistency import missing_runs, run_of
-from lossweep.dashboards.mlflow.content import description, sweep_content, trial_content
+from lossweep.dashboards.mlflow.content import trial_content
+from lossweep.dashboards.mlflow.sweep_content import description, sweep_content
 from lossweep.dashboards.mlflow.tracking import MlflowListener, sync
 from lossweep.dashboards.mlflow.views import saved_views
 from lossweep.dashboards.result import sweep_result
