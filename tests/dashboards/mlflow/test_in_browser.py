@@ -22,6 +22,7 @@ from lossweep.dashboards.serving import opening
 from lossweep.dashboards.serving.dashboard import Dashboard, start_dashboard
 from lossweep.dashboards.serving.processes import choose_port, start_process
 from lossweep.search.study.history import SweepHistory
+from lossweep.search.verdicts.result import verdict_of
 from lossweep.spaces.files.errors import UserError
 
 pytestmark = pytest.mark.slow
@@ -130,6 +131,25 @@ def test_the_curves_and_outcomes_open_as_charts(wide: Browser, served: Served) -
     page = page_with(wide, "Group: pruned", "the groups")
     assert all(f"Group: {name}" in page for name in ("completed", "pruned", "diverged", "failed"))
     assert own_errors(wide) == []
+
+
+def test_a_confirmation_is_grouped_by_its_arms(browser: Browser, store: str) -> None:
+    sweep = histories.confirmed(proposals=0, top=1, seeds=2)
+    with start_dashboard(lambda: sweep, store, port=0) as dashboard:
+        browser.driver.set_window_size(2200, 1100)
+        browser.open(dashboard.views["leaderboard"])
+        browser.until(lambda: f"{len(sweep.trials)} matching runs" in text(browser), "the search alone")
+        browser.run(CLOSE_ASSISTANT)
+        browser.open(dashboard.views["confirmation"])
+        page = page_with(browser, "#2 rates_alone", "the arms")
+        assert all(f"#2 {role}" in page for role in ("leader", "first_phase_alone", "one_loss"))
+        assert "#6 control" in page
+        assert "test/tuned_f1" in page
+        assert "best/" not in page
+        control = verdict_of(sweep)
+        assert control is not None
+        assert f"{control.control.summary.mean:.6f}"[:6] in page, "a group shows its mean"
+    browser.driver.set_window_size(1280, 1000)
 
 
 def test_the_report_is_drawn_inside_mlflow(wide: Browser, served: Served) -> None:
