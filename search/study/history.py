@@ -99,8 +99,11 @@ class SweepHistory:
         if winner is None or winner is not control:
             return winner
         others = [t for t in self.ranked() if t.outcome is OutcomeKind.COMPLETED and t is not control]
-        # Stable: of the proposals the best, else the best other loss, else whatever there is.
-        return next(iter(sorted(others, key=lambda t: (is_plain(t.schedule), t.control is not None))), None)
+        # Stable: the best of another loss, as a confirmation would take it, else whatever there is.
+        return next(iter(sorted(others, key=lambda t: self._like_the_control(t))), None)
+
+    def _like_the_control(self, trial: TrialHistory) -> bool:
+        return is_plain(trial.schedule) or trial.control in self.own_controls
 
     def tried(self) -> Tried:
         """How many schedules were tried on each side."""

@@ -9,7 +9,7 @@ import histories
 import pytest
 from rich.console import Console
 
-from lossweep.dashboards.mlflow.content import description
+from lossweep.dashboards.mlflow.sweep_content import description
 from lossweep.dashboards.report.build import build_report
 from lossweep.dashboards.result import sweep_result
 from lossweep.dashboards.terminal import tables
