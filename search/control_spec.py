@@ -56,8 +56,8 @@ class ControlSpec(Frozen):
 
     Attributes:
         search: whether plain cross-entropy is searched. Without, it is only what the space proposes.
-        share: of the trials that go to that search. A quarter leaves the control about as near to its best
-            as the proposals come to theirs (docs/search.md has the simulation).
+        share: of the trials that go to that search. With a quarter the control comes as near to its best as
+            the proposals come to theirs, or nearer, and more would gain next to nothing (docs/benchmarks.md).
         at_least: trials it gets before anything else, but never more than half of all.
         learning_rate: the rates; by default all that the space allows its first phase.
         shapes: how the rate may run.
