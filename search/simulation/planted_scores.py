@@ -29,7 +29,7 @@ DECADE: Final = 3.0
 standard deviations over seeds (docs/results.md)."""
 
 # The losses of the preset ``cycling``; any other costs `_OTHER`. Usual rates are logarithms.
-_FIRST: Final = ("cross_entropy", "weighted_ce", "focal", "cross_entropy_dice")
+_FIRST: Final = ("cross_entropy", "weighted_ce", "focal", "cross_entropy+dice")
 _LAST: Final = ("jaccard", "dice", "tversky", "lovasz")
 _OTHER: Final = 2.0
 _USUAL_FIRST: Final = -3.0
