@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from lossweep.search.verdicts.paired import CONFIDENCE, PairedDifference, holm
+
+
+FEWEST: Final = 3
+"""Two seeds that happen to differ alike, as a score of few steps may, prove nothing."""
 
 
 class Verdict(StrEnum):
@@ -59,7 +64,7 @@ def judge(differences: Sequence[PairedDifference], margin: float) -> tuple[Judge
         needed = None
         if -margin <= low and high <= margin:
             verdict = Verdict.TIES
-        elif p_value < level and len(difference.values) > 1:
+        elif p_value < level and len(difference.values) >= FEWEST:
             verdict = Verdict.BEATS if difference.mean > 0 else Verdict.LOSES
         else:
             verdict = Verdict.CANNOT_TELL
