@@ -38,9 +38,11 @@ def check(sweep_file: SweepFile, overrides: Overrides = None, workspace: Workspa
     if report.problems:
         raise typer.Exit(2)
 
-    from lossweep.search.running.preflight import check_before_training
+    from lossweep.search.running.preflight import check_before_training, check_confirmable
     from lossweep.spaces.class_prior import ClassPrior
 
     prior = ClassPrior(names=report.classes, frequencies=report.splits[0].fractions)
     check_before_training(spec, prior, report.bands)
+    if spec.confirm is not None:
+        check_confirmable(sum(split.images for split in report.splits if split.name == "test"))
     typer.echo(f"{sweep_file}: ready to submit")

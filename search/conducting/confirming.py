@@ -87,7 +87,7 @@ class Confirming:
             trials,
             self._direction,
             top=settings.top,
-            seeds=settings.seeds,
+            seeds=max(settings.seeds, self._plan.seeds if self._plan else 0),  # what was seen stays seen
             margin=settings.margin,
             own_controls=self._own_controls,
             trained_otherwise=self._trained_otherwise,

@@ -101,7 +101,7 @@ def run_sweep(
     stop.install()
     try:
         _check_existence(ledger, spec, resume)
-        work = task if task is not None else segmentation(spec, workspace)
+        work = task if task is not None else segmentation(spec, workspace, confirm is not None)
         if resume:
             _check_unchanged(ledger, spec, work)
         else:

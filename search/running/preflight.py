@@ -36,6 +36,22 @@ def check_before_loading(spec: SweepSpec) -> None:
         raise UserError(problems)
 
 
+def check_confirmable(test_images: int) -> None:
+    """Check that there is a test split for a confirmation to read.
+
+    Raises:
+        UserError: when there is none.
+    """
+    if not test_images:
+        raise UserError(
+            Problem(
+                "a confirmation reads the test split, and these data have none",
+                key="confirm",
+                hint="set some images aside as test, or leave confirm out",
+            )
+        )
+
+
 def check_before_training(spec: SweepSpec, prior: ClassPrior, channels: int) -> None:
     """Check what needs the classes and bands: users' code computes, guards and the model build and fit.
 

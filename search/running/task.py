@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lossweep.search.running.preflight import check_before_loading, check_before_training
+from lossweep.search.running.preflight import check_before_loading, check_before_training, check_confirmable
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.class_prior import ClassPrior
@@ -29,8 +29,13 @@ class TrainingTask:
     fingerprint: str = ""
 
 
-def segmentation(spec: SweepSpec, workspace: Workspace) -> TrainingTask:
+def segmentation(spec: SweepSpec, workspace: Workspace, confirms: bool = False) -> TrainingTask:
     """The task of real sweeps. Decodes the data into the workspace's cache, unless they are there already.
+
+    Args:
+        spec: the sweep.
+        workspace: where.
+        confirms: whether a confirmation is asked for, whatever the sweep file says.
 
     Raises:
         UserError: with everything that is wrong with the user's own losses and the files, or else with the
@@ -42,4 +47,6 @@ def segmentation(spec: SweepSpec, workspace: Workspace) -> TrainingTask:
     trainer = SegmentationTrainer(spec.data, workspace.cache, workspace.checkpoints(spec.name))
     data = trainer.data()
     check_before_training(spec, data.prior, data.channels)
+    if confirms or spec.confirm is not None:
+        check_confirmable(len(data.test))
     return TrainingTask(trainer, data.prior, data.fingerprint)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lossweep.search.running.preflight import check_confirmable
 from lossweep.search.running.task import segmentation
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
@@ -100,3 +101,10 @@ def test_losses_and_files_are_told_together(tmp_path: Path) -> None:
         segmentation(spec, Workspace.at(tmp_path / "runs"))
     assert "there is no module 'losses_beside_the_sweep'" in str(raised.value)
     assert "nowhere" in str(raised.value)
+
+
+def test_a_confirmation_needs_a_test_split() -> None:
+    check_confirmable(1)
+    with pytest.raises(UserError, match="reads the test split, and these data have none") as caught:
+        check_confirmable(0)
+    assert caught.value.problems[0].key == "confirm"
