@@ -22,8 +22,6 @@ def banned(code: str) -> list[str]:
         "--no-cache",
         "--select",
         "TID251",
-        "--output-format",
-        "json",
     ]
     run = subprocess.run(
         [*check, "--output-format", "json", "--stdin-filename", "tests/example.py", "-"],

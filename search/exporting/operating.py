@@ -12,7 +12,7 @@ from lossweep.search.study.trial_history import TrialHistory
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.files.errors import Problem, UserError
-from lossweep.spaces.metric_names import canonical_metric, parametric_name
+from lossweep.spaces.metric_names import TUNED, TUNED_OBJECT, canonical_metric, parametric_name
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.plan import TrialPlan
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _FLOOR: Final = re.compile(r"\s*(precision|recall)\s*>=\s*(\d*\.?\d+)\s*")
 _METRICS: Final = {"precision": "recall_at_precision", "recall": "precision_at_recall"}
-_SHOWN: Final = ("precision", "recall", "f1", "iou", "object_precision", "object_recall", "object_f1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,5 +155,5 @@ def _measured_anew(name: str, weights: TrainedWeights) -> AskedPoint:
         message = "no threshold reaches this floor on validation"
         raise UserError(Problem(message, key="--at", found=name, hint="ask for a lower one"))
     at = evaluate_split(weights.model, data.val, data.prior, measure, threshold, training=training)
-    figures = {each: round(at.metrics[f"tuned_{each}"], 6) for each in _SHOWN}
+    figures = {each.removeprefix("tuned_"): round(at.metrics[each], 6) for each in (*TUNED, *TUNED_OBJECT)}
     return AskedPoint(threshold, name, found.metrics[name], figures)

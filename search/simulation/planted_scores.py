@@ -20,6 +20,7 @@ from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.spaces.schedules.schedule import SHAPES, LossSchedule, Phase
 from lossweep.trainers.evaluation import Evaluation, HeldOutScore
 from lossweep.trainers.plan import TrialPlan
+from lossweep.trainers.scoring.objectives import PILOT
 from lossweep.trainers.scoring.operating_points import held_out_metric
 
 TOP: Final = 0.7
@@ -83,7 +84,7 @@ class PlantedScores:
         while not cursor.finished:
             phase, index, cycle, epoch = cursor.current, cursor.phase, cursor.cycle, cursor.epoch + 1
             value = final * (0.6 + 0.4 * epoch / plan.epochs)
-            metrics = {"ap": value, "tuned_f1": value, "recall": value}
+            metrics = dict.fromkeys((PILOT, "tuned_f1"), value) | {"recall": value}
             cursor = cursor.advance(metrics)
             if cursor.phase_ended or cursor.finished:
                 yield Evaluation(

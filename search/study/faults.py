@@ -106,8 +106,8 @@ class RetryPolicy:
 class AlikeFailures:
     """Stops a sweep whose first trials all fail in the same way: the mistake is not in the schedules.
 
-    Groups of trials are watched apart: controls train with losses of our own, so that they go well however
-    broken a user's own loss is.
+    Groups of trials are watched apart, and all together: controls train with losses of our own, so that they
+    go well however broken a user's own loss is.
     """
 
     def __init__(self, first: int = 3) -> None:
@@ -125,6 +125,10 @@ class AlikeFailures:
         Raises:
             SweepFailed: when the first trials all failed alike.
         """
+        for watched in dict.fromkeys((group, "trials")):  # of a small sweep no group may be as large
+            self._take(failure, watched)
+
+    def _take(self, failure: Fault | None, group: str) -> None:
         alike = self._failures.setdefault(group, [])
         if alike is None:
             return

@@ -12,14 +12,28 @@ Counts = NDArray[np.int64]
 """(images, classes, 3): true positives, false positives and false negatives of each image and class."""
 Figures = NDArray[np.float64]
 
+Figure = Callable[[Counts], Figures]
+"""Of counts summed over images, (..., classes, 3), along the last two axes."""
+
 DRAWS: Final = 1000
 _SEED: Final = 0
+
+FIGURES: Final[dict[str, Figure]] = {}
+"""The figures that are functions of summed counts, by the metric's name without its prefix."""
+
+
+def _figure_of(name: str) -> Callable[[Figure], Figure]:
+    def register(figure: Figure) -> Figure:
+        FIGURES[name] = figure
+        return figure
+
+    return register
 
 
 def image_interval(
     first: Sequence[Counts],
     second: Sequence[Counts],
-    figure: Callable[[Counts], Figures],
+    figure: Figure,
     sign: float = 1.0,
     confidence: float = 0.95,
     draws: int = DRAWS,
@@ -34,7 +48,7 @@ def image_interval(
     Args:
         first: counts of one arm, one array a seed.
         second: counts of the other arm, in the same order of seeds.
-        figure: of counts summed over images, (..., classes, 3), along the last two axes.
+        figure: see `Figure`.
         sign: 1 where more is better, -1 where less is.
         confidence: of the interval.
         draws: how many.
@@ -62,21 +76,25 @@ def _summed(arm: Counts, weights: NDArray[np.float64]) -> Counts:
     return summed.astype(np.int64).reshape(len(weights), seeds, *arm.shape[2:])
 
 
+@_figure_of("f1")
 def mean_f1(counts: Counts) -> Figures:
     """F1 of summed counts (..., classes, 3), as a mean over the classes that occur; 0 where none does."""
     return _mean(2 * counts[..., 0], 2 * counts[..., 0] + counts[..., 1] + counts[..., 2], counts)
 
 
+@_figure_of("iou")
 def mean_iou(counts: Counts) -> Figures:
     """Intersection over union, likewise."""
     return _mean(counts[..., 0], counts.sum(axis=-1), counts)
 
 
+@_figure_of("precision")
 def mean_precision(counts: Counts) -> Figures:
     """Precision, likewise; 0 for a class that was never predicted."""
     return _mean(counts[..., 0], counts[..., 0] + counts[..., 1], counts)
 
 
+@_figure_of("recall")
 def mean_recall(counts: Counts) -> Figures:
     """Recall, likewise."""
     return _mean(counts[..., 0], counts[..., 0] + counts[..., 2], counts)

@@ -18,13 +18,6 @@ from lossweep.search.verdicts.verdict import Judged, Verdict, judge
 from lossweep.trainers.evaluation import HeldOutScore
 from lossweep.trainers.scoring.operating_points import held_out_metric
 
-_FIGURES = {
-    "f1": images.mean_f1,
-    "iou": images.mean_iou,
-    "precision": images.mean_precision,
-    "recall": images.mean_recall,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class ArmScores:
@@ -234,7 +227,7 @@ def _image_interval(
 ) -> tuple[float, float] | None:
     base, _, one_class = name.partition("/")
     of_objects = base.startswith("tuned_object_")
-    figure = _FIGURES.get(base.removeprefix("tuned_object_").removeprefix("tuned_"))
+    figure = images.FIGURES.get(base.removeprefix("tuned_object_").removeprefix("tuned_"))
     seeds = sorted(first.readings.keys() & second.readings.keys())
     if figure is None or not base.startswith("tuned_") or one_class or len(seeds) < 2:
         return None

@@ -9,7 +9,6 @@ from typing import Final
 
 from lossweep.search.verdicts.paired import CONFIDENCE, PairedDifference, holm
 
-
 FEWEST: Final = 3
 """Two seeds that happen to differ alike, as a score of few steps may, prove nothing."""
 
