@@ -14,7 +14,7 @@ from lossweep.search.study.ranking import Tried
 from lossweep.search.verdicts import images
 from lossweep.search.verdicts.paired import PairedDifference, paired
 from lossweep.search.verdicts.simplicity import complexity
-from lossweep.search.verdicts.verdict import Judged, Verdict, judge
+from lossweep.search.verdicts.verdict import Judged, Verdict, credited, judge
 from lossweep.trainers.evaluation import HeldOutScore
 from lossweep.trainers.scoring.operating_points import held_out_metric
 
@@ -54,7 +54,7 @@ class LeaderResult:
 
     Attributes:
         scores: the leader's.
-        judged: against the control, adjusted for the number of leaders.
+        judged: against the control, adjusted for the number of leaders; no beating that its rates explain.
         image_interval: of the same difference when the test images are drawn anew; None for figures that are
             no sums over images, such as AP.
         loss: what the leader has over its rates and lengths with plain cross-entropy; None where it has none.
@@ -162,7 +162,7 @@ def verdict_of(history: SweepHistory) -> SweepVerdict | None:
         results.append(
             LeaderResult(
                 scores=own,
-                judged=judged,
+                judged=credited(judged, between(own, rates, sign), plan.margin),
                 image_interval=_image_interval(own, control, name, sign),
                 loss=between(own, rates, sign),
                 rates=between(rates, control, sign),

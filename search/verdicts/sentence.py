@@ -52,6 +52,8 @@ def headline(verdict: SweepVerdict, metric: str) -> str:
     who = f"Trial {leader.scores.arm.trial}"
     against = f"the control, {control_words(verdict.control.arm.schedule)}"
     sides = _sides(verdict)
+    if judged.by_rates:
+        return f"{_ahead_by_rates(leader, against, numbers)} {sides}"
     match judged.verdict:
         case Verdict.BEATS:
             said = f"{who} beats {against}: {numbers}."
@@ -62,6 +64,20 @@ def headline(verdict: SweepVerdict, metric: str) -> str:
         case _:
             said = f"Whether trial {leader.scores.arm.trial} beats {against}, cannot be told yet: {numbers}."
     return f"{said} {sides}"
+
+
+def _ahead_by_rates(leader: LeaderResult, against: str, numbers: str) -> str:
+    """Return how a leader stands whose rates with plain cross-entropy are ahead of the control as well."""
+    words = {
+        Verdict.TIES: "has nothing over them that matters",
+        Verdict.LOSES: "costs something against them",
+        Verdict.CANNOT_TELL: "cannot be told yet to have anything over them",
+    }
+    over = f" ({_signed(leader.loss)})" if leader.loss is not None else ""
+    return (
+        f"Trial {leader.scores.arm.trial} is ahead of {against}: {numbers}; but so are its rates and lengths "
+        f"with plain cross-entropy, and its loss {words[leader.judged.verdict]}{over}."
+    )
 
 
 def taken_apart(leader: LeaderResult) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -33,6 +33,8 @@ class Judged:
         p_value: adjusted for the number of leaders.
         seeds_needed: how many seeds it would probably take, where it cannot be told yet; None when that is
             unknown or too many.
+        by_rates: whether there is a difference, but the arm's rates with plain cross-entropy have it as well,
+            as far as can be told: the verdict is then the loss's over these.
     """
 
     verdict: Verdict
@@ -40,6 +42,7 @@ class Judged:
     interval: tuple[float, float]
     p_value: float
     seeds_needed: int | None = None
+    by_rates: bool = False
 
 
 def judge(differences: Sequence[PairedDifference], margin: float) -> tuple[Judged, ...]:
@@ -70,3 +73,22 @@ def judge(differences: Sequence[PairedDifference], margin: float) -> tuple[Judge
             needed = difference.seeds_for(margin, confidence)
         judged.append(Judged(verdict, difference, (low, high), p_value, needed))
     return tuple(judged)
+
+
+def credited(judged: Judged, loss: PairedDifference | None, margin: float) -> Judged:
+    """Return a verdict that credits the loss with nothing that its rates explain.
+
+    A leader beats the control only if it also beats its own rates and lengths with plain cross-entropy. Both
+    have to be shown, so neither test is adjusted for the other (Berger, 1982: an intersection-union test).
+
+    Args:
+        judged: the leader against the control.
+        loss: the leader against its rates and lengths with plain cross-entropy; None where it has none.
+        margin: see `judge`.
+    """
+    if judged.verdict is not Verdict.BEATS or loss is None:
+        return judged
+    (own,) = judge([loss], margin)
+    if own.verdict is Verdict.BEATS:
+        return judged
+    return replace(judged, verdict=own.verdict, seeds_needed=own.seeds_needed, by_rates=True)

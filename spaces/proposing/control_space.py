@@ -19,7 +19,8 @@ PREFIX: Final = "control."
 """Before the names of its parameters: its rates are another search's than those of the proposals."""
 DEFAULT_RATES: Final = Range(low=1e-4, high=1e-2, log=True, levels=9)
 """Searched when the space gives its first phase no range of rates."""
-_START_SHAPES: Final[tuple[Shape, ...]] = ("drop", "cosine", "drop", "constant")
+_START_SHAPES: Final[tuple[Shape, ...]] = ("drop", "cosine")
+"""A rate that falls at the end has seldom done worse than a constant one; the sampler may try that."""
 
 
 class ControlSpace:

@@ -17,7 +17,7 @@ from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.verdicts.paired import PairedDifference
 from lossweep.search.verdicts.result import SweepVerdict, verdict_of
 from lossweep.search.verdicts.sentence import sentence
-from lossweep.search.verdicts.verdict import Verdict, judge
+from lossweep.search.verdicts.verdict import Verdict, credited, judge
 from lossweep.spaces.proposing.control_space import ControlSpace, control_rates
 from lossweep.spaces.proposing.schedule_space import SpaceSpec
 from lossweep.spaces.schedules.schedule import LossSchedule
@@ -277,3 +277,27 @@ def test_a_planted_lead_is_found_by_a_whole_sweep() -> None:
     assert low < 5.0 * trainer.deviation < high
     assert found.tried.plain + found.tried.schedules == 12
     assert all(math.isfinite(value) for arm in found.arms for value in arm.values)
+
+
+def test_a_lead_that_its_rates_explain_is_not_the_losss() -> None:
+    ahead, equal = (
+        PairedDifference((0.05, 0.06, 0.05, 0.055, 0.052)),
+        PairedDifference((0.01, -0.01, 0.004, -0.003, 0.0)),
+    )
+    (beats,) = judge([ahead], 0.005)
+    assert beats.verdict is Verdict.BEATS
+    assert credited(beats, None, 0.005) == beats
+    assert credited(beats, ahead, 0.005) == beats
+    held = credited(beats, equal, 0.005)
+    assert (held.verdict, held.by_rates) == (Verdict.CANNOT_TELL, True)
+    assert held.difference == beats.difference
+    within = PairedDifference((0.001, -0.001, 0.0005, -0.0005, 0.0))
+    assert credited(beats, within, 0.005).verdict is Verdict.TIES
+    behind = PairedDifference(tuple(-value for value in ahead.values))
+    assert credited(beats, behind, 0.005).verdict is Verdict.LOSES
+
+
+def test_only_a_beating_is_held_back() -> None:
+    behind = PairedDifference((-0.05, -0.06, -0.05, -0.055, -0.052))
+    (loses,) = judge([behind], 0.005)
+    assert credited(loses, PairedDifference((0.0, 0.001, -0.001)), 0.005) == loses
