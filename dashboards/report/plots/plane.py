@@ -145,7 +145,7 @@ def _controls(history: SweepHistory, placed: list[tuple[TrialHistory, float, flo
     marks = []
     wins = control is not None and control is winner
     for trial, name, color, symbol, side in (
-        (control, "control, and winner" if wins else "control", CONTROL, "x-thin", "bottom center"),
+        (control, "control, and leader" if wins else "control", CONTROL, "x-thin", "bottom center"),
         (None if wins else winner, "winner", INK, "star-open", "top center"),
     ):
         spot = next(((r, p) for t, r, p in placed if trial is not None and t.number == trial.number), None)

@@ -131,7 +131,7 @@ def headline(history: SweepHistory, result: SweepResult) -> Headline:
         difference=_difference(history, result, contender),
         control=Card(
             "control",
-            "Control, and winner" if result.control_wins else "Control",
+            "Control, and leader" if result.control_wins else "Control",
             _leading(history, result.control, control_label, _best_of_controls(history, result.control)),
         ),
         tally=tuple(
@@ -186,10 +186,10 @@ def _sureness(result: SweepResult, contender: TrialHistory | None) -> str:
 
 
 def contender_words(history: SweepHistory) -> str:
-    """Return what the trial that is held against the control is: the winner, or the best behind it."""
+    """Return what the trial that is held against the control is: the leader, or the best behind it."""
     contender, winner = history.contender(), history.winner()
     if contender is winner:
-        return "Winner"
+        return "Leader"
     return "Best other control" if contender is not None and contender.control else "Best proposal"
 
 

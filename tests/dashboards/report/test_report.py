@@ -231,7 +231,7 @@ def test_when_the_control_leads_the_best_proposal_stands_beside_it() -> None:
     assert contender.number == 2
     head = build_report(leading).partition('<section id="schedule">')[0]
     assert "Best proposal" in head
-    assert "Control, and winner" in head
+    assert "Control, and leader" in head
     assert f"{(contender.score or 0) - 0.9:+.3f}" in head
     only_controls = replace(leading, trials=leading.trials[:2])
     assert "Best other control" in build_report(only_controls)
