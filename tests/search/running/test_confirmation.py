@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
-import os
 import signal
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +29,7 @@ from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.verdicts.result import verdict_of
 from lossweep.search.verdicts.sentence import sentence
 from lossweep.spaces.schedules.controls import is_plain
+from tests.search.running.dying import die_at
 
 EPOCHS, SEEDS = 4, 3
 
@@ -137,21 +135,7 @@ MOMENTS: list[tuple[type, str, int, str]] = [
 
 
 def _drive_and_die(root: Path, moment: tuple[type, str, int, str]) -> None:
-    owner, method, call, when = moment
-    original: Callable[..., Any] = getattr(owner, method)
-    calls = Counter[str]()
-
-    @functools.wraps(original)
-    def fatal(*args: Any, **kwargs: Any) -> Any:
-        calls["made"] += 1
-        if calls["made"] == call and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = original(*args, **kwargs)
-        if calls["made"] == call:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    setattr(owner, method, fatal)
+    die_at(*moment)
     run(root)
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
-import os
 import signal
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from small_sweeps import spec, task, workspace
@@ -26,6 +22,7 @@ from lossweep.search.simulation.training_log import TrainingLog, trained
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.workspace import Workspace
+from tests.search.running.dying import die_at
 
 TRIALS, EPOCHS = 7, 4
 
@@ -46,26 +43,8 @@ MOMENTS: list[tuple[type, str, int, str]] = [
 ]
 
 
-def _die(owner: type, method: str, call: int, when: str) -> None:
-    """Let this process kill itself at one call of a method."""
-    original: Callable[..., Any] = getattr(owner, method)
-    calls = Counter[str]()
-
-    @functools.wraps(original)
-    def fatal(*args: Any, **kwargs: Any) -> Any:
-        calls["made"] += 1
-        if calls["made"] == call and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = original(*args, **kwargs)
-        if calls["made"] == call:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    setattr(owner, method, fatal)
-
-
 def _drive(where: Workspace, folder: Path, resume: bool, moment: tuple[type, str, int, str]) -> None:
-    _die(*moment)
+    die_at(*moment)
     run_sweep(spec(trials=TRIALS, epochs=EPOCHS), where, resume=resume, task=task(folder))
 
 
