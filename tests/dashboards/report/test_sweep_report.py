@@ -130,7 +130,7 @@ def test_the_page_holds_the_overlays_and_the_exported_file(
 ) -> None:
     sweep = won_by_a_proposal(trained)
     page = SweepReport(workspace)(sweep)
-    assert page.count('<img alt="winner') == 6
+    assert page.count('<img alt="leader') == 6
     assert page.count('<img alt="control') == 6
     shown = re.search(r'<pre id="schedule-yaml"[^>]*>(.*?)</pre>', page, re.S)
     assert shown is not None
@@ -156,7 +156,7 @@ def test_what_is_gone_is_left_out_and_the_report_is_built(
         shutil.rmtree(root / lost)
     sweep = won_by_a_proposal(trained)
     page = SweepReport(there)(sweep)
-    assert ('<img alt="winner' in page) is (lost == "cache"), "the data of scenes are drawn anew"
+    assert ('<img alt="leader' in page) is (lost == "cache"), "the data of scenes are drawn anew"
     assert 'id="schedule-yaml"' in page
     broken = replace(sweep, spec_yaml="name: [")
     page = SweepReport(there)(broken)
