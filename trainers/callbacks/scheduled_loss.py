@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -51,7 +52,12 @@ class ScheduledLoss(nn.Module):
         self.schedule = schedule.schedule if isinstance(schedule, ScheduleFile) else schedule
         prior = _prior(schedule, prior)
         self.criteria = nn.ModuleList(build_loss(phase.loss, prior) for phase in self.schedule.phases)
-        self._positions = tuple(_positions(schedule))
+        self._epochs = schedule.budget
+        if isinstance(schedule, ScheduleFile):
+            self._epochs = (
+                schedule.epochs or sum(stay.epochs for stay in schedule.realised) or schedule.budget
+            )
+        self._positions = tuple(_positions(schedule, self._epochs))
 
     @classmethod
     def load(cls, path: str | Path, prior: ClassPrior | None = None) -> Self:
@@ -65,7 +71,7 @@ class ScheduledLoss(nn.Module):
     @property
     def epochs(self) -> int:
         """Epochs of the whole training."""
-        return len(self._positions)
+        return self._epochs
 
     def at(
         self, epoch: int, step: int = 0, steps_per_epoch: int | None = None
@@ -73,7 +79,8 @@ class ScheduledLoss(nn.Module):
         """Return the loss and the learning rate of an epoch, or of one step of it.
 
         Phases that waited for a metric last as long as they did in the exported training (without a record of
-        it, as long as they may). After the last epoch, its phase goes on.
+        it, as long as they may). After the last epoch, its phase goes on: a learning rate that fell stays
+        where it ended.
 
         Args:
             epoch: from 0.
@@ -94,7 +101,10 @@ class ScheduledLoss(nn.Module):
         """
         if epoch < 0:
             raise IndexError(f"epoch must be 0 or more, but got {epoch}")
-        return self._positions[min(epoch, self.epochs - 1)]
+        if epoch < len(self._positions):
+            return self._positions[epoch]
+        last = self._positions[-1]
+        return replace(last, epoch=epoch, epochs_in_phase=last.epochs_in_phase + epoch - last.epoch)
 
     def start(self, epochs: int | None = None) -> ScheduleCursor:
         """The position before the first step, to be advanced by one's own metrics.
@@ -117,26 +127,24 @@ class ScheduledLoss(nn.Module):
         return criterion, cursor.learning_rate(done, steps_per_epoch)
 
 
-def _positions(schedule: LossSchedule) -> Iterator[ScheduleCursor]:
-    """Where each epoch of the training stands: as recorded, or as the lengths alone say."""
+def _epochs(schedule: LossSchedule) -> int:
+    """How long the training was, or else is to be."""
+    recorded = sum(stay.epochs for stay in schedule.realised) if isinstance(schedule, ScheduleFile) else 0
+    return schedule.epochs or recorded or schedule.budget
+
+
+def _positions(schedule: LossSchedule, epochs: int) -> Iterator[ScheduleCursor]:
+    """Where each epoch of the training stood: as recorded, or as the lengths alone say.
+
+    A record may end before the budget does; `ScheduledLoss.position` goes on from its last phase.
+    """
     stays = schedule.realised if isinstance(schedule, ScheduleFile) else ()
     plain = schedule.schedule if isinstance(schedule, ScheduleFile) else schedule
-    recorded = sum(stay.epochs for stay in stays)
-    epochs = schedule.epochs or recorded or plain.budget
-    epoch = 0
+    recorded = [(stay.phase, within) for stay in stays for within in range(stay.epochs)]
+    for epoch, (phase, within) in enumerate(recorded[:epochs]):
+        yield ScheduleCursor(plain, epochs, epoch=epoch, phase=phase, epochs_in_phase=within)
     position = ScheduleCursor.start(plain, epochs)
-    for stay in stays:
-        for within in range(stay.epochs):
-            position = ScheduleCursor(plain, epochs, epoch=epoch, phase=stay.phase, epochs_in_phase=within)
-            if epoch < epochs:
-                yield position
-            epoch += 1
-    if stays:  # a record that ends before the budget: its last phase goes on
-        for epoch in range(recorded, epochs):
-            within = position.epochs_in_phase + 1 + epoch - recorded
-            yield ScheduleCursor(plain, epochs, epoch=epoch, phase=position.phase, epochs_in_phase=within)
-        return
-    while not position.finished:
+    while not (recorded or position.finished):
         yield position
         position = position.advance()
 

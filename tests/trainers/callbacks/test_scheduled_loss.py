@@ -11,6 +11,7 @@ import yaml
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import UserError
+from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.spaces.schedules.schedule_file import ScheduleFile
 from lossweep.trainers.callbacks import ScheduledLoss
@@ -75,6 +76,47 @@ def test_steps_see_the_warm_up_and_the_cosine(tmp_path: Path) -> None:
     assert steps[4:] == sorted(steps[4:], reverse=True)
     assert scheduled.at(0)[1] == pytest.approx(1e-2), "an epoch's rate leaves the warm-up out"
     assert scheduled.at(1)[1] == pytest.approx(0.505e-2, rel=1e-4), "half way down"
+
+
+@pytest.mark.parametrize("shape", ["cosine", "drop", "constant"])
+@pytest.mark.parametrize("recorded", [False, True])
+def test_past_the_end_the_last_phase_goes_on(shape: str, recorded: bool) -> None:
+    line = f"jaccard @1e-3 x2 -> cross_entropy @1e-2 x1 {'' if shape == 'constant' else shape} warmup 2 fresh"
+    schedule: LossSchedule = LossSchedule.parse(line)
+    if recorded:
+        stays = ({"phase": 0, "epochs": 2, "from_epoch": 0}, {"phase": 1, "epochs": 1, "from_epoch": 2})
+        schedule = ScheduleFile(**dict(schedule), classes=PRIOR.names, realised=stays)
+    scheduled, whole = ScheduledLoss(schedule, PRIOR), ScheduleCursor.start(LossSchedule.parse(line), 9)
+    for epoch in range(9):
+        place = scheduled.position(epoch)
+        assert (place.epoch, place.phase, place.epochs_in_phase) == (
+            epoch,
+            whole.phase,
+            whole.epochs_in_phase,
+        )
+        for step in range(4):
+            done = whole.epochs_in_phase * 4 + step
+            assert scheduled.at(epoch, step, 4)[1] == whole.learning_rate(done, 4)
+        whole = whole.advance()
+    end = {"cosine": 1e-4, "drop": 1e-3, "constant": 1e-2}[shape]
+    assert [scheduled.at(epoch, 0, 4)[1] for epoch in (3, 4, 50)] == pytest.approx([end] * 3)
+    assert [scheduled.at(epoch)[1] for epoch in (3, 4, 50)] == pytest.approx([end] * 3)
+
+
+def test_a_record_without_an_epoch_says_nothing_and_one_that_ends_early_goes_on() -> None:
+    schedule = LossSchedule.parse("jaccard @1e-3 x2 -> cross_entropy @1e-2 x2 cosine")
+
+    def places(*stays: tuple[int, int], epochs: int | None = None) -> list[tuple[int, int]]:
+        written = [{"phase": phase, "epochs": length, "from_epoch": 0} for phase, length in stays]
+        recorded = ScheduleFile(**dict(schedule.with_budget(epochs)), classes=PRIOR.names, realised=written)
+        scheduled = ScheduledLoss(recorded)
+        found = [scheduled.position(epoch) for epoch in range(scheduled.epochs)]
+        return [(place.phase, place.epochs_in_phase) for place in found]
+
+    assert places((0, 0)) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert places((0, 1), (1, 1), epochs=5) == [(0, 0), (1, 0), (1, 1), (1, 2), (1, 3)]
+    assert places((0, 1), (1, 4)) == [(0, 0), (1, 0), (1, 1), (1, 2), (1, 3)]
+    assert places((0, 1), (1, 4), epochs=2) == [(0, 0), (1, 0)]
 
 
 def test_weights_by_frequency_need_the_frequencies(tmp_path: Path) -> None:
