@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +29,19 @@ class LossScheduleCallback(Callback):
 
     The module computes its loss as ``self.criterion(logits, masks)``, and its ``configure_optimizers``
     returns optimizers without learning-rate schedulers; the callback sets both at the start of every batch.
+    Every ``fit`` starts the schedule anew, but one that goes on: from a checkpoint, or with the same trainer.
 
     Args:
         schedule: a schedule file, or a schedule.
         prior: classes and frequencies, when the file does not say enough; see `ScheduledLoss`.
         attribute: the module's attribute that holds its loss.
-        metrics: what the module logs each of the schedule's metrics as, such as ``{"recall": "val/recall"}``:
-            phases then end by these. Without it, phases last as long as in the exported training.
+        metrics: what the module logs each of the schedule's metrics as in its validation, such as
+            ``{"recall": "val/recall"}``: phases then end by these. After an epoch without a validation only
+            lengths count. Without it, phases last as long as in the exported training.
 
     Raises:
         UserError: the schedule cannot be read, waits for a metric that ``metrics`` lacks, or does not fit
-            the module.
+            the module, its validation or its training loader.
     """
 
     def __init__(
@@ -54,7 +58,7 @@ class LossScheduleCallback(Callback):
         self._attribute = attribute
         self._metrics = metrics
         self._cursor: ScheduleCursor | None = None
-        self._phase: tuple[int, int] | None = None
+        self._measured: dict[str, float] | None = None
         if metrics is not None and (missing := sorted(self.scheduled.schedule.metrics - set(metrics))):
             problem = Problem(
                 "phases wait for a metric", found=", ".join(missing), allowed=", ".join(metrics)
@@ -66,14 +70,35 @@ class LossScheduleCallback(Callback):
         """Lightning's name for this callback's state."""
         return self._generate_state_key(attribute=self._attribute)
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Forget an earlier ``fit``. Lightning loads a checkpoint's state after this."""
+        if stage == "fit" and trainer.current_epoch == 0:
+            self._cursor = self._measured = None
+
     def state_dict(self) -> dict[str, Any]:
-        """Return where in the schedule training stands."""
-        return {"cursor": self._cursor.to_dict() if self._cursor else None}
+        """Return where in the schedule training stands, and what was measured in the epoch since."""
+        return {"cursor": self._cursor.to_dict() if self._cursor else None, "measured": self._measured}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
-        cursor = state_dict["cursor"]
-        self._cursor = ScheduleCursor.from_dict(cursor) if cursor else None
+        """Go on from what `state_dict` gave.
+
+        Raises:
+            UserError: it is of a schedule that trains otherwise from there back.
+        """
+        if self._metrics is None or state_dict["cursor"] is None:
+            return
+        cursor, schedule = ScheduleCursor.from_dict(state_dict["cursor"]), self.scheduled.schedule
+        if cursor.schedule.unrolled() != schedule.unrolled():
+            try:
+                cursor = cursor.moved_to(schedule, cursor.epochs)
+            except ValueError:
+                problem = Problem(
+                    "the checkpoint was trained by another schedule",
+                    found=str(cursor.schedule),
+                    allowed=str(schedule),
+                )
+                raise UserError(problem) from None
+        self._cursor, self._measured = cursor, state_dict.get("measured")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check that the module can be trained by a schedule."""
@@ -85,38 +110,84 @@ class LossScheduleCallback(Callback):
             raise UserError(
                 "the schedule sets the learning rate: configure_optimizers must not return schedulers"
             )
+        if self._waits and not trainer.enable_validation:
+            problem = Problem(
+                "phases wait for metrics of a validation, and this fit has none",
+                found=", ".join(sorted(self.scheduled.schedule.metrics)),
+                hint="give fit a validation loader and the module a validation_step, or leave metrics= out",
+            )
+            raise UserError(problem)
         self.scheduled.to(pl_module.device)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take up the schedule where this epoch stands in it, if no checkpoint says where."""
         if self._metrics is not None and self._cursor is None:
             # A trainer that knows its own end ends by itself, and may be resumed with a later one.
             endless = trainer.max_epochs is not None and trainer.max_epochs > 0
-            self._cursor = self.scheduled.start(_ENDLESS if endless else None)
+            epochs = _ENDLESS if endless else self.scheduled.schedule.budget
+            self._cursor = replace(self.scheduled.position(trainer.current_epoch), epochs=epochs)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Set the batch's loss and learning rate."""
-        accumulated = trainer.accumulate_grad_batches
-        steps = -(-int(trainer.num_training_batches) // accumulated)
-        step, epoch = batch_idx // accumulated, trainer.current_epoch
-        cursor = self._cursor or self.scheduled.position(epoch)
+        """Set the batch's loss and learning rate, and clear the moments at the start of a fresh phase.
+
+        Raises:
+            UserError: the training loader has no length, and a learning rate needs one.
+        """
+        self._advance_to(trainer.current_epoch)  # a checkpoint of a validation's end is of the epoch before
+        cursor = self._cursor or self.scheduled.position(trainer.current_epoch)
+        steps = self._steps(trainer)
+        step = 0 if steps is None else batch_idx // trainer.accumulate_grad_batches
         criterion, rate = self.scheduled.of(cursor, step, steps)
         setattr(pl_module, self._attribute, criterion)
-        entered = (cursor.phase, epoch - cursor.epochs_in_phase)
-        switched, self._phase = self._phase not in (None, entered), entered
+        entered = batch_idx == 0 and cursor.epochs_in_phase == 0 and cursor.epoch > 0
         for optimizer in trainer.optimizers:
-            if switched and not cursor.current.keep_moments:
+            if entered and not cursor.current.keep_moments:
                 optimizer.state.clear()
             for group in optimizer.param_groups:
                 group["lr"] = rate
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let the schedule decide by the epoch's validation, which Lightning has run by now."""
-        if self._cursor is None or self._metrics is None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note what was measured, so that a checkpoint saved now holds it.
+
+        Raises:
+            UserError: the validation doesn't log the schedule's metrics.
+        """
+        if self._metrics is None or trainer.sanity_checking or trainer.state.fn != "fit":
             return
         logged = trainer.callback_metrics
         if absent := [name for name in self._metrics.values() if name not in logged]:
             problem = Problem("the schedule's metrics were not logged", found=", ".join(absent))
             raise UserError(problem)
-        self._cursor = self._cursor.advance({name: float(logged[key]) for name, key in self._metrics.items()})
-        if self._cursor.finished:
+        self._measured = {name: float(logged[key]) for name, key in self._metrics.items()}
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let the schedule decide by the epoch's last validation, which Lightning has run by now."""
+        self._advance_to(trainer.current_epoch + 1)
+        if self._cursor is not None and self._cursor.finished:
             trainer.should_stop = True
+
+    @property
+    def _waits(self) -> bool:
+        """Whether phases end by metrics."""
+        return self._metrics is not None and bool(self.scheduled.schedule.metrics)
+
+    def _advance_to(self, epoch: int) -> None:
+        while self._cursor is not None and self._cursor.epoch < epoch and not self._cursor.finished:
+            self._cursor, self._measured = self._cursor.advance(self._measured), None
+
+    def _steps(self, trainer: Trainer) -> int | None:
+        """Optimizer steps of an epoch; None where nobody can know and nothing asks."""
+        if math.isfinite(trainer.num_training_batches):
+            return -(-int(trainer.num_training_batches) // trainer.accumulate_grad_batches)
+        for phase in self.scheduled.schedule.phases:
+            if phase.shape != "constant" or phase.warmup_steps:
+                problem = Problem(
+                    "the training loader has no length, and a learning rate that warms up or falls needs the "
+                    "steps of an epoch",
+                    found=str(phase),
+                    hint="Trainer(limit_train_batches=N) says how many they are",
+                )
+                raise UserError(problem)
+        return None
