@@ -9,6 +9,7 @@ which are Optuna's, are computed anew. Studies with several objectives fall back
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -119,15 +120,22 @@ class TrialTable:
 
 
 class SteadyTPESampler(TPESampler):
-    """Optuna's TPE, reseedable, over a `TrialTable`. For one study."""
+    """Optuna's TPE, reseedable, over a `TrialTable`. For one study, and as many threads as one likes."""
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
+        self._lock = threading.RLock()  # over the table and what follows from it
         self._table = TrialTable()
         self._integrals = Integrals()
         self._shapes: set[frozenset[str]] = set()
         self._distributions: dict[str, BaseDistribution] = {}
         self._split: tuple[int, Rows, Rows] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.RLock())
 
     def reseed(self, seed: int) -> None:
         """Start the random state anew."""
@@ -143,14 +151,15 @@ class SteadyTPESampler(TPESampler):
         """Return the parameters to sample together, as `TPESampler` does."""
         if not self._is_steady(study) or self._group_decomposed_search_space is None:
             return super().infer_relative_search_space(study, trial)
-        self._rows(study, trial)
-        self._search_space_group = self._group_decomposed_search_space._search_space
-        return {
-            name: distribution
-            for group in self._search_space_group.search_spaces
-            for name, distribution in sorted(group.items())
-            if not distribution.single()
-        }
+        with self._lock:
+            self._rows(study, trial)
+            self._search_space_group = self._group_decomposed_search_space._search_space
+            return {
+                name: distribution
+                for group in self._search_space_group.search_spaces
+                for name, distribution in sorted(group.items())
+                if not distribution.single()
+            }
 
     def _sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -161,22 +170,13 @@ class SteadyTPESampler(TPESampler):
             return {}
         return self._sample(study, trial, search_space)
 
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Return a value of a parameter that is sampled on its own, as `TPESampler` does."""
-        if not self._is_steady(study):
-            return super().sample_independent(study, trial, param_name, param_distribution)
-        if self._ended(study, trial) < self._n_startup_trials:
-            return self._random_sampler.sample_independent(study, trial, param_name, param_distribution)
-        return self._sample(study, trial, {param_name: param_distribution})[param_name]
-
     def _sample(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         if not self._is_steady(study):
             return super()._sample(study, trial, search_space)
-        below, above = (self._density(rows, search_space) for rows in self._rows(study, trial))
+        with self._lock:
+            below, above = (self._density(rows, search_space) for rows in self._rows(study, trial))
         samples = below.sample(self._rng.rng, self._n_ei_candidates)
         chosen = TPESampler._compare(samples, self._compute_acquisition_func(samples, below, above))
         return {
@@ -195,11 +195,15 @@ class SteadyTPESampler(TPESampler):
         return len(study.directions) == 1
 
     def _ended(self, study: Study, trial: FrozenTrial) -> int:
-        self._rows(study, trial)
-        return int(np.count_nonzero(self._table.kind))
+        with self._lock:
+            self._rows(study, trial)
+            return int(np.count_nonzero(self._table.kind))
 
     def _rows(self, study: Study, trial: FrozenTrial) -> tuple[Rows, Rows]:
-        """The good and the other trials; running ones are among the others, when the liar is constant."""
+        """The good and the other trials; running ones are among the others, when the liar is constant.
+
+        Under the lock: a thread's list of trials is older than the table that another one has read by then.
+        """
         if self._split is not None and self._split[0] == trial.number:
             return self._split[1:]
         trials = study.get_trials(deepcopy=False)
