@@ -6,8 +6,11 @@ import errno
 import hashlib
 import io
 import json
+import multiprocessing
 import os
 import pickle
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,7 @@ from lossweep.trainers.loop.checkpoints import (
     CheckpointUnreadable,
 )
 from lossweep.trainers.loop.prefix import TrainedEpoch, address
+from tests.search.running.dying import die_at
 
 
 def epoch(index: int, evaluated: bool = True, phase_ended: bool = False) -> TrainedEpoch:
@@ -190,6 +194,40 @@ def test_a_writer_that_was_killed_leaves_the_one_before(
     found = store.newest("context", always)
     assert found is not None
     assert len(found[0].history) == 1
+
+
+def write_until_killed(folder: Path, room: int | None) -> None:
+    """In a process of its own: save, and be killed by the system with the first byte past the room.
+
+    Without a limit the process kills itself where the file is whole and not yet in its place.
+    """
+    if room is None:
+        die_at(Path, "replace", 1, "before")
+    else:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+    CheckpointStore(folder).save("context", history(2), {"model": {"weight": torch.ones(9, 9)}})
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.9, 1.0])
+def test_a_writer_killed_for_real_leaves_the_same_checkpoint_of_before_whole(
+    share: float, tmp_path: Path
+) -> None:
+    """Another trial with this prefix may be reading the file of the same name."""
+    store = CheckpointStore(tmp_path)
+    before = store.save("context", history(2), STATE)
+    room = None if share == 1.0 else int(share * before.stat().st_size)
+    writer = multiprocessing.get_context("fork").Process(target=write_until_killed, args=(tmp_path, room))
+    writer.start()
+    writer.join(60)
+    assert writer.exitcode == -(signal.SIGKILL if room is None else signal.SIGXFSZ)
+    found = store.newest("context", always)
+    assert found is not None
+    assert torch.equal(found[1]["model"]["weight"], STATE["model"]["weight"])
+    assert [checkpoint.path for checkpoint in store.list()] == [before]
+    size = before.stat().st_size
+    store.gc(to_bytes=size, keep=[before])
+    assert list(before.parent.iterdir()) == [before], "what the killed one left is swept up"
 
 
 def test_thinning_keeps_the_last_two_and_the_ends_of_phases(tmp_path: Path) -> None:

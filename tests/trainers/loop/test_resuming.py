@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lossweep.trainers.data.loading import SegmentationData
+from lossweep.trainers.data.spec import Augmentation, ScenesSource
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.training import train, trained_model
@@ -30,6 +31,7 @@ BACK = (
     " -> cross_entropy @1e-2 x1 cosine warmup 5"
     " | 3 cycles"
 )
+UNFLIPPED = ScenesSource(source="scenes", tile=64, train=12, val=6, test=4, augment=Augmentation(flip=False))
 DROPOUT = """
 from torch import nn
 
@@ -156,6 +158,18 @@ def test_started_from_another_trials_prefix(
     assert_same(weights(plan, scenes, store), weights(plan, scenes, alone))
 
 
+def test_what_forgets_at_a_switch_and_what_does_not_share_what_was_before(
+    scenes: SegmentationData, plan_of: Plans, tmp_path: Path
+) -> None:
+    store, alone = CheckpointStore(tmp_path / "shared"), CheckpointStore(tmp_path / "alone")
+    list(train(plan_of(CYCLES, 3, number=0), scenes, store))
+    plan = plan_of(CYCLES.replace(" fresh", ""), 3, number=1)
+    shared, expected = list(train(plan, scenes, store)), list(train(plan, scenes, alone))
+    assert [evaluation.seconds > 0.0 for evaluation in shared] == [False, False, True]
+    assert figures(shared) == figures(expected)
+    assert_same(weights(plan, scenes, store), weights(plan, scenes, alone))
+
+
 @pytest.mark.parametrize(
     ("line", "changes"),
     [
@@ -164,6 +178,7 @@ def test_started_from_another_trials_prefix(
         (CYCLES, {"seed": 8}),
         (CYCLES, {"training": TrainingSpec(batch=4, weight_decay=0.0)}),
         (CYCLES, {"micro_batch": 2}),
+        (CYCLES, {"data": UNFLIPPED}),
     ],
 )
 def test_what_trains_otherwise_shares_nothing(
