@@ -83,8 +83,9 @@ class ExistingSweep:
         confirming = f" and {self.unconfirmed} trainings that confirm" if self.unconfirmed else ""
         again = f", try {self.retried} failed ones again" if self.retried else ""
         return (
-            f"sweep {self.name} is {self.state}: {done}; resuming would go on with {self.unfinished} unfinished "
-            f"trials from their checkpoints{again} and start {self.left} new ones{confirming}{taken}"
+            f"sweep {self.name} is {self.state}: {done}; resuming would go on with {self.unfinished} "
+            f"unfinished trials from their checkpoints{again} and start {self.left} new ones"
+            f"{confirming}{taken}"
         )
 
 
