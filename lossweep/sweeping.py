@@ -131,8 +131,7 @@ class Sweep:
         return exported
 
     def __str__(self) -> str:
-        ended = sum(trial.outcome.is_final for trial in self.history.trials)
-        head = f"sweep {self.name}, {self.state}: {ended} of {self.history.budget_trials} trials"
+        head = f"sweep {self.name}, {self.state}: {self.history.ended} of {self.history.budget_trials} trials"
         if self.best is None or self.best.score is None:
             return f"{head}, none of them completed"
         label = f"trial {self.best.number}" + (f", control {self.best.control}" if self.best.control else "")
@@ -146,6 +145,7 @@ def sweep(
     *,
     home: Path | str | None = None,
     resume: bool = False,
+    retry_failed: bool = False,
     show: bool = True,
 ) -> Sweep:
     """Run the sweep of a file to its end and return what it found, as ``lossweep submit`` does.
@@ -158,6 +158,7 @@ def sweep(
         overrides: dotted keys and their values, put over the file's, such as ``{"budget.trials": 4}``.
         home: folder for database, checkpoints and logs; ``$LOSSWEEP_HOME``, else ``./runs``, when None.
         resume: go on with the sweep of this name when there is one; a finished one is returned as it stands.
+        retry_failed: with ``resume``, also try again what failed; see `search.running.driver.run_sweep`.
         show: tell of progress on standard error, or below a notebook's cell.
 
     Raises:
@@ -168,12 +169,14 @@ def sweep(
     """
     spec = _spec(sweep_file, dict(overrides or {}))
     workspace = Workspace.at(home)
-    state = existing_sweep(workspace, spec.name, spec) if resume and not workspace.is_new else None
+    state = None
+    if resume and not workspace.is_new:
+        state = existing_sweep(workspace, spec.name, spec, retry_failed=retry_failed)
     if state is not None:
         state.check()
         if state.finished:
             return Sweep.load(spec.name, workspace.root)
-    history = run_recorded(spec, workspace, resume=state is not None, show=show)
+    history = run_recorded(spec, workspace, resume=state is not None, show=show, retry_failed=retry_failed)
     return Sweep(history, workspace)
 
 
@@ -185,6 +188,7 @@ def run_recorded(
     system_metrics: bool = False,
     show: bool = True,
     confirm: ConfirmSpec | None = None,
+    retry_failed: bool = False,
 ) -> SweepHistory:
     """Run a sweep with MLflow recording it and, if ``show``, its progress on standard error.
 
@@ -203,7 +207,15 @@ def run_recorded(
             system_metrics=system_metrics,
             report=SweepReport(workspace),
         )
-        history = run_sweep(spec, workspace, (tracking, *displays), resume=resume, stop=stop, confirm=confirm)
+        history = run_sweep(
+            spec,
+            workspace,
+            (tracking, *displays),
+            resume=resume,
+            stop=stop,
+            confirm=confirm,
+            retry_failed=retry_failed,
+        )
     _note_run(workspace, spec.name, tracking.run)
     return history
 

@@ -42,9 +42,7 @@ def build_comparison(first: SweepHistory, second: SweepHistory) -> Comparison:
     sweeps = first, second
     rows: list[tuple[str, str, str]] = [
         _row("state", (s.state for s in sweeps)),
-        _row(
-            "trials done", (f"{sum(t.outcome.is_final for t in s.trials)}/{s.budget_trials}" for s in sweeps)
-        ),
+        _row("trials done", (f"{s.ended}/{s.budget_trials}" for s in sweeps)),
         _row("ends", (", ".join(f"{n} {k}" for k, n in s.counts().items() if n) or MISSING for s in sweeps)),
         _row("GPU-seconds", (f"{sum(t.gpu_seconds for t in s.trials):.0f}" for s in sweeps)),
         _row("metric", (s.metric for s in sweeps)),

@@ -203,6 +203,7 @@ def trial_content(trial: TrialHistory, sweep: SweepHistory) -> RunContent:
         "use_case": use_case(sweep),
         RUN_NAME_TAG: trial_name(trial, sweep),
     }
+    tags |= {} if trial.retries is None else {"retries": str(trial.retries)}
     tags |= confirmation_tags(trial, sweep) if confirms else {}
     started = milliseconds(trial.started, sweep.created)
     ended = milliseconds(trial.ended, sweep.created) if trial.ended else None

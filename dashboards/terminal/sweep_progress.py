@@ -149,7 +149,7 @@ class SweepProgress:
             sweep.trials
         ):
             return sweep.confirmation.done, sweep.confirmation.planned
-        return sum(trial.outcome.is_final for trial in sweep.trials), sweep.budget_trials
+        return sweep.ended, sweep.budget_trials
 
     def _confirmation(self, confirmation: Confirmation) -> str:
         plan = confirmation.plan
@@ -185,10 +185,12 @@ class SweepProgress:
         spent = [_epochs(trial) for trial in trials if trial.outcome.is_final]
         usual = sum(spent) / len(spent) if spent else float(sweep.budget_epochs)
         rest = sum(max(0.0, usual - _epochs(trial)) for trial in trials if not trial.outcome.is_final)
-        searched = sum(trial.confirms is None for trial in trials)
+        retried = {trial.retries for trial in trials}
+        counted = [trial for trial in trials if trial.number not in retried]
+        searched = sum(trial.confirms is None for trial in counted)
         rest += usual * max(0, sweep.budget_trials - searched)
         if self._confirming is not None:
-            rest += sweep.budget_epochs * max(0, self._confirming.planned - (len(trials) - searched))
+            rest += sweep.budget_epochs * max(0, self._confirming.planned - (len(counted) - searched))
         return rest * elapsed / self._epochs
 
 

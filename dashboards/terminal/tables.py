@@ -76,10 +76,8 @@ def leaderboard(history: SweepHistory, most: int = 10) -> RenderableType:
 
 def status(history: SweepHistory, most: int = 5) -> RenderableType:
     """Return how far a sweep is, what runs, and who leads."""
-    done = sum(trial.outcome.is_final for trial in history.trials)
-    head = Text.assemble(
-        (history.name, "bold"), f"  {history.state}  {done}/{history.budget_trials} trials  ", tally(history)
-    )
+    done = f"{history.ended}/{history.budget_trials}"
+    head = Text.assemble((history.name, "bold"), f"  {history.state}  {done} trials  ", tally(history))
     parts: list[RenderableType] = [head, Text(f"objective: {history.objective}", style="dim"), Text()]
     running = [trial for trial in history.trials if trial.outcome is OutcomeKind.RUNNING]
     if running:
@@ -148,11 +146,10 @@ def sweeps(histories: Iterable[SweepHistory]) -> RenderableType:
     )
     for history in histories:
         result = sweep_result(history)
-        done = sum(trial.outcome.is_final for trial in history.trials)
         table.add(
             history.name,
             history.state,
-            f"{done}/{history.budget_trials}",
+            f"{history.ended}/{history.budget_trials}",
             number(result.winner.score if result.winner else None),
             "–" if result.difference is None else f"{result.difference:+.3f}",
             f"{history.created:%Y-%m-%d %H:%M}",

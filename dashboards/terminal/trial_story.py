@@ -55,6 +55,7 @@ def why(
         "seed": str(trial.seed) + _seed_index(trial),
         history.metric: number(trial.score) + ("" if trial.feasible else " (misses a constraint)"),
         "reason": trial.reason or "–",
+        **_tries(history, trial),
         seconds_words(history): f"{trial.gpu_seconds:.1f}",
         "checkpoint": f"{checkpoints[-1]} ({len(checkpoints)} in all)" if checkpoints else "none left",
         "MLflow run": run or "none",
@@ -92,6 +93,13 @@ def _proposed_as(history: SweepHistory, trial: TrialHistory) -> str:
     is_control = any(arm.role is Role.CONTROL for arm in arms)
     control = f"; the control is {confirmed_control(history)}" if is_control else ""
     return f"a confirmation of {leaders}: {arm_words(confirmation.plan, trial)}{control}"
+
+
+def _tries(history: SweepHistory, trial: TrialHistory) -> dict[str, str]:
+    """Of which failed trial this is another try, and which one was another try of it."""
+    later = next((other.number for other in history.recorded if other.retries == trial.number), None)
+    told = {"another try of": trial.retries, "tried again as": later}
+    return {key: f"trial {number}" for key, number in told.items() if number is not None}
 
 
 def _seed_index(trial: TrialHistory) -> str:

@@ -30,6 +30,13 @@ SystemMetrics = Annotated[
         help="Also record this machine's CPU, memory and GPU use in MLflow; needs the extra 'system'.",
     ),
 ]
+RetryFailed = Annotated[
+    bool,
+    typer.Option(
+        "--retry-failed",
+        help="Also try again what failed, such as by a mistake in a loss that is mended now.",
+    ),
+]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write it.", show_default=False)
 ]

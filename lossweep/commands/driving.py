@@ -8,6 +8,7 @@ import typer
 
 from lossweep.commands.reading import home_words
 from lossweep.search.control_spec import ConfirmSpec
+from lossweep.search.study.faults import SweepFailed
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.sweep_spec import SweepSpec
@@ -20,6 +21,7 @@ def drive(
     resume: bool,
     system_metrics: bool = False,
     confirm: ConfirmSpec | None = None,
+    retry_failed: bool = False,
 ) -> None:
     """Run a sweep to its end, or until it is stopped, and print its leaderboard.
 
@@ -29,10 +31,11 @@ def drive(
         resume: go on with the sweep of this name.
         system_metrics: also record this machine's CPU, GPU and memory use in MLflow.
         confirm: confirm the leaders that the sweep has now, and search no further.
+        retry_failed: also try again what failed before.
 
     Raises:
         UserError: for what is wrong with the sweep file or its data.
-        SweepFailed: when the first trials all failed alike.
+        SweepFailed: when the first trials all failed alike, with how to go on once the cause is mended.
         typer.Exit: with code 130 when the sweep was interrupted.
     """
     from lossweep.dashboards.mlflow.system_metrics import check_recorder
@@ -45,7 +48,18 @@ def drive(
     logging.basicConfig(
         filename=logs / "driver.log", level=logging.INFO, format="%(asctime)s %(name)s %(message)s"
     )
-    history = run_recorded(spec, workspace, resume=resume, system_metrics=system_metrics, confirm=confirm)
+    try:
+        history = run_recorded(
+            spec,
+            workspace,
+            resume=resume,
+            system_metrics=system_metrics,
+            confirm=confirm,
+            retry_failed=retry_failed,
+        )
+    except SweepFailed as error:
+        again = f"lossweep resume {spec.name}{home_words(workspace)} --retry-failed"
+        raise SweepFailed(f"{error.message}\nOnce that is mended: {again}", error.traceback) from None
     conclude(history, workspace)
     confirmed = history.confirmation is not None and history.confirmation.complete
     if confirm is not None and confirmed:
@@ -82,6 +96,8 @@ def conclude(history: SweepHistory, workspace: Workspace) -> None:
             f"lossweep export {name} -o best.yaml{where}": "write the best schedule",
             f"lossweep train best.yaml{where}": "train a model with it",
         }
+    if history.failed_for_good:
+        steps[f"lossweep resume {name}{where} --retry-failed"] = "try what failed again, once mended"
     table = FittedTable(Column("Next", justify="left", style="bold"), least=24)
     for command, purpose in steps.items():
         table.add(command, long=purpose)

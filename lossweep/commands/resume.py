@@ -6,18 +6,27 @@ from contextlib import closing
 
 import typer
 
-from lossweep.commands.arguments import Overrides, SweepName, SystemMetrics, WorkspaceFolder, parse_overrides
+from lossweep.commands.arguments import (
+    Overrides,
+    RetryFailed,
+    SweepName,
+    SystemMetrics,
+    WorkspaceFolder,
+    parse_overrides,
+)
 
 
 def resume(
     name: SweepName,
     overrides: Overrides = None,
+    retry_failed: RetryFailed = False,
     workspace: WorkspaceFolder = None,
     system_metrics: SystemMetrics = False,
 ) -> None:
     """Go on with a sweep: finished trials are kept, unfinished ones go on from their newest checkpoint.
 
-    The budget may be raised: --set budget.trials=32.
+    The budget may be raised: --set budget.trials=32. Failed trials stay failed; with --retry-failed each is
+    tried again as a new trial of the same schedule and seed.
     """
     from lossweep.commands.reading import existing
     from lossweep.search.ledger import Ledger
@@ -30,15 +39,17 @@ def resume(
         spec = stored_spec(ledger.sweep(name))
     if given := parse_overrides(overrides):
         spec = validate(SweepSpec, plain_source(spec.model_dump(mode="json"), name).overridden(given))
-    state = existing_sweep(where, name, spec)
+    state = existing_sweep(where, name, spec, retry_failed=retry_failed)
     if state is not None:
         state.check()
         if state.finished:
             purpose, key = ("give it more", "hours=H") if state.spent else ("add trials", "trials=N")
             again = f"lossweep resume {name} --set budget.{key}"
             typer.echo(f"{state}\nNothing is left to do. To {purpose}: {again}")
+            if state.failed and not state.spent:
+                typer.echo(f"To try what failed again: lossweep resume {name} --retry-failed")
             return
 
     from lossweep.commands.driving import drive
 
-    drive(spec, where, resume=True, system_metrics=system_metrics)
+    drive(spec, where, resume=True, system_metrics=system_metrics, retry_failed=retry_failed)

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossweep.commands.arguments import Overrides, SweepFile, SystemMetrics, WorkspaceFolder, parse_overrides
+from lossweep.commands.arguments import (
+    Overrides,
+    RetryFailed,
+    SweepFile,
+    SystemMetrics,
+    WorkspaceFolder,
+    parse_overrides,
+)
 
 if TYPE_CHECKING:
     from lossweep.search.running.existing import ExistingSweep
@@ -30,6 +37,7 @@ def submit(
         ),
     ] = None,
     workspace: WorkspaceFolder = None,
+    retry_failed: RetryFailed = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Go on with an unfinished sweep unasked.")] = False,
     system_metrics: SystemMetrics = False,
 ) -> None:
@@ -48,13 +56,13 @@ def submit(
 
     from lossweep.search.running.existing import existing_sweep
 
-    state = existing_sweep(where, spec.name, spec)
+    state = existing_sweep(where, spec.name, spec, retry_failed=retry_failed)
     if state is not None:
         _agree(state, yes)
 
     from lossweep.commands.driving import drive
 
-    drive(spec, where, resume=state is not None, system_metrics=system_metrics)
+    drive(spec, where, resume=state is not None, system_metrics=system_metrics, retry_failed=retry_failed)
 
 
 def _former_winner(named: str, workspace: Workspace) -> dict[str, object]:

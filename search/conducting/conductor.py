@@ -45,6 +45,7 @@ from lossweep.search.study.record import (
     UNSEARCHED,
     Proposal,
     StudyRecord,
+    failed_for_good,
     outcome_of,
     schedule_of,
     trial_history,
@@ -114,6 +115,8 @@ class Conductor:
             settings.trained_otherwise,
             lambda: [self.history(number) for number in sorted(self._outcomes.keys() - self._confirms)],
         )
+        for failed in failed_for_good(trials) if settings.retry_failed else ():
+            self._try_again(failed)
 
     # --- what is asked ------------------------------------------------------------------------------------
 
@@ -130,9 +133,10 @@ class Conductor:
     def ask(self) -> TrialPlan | None:
         """Return the next trial to train, or None when nothing more is to be started.
 
-        Interrupted trials come first, with the number, seed and schedule they had; then the trials of the
-        search, in the order of `search.conducting.turns`; once the last of them has ended, those of the
-        confirmation. A plan that was asked for and never started is found again by `adopt`.
+        Interrupted trials come first, with the number, seed and schedule they had; then failed ones that are
+        tried again, as new trials of the same seed and schedule; then the trials of the search, in the order
+        of `search.conducting.turns`; once the last of them has ended, those of the confirmation. A plan that
+        was asked for and never started is found again by `adopt`.
         """
         if self.out_of_time and not self._at_once:
             return None
@@ -270,6 +274,11 @@ class Conductor:
     def _searching(self) -> bool:
         """Whether a trial of the search runs."""
         return any(number not in self._confirms for number in self.running)
+
+    def _try_again(self, failed: FrozenTrial) -> None:
+        """Let a failed trial come again as a new one; it stays as it ended."""
+        stage = self._confirmation if CONFIRMS in failed.user_attrs else self._search
+        stage.try_again(failed)
 
     def _tell_of_confirmation(self) -> None:
         """Tell the listeners, once, what is confirmed."""

@@ -49,6 +49,7 @@ class Confirming:
         self._started = {_training(t) for t in record.trials() if CONFIRMS in t.user_attrs}
         plans = record.confirmations()
         self._plan: ConfirmationPlan | None = plans[-1] if plans else None
+        self._failed: dict[Training, int] = {}
         self._looked = False
 
     @property
@@ -64,8 +65,20 @@ class Confirming:
         for training in self._plan.trainings():
             if training not in self._started:
                 seed = short_seed(self._seed, "confirmation", training.seed)
-                return Proposal(training.schedule, seed, training.baseline, confirms=training.seed)
+                return Proposal(
+                    training.schedule,
+                    seed,
+                    training.baseline,
+                    confirms=training.seed,
+                    retries=self._failed.get(training),
+                )
         return None
+
+    def try_again(self, failed: FrozenTrial) -> None:
+        """Let a failed training come again, if the plan asks for it."""
+        training = _training(failed)
+        self._started.discard(training)
+        self._failed[training] = failed.number
 
     def taken(self, proposal: Proposal) -> None:
         """A proposal was written to the database."""
@@ -91,7 +104,7 @@ class Confirming:
             margin=settings.margin,
             own_controls=self._own_controls,
             trained_otherwise=self._trained_otherwise,
-            reads_before=len(self._started),
+            reads_before=len(self._started | self._failed.keys()),
         )
         if plan is None:
             return

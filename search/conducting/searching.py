@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
@@ -11,7 +12,7 @@ from lossweep.search.conducting.settings import SearchSettings
 from lossweep.search.conducting.turns import Turn, TurnKind, next_turn
 from lossweep.search.sampling.control_proposals import ControlProposer
 from lossweep.search.sampling.proposals import Proposer
-from lossweep.search.study.record import CONFIRMS, CONTROL, WARM_START, Proposal
+from lossweep.search.study.record import CONFIRMS, CONTROL, RETRIES, WARM_START, Proposal
 from lossweep.spaces.schedules.controls import PLAIN, named_controls
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.spaces.seeds import short_seed
@@ -34,8 +35,10 @@ class Searching:
     ) -> None:
         self._settings = settings
         self._best_plain = best_plain
-        self._names = [t.user_attrs.get(CONTROL) for t in trials if CONFIRMS not in t.user_attrs]
-        self._warmed = sum(WARM_START in t.user_attrs for t in trials)
+        counted = [t for t in trials if not t.user_attrs.keys() & {CONFIRMS, RETRIES}]
+        self._names = [t.user_attrs.get(CONTROL) for t in counted]
+        self._warmed = sum(WARM_START in t.user_attrs for t in counted)
+        self._failed: deque[FrozenTrial] = deque()
         self._confirming = {t.number for t in trials if CONFIRMS in t.user_attrs}
         directions, seed = settings.objective.directions, settings.seed
         self._proposer = Proposer(directions, settings.space, settings.sampler, seed, trials)
@@ -46,16 +49,22 @@ class Searching:
 
     @property
     def started(self) -> int:
-        """Trials of the search that were started."""
+        """Trials of the search that were started; one that is tried again is the same."""
         return len(self._names)
 
     @property
     def over(self) -> bool:
-        """Whether its budget of trials is spent."""
-        return self.started >= self._settings.trials
+        """Whether its budget of trials is spent, and none is to be tried again."""
+        return not self._failed and self.started >= self._settings.trials
+
+    def try_again(self, failed: FrozenTrial) -> None:
+        """Let a failed trial come again, before anything is proposed; it does not count a second time."""
+        self._failed.append(failed)
 
     def next(self, number: int) -> Proposal:
         """Return the proposal of the trial that will have this number; the same one until it is `taken`."""
+        if self._failed:
+            return self._retry(self._failed[0])
         seed = short_seed(self._settings.seed, "trial", number)
         turn = self._turn()
         match turn.kind:
@@ -74,11 +83,14 @@ class Searching:
 
     def taken(self, proposal: Proposal, number: int) -> None:
         """A proposal was written to the database under this number."""
-        self._names.append(proposal.control)
-        self._warmed += proposal.warm_start is not None
+        if proposal.retries is not None:
+            self._failed.popleft()
+        else:
+            self._names.append(proposal.control)
+            self._warmed += proposal.warm_start is not None
         if self._control is not None and proposal.control == PLAIN:
             self._control.taken(number)
-        prepare = not self.over and self._turn().kind is TurnKind.PROPOSAL
+        prepare = not self._failed and not self.over and self._turn().kind is TurnKind.PROPOSAL
         self._proposer.taken(prepare)
 
     def skip(self, number: int) -> None:
@@ -115,6 +127,11 @@ class Searching:
 
     def _turn(self) -> Turn:
         return next_turn(self._settings, self._names, self._warmed)
+
+    def _retry(self, failed: FrozenTrial) -> Proposal:
+        if self._control is not None and failed.user_attrs.get(CONTROL) == PLAIN:
+            self._control.again(failed)
+        return self._proposer.again(failed)
 
     def _former_winner(self, seed: int, index: int) -> Proposal:
         """A former winner, with its parameters where it is in the space: the sampler learns from it."""

@@ -121,6 +121,7 @@ class SearchSettings:
         confirm: what is trained again at the end, with fresh seeds; None for nothing.
         warm_start: former winners, tried before the first proposal.
         trained_otherwise: names of the controls that have training settings of their own.
+        retry_failed: whether what failed under earlier drivers is tried again, before anything else starts.
         seed: everything random follows from it.
     """
 
@@ -136,6 +137,7 @@ class SearchSettings:
     confirm: ConfirmSettings | None = None
     warm_start: tuple[LossSchedule, ...] = ()
     trained_otherwise: frozenset[str] = frozenset()
+    retry_failed: bool = False
     seed: int = 0
 
     def check(self) -> None:

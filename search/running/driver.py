@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.metadata import version
 
 import optuna
@@ -72,6 +73,7 @@ def run_sweep(
     task: TrainingTask | None = None,
     runner: Runner | None = None,
     confirm: ConfirmSpec | None = None,
+    retry_failed: bool = False,
 ) -> SweepHistory:
     """Run a sweep, or what is left of it, to its end or until it is stopped.
 
@@ -86,6 +88,8 @@ def run_sweep(
         task: instead of training a segmentation model on ``spec.data``; for simulations.
         runner: instead of the one that ``spec.resources`` asks for.
         confirm: confirm the leaders that the sweep has now, and search no further; with ``resume``.
+        retry_failed: with ``resume``, also try again what failed: as new trials of the same seeds and
+            schedules, which the budget does not count a second time. The failed ones stay as they ended.
 
     Returns:
         The sweep as it stands at the end. Nothing in it is running.
@@ -109,7 +113,8 @@ def run_sweep(
             create_sweep(ledger, spec, work.prior, work.fingerprint)
         with Lease(ledger, spec.name, stop.set) as lease:
             chosen = runner if runner is not None else runner_for(spec, workspace, cluster)
-            return _drive(spec, ledger, lease, stop, work, chosen, tuple(listeners), confirm)
+            settings = replace(_settings(spec, work.prior, confirm), retry_failed=resume and retry_failed)
+            return _drive(spec, settings, ledger, lease, stop, work, chosen, tuple(listeners))
     finally:
         stop.uninstall()
         ledger.close()
@@ -117,15 +122,22 @@ def run_sweep(
 
 def _drive(
     spec: SweepSpec,
+    settings: SearchSettings,
     ledger: Ledger,
     lease: Lease,
     stop: StopRequest,
     work: TrainingTask,
     runner: Runner,
     listeners: tuple[Listener, ...],
-    confirm: ConfirmSpec | None,
 ) -> SweepHistory:
-    conductor = _conductor(spec, ledger, work, listeners, confirm)
+    conductor = Conductor(
+        _study(ledger, spec),
+        settings,
+        template_of(spec),
+        ledger.journal(spec.name),
+        listeners,
+        slots=spec.resources.gpus_per_trial or 1.0,
+    )
     before = ledger.sweep(spec.name).state
     ledger.enter(spec.name, SweepState.RUNNING)
     ledger.attempt_log(spec.name).end_lost()
@@ -213,23 +225,6 @@ def _fitted(former: LossSchedule, space: ScheduleSpace) -> LossSchedule:
     """A former winner of this budget as it stands, one of another with lengths that fit."""
     fitted = former if former.budget == space.epochs else space.refitted(former)
     return fitted.model_copy(update={"epochs": space.epochs})
-
-
-def _conductor(
-    spec: SweepSpec,
-    ledger: Ledger,
-    work: TrainingTask,
-    listeners: tuple[Listener, ...],
-    confirm: ConfirmSpec | None,
-) -> Conductor:
-    return Conductor(
-        _study(ledger, spec),
-        _settings(spec, work.prior, confirm),
-        template_of(spec),
-        ledger.journal(spec.name),
-        listeners,
-        slots=spec.resources.gpus_per_trial or 1.0,
-    )
 
 
 def _study(ledger: Ledger, spec: SweepSpec) -> optuna.Study:

@@ -31,6 +31,8 @@ class ExistingSweep:
         counts: trials by outcome.
         left: trials that would start anew.
         unfinished: trials that would go on from their checkpoints.
+        failed: trials that failed and were not tried again.
+        retried: how many of those would be tried again.
         unconfirmed: trainings of the confirmation that are not done, as far as it is planned.
         holder: the driver that has it, None when none has.
         changes: keys in which the sweep file at hand differs from the one submitted.
@@ -49,11 +51,13 @@ class ExistingSweep:
     problems: tuple[Problem, ...] = ()
     spent: bool = False
     unconfirmed: int = 0
+    failed: int = 0
+    retried: int = 0
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do, or no time to do it in."""
-        return self.spent or not (self.left or self.unfinished or self.unconfirmed)
+        return self.spent or not (self.left or self.unfinished or self.unconfirmed or self.retried)
 
     def check(self) -> None:
         """Make sure that the sweep can be gone on with.
@@ -77,19 +81,24 @@ class ExistingSweep:
             return f"sweep {self.name} is finished: {done}"
         taken = f", by the new {', '.join(self.changes)}" if self.changes else ""
         confirming = f" and {self.unconfirmed} trainings that confirm" if self.unconfirmed else ""
+        again = f", try {self.retried} failed ones again" if self.retried else ""
         return (
             f"sweep {self.name} is {self.state}: {done}; resuming would go on with {self.unfinished} "
-            f"unfinished trials from their checkpoints and start {self.left} new ones{confirming}{taken}"
+            f"unfinished trials from their checkpoints{again} and start {self.left} new ones"
+            f"{confirming}{taken}"
         )
 
 
-def existing_sweep(workspace: Workspace, name: str, spec: SweepSpec | None = None) -> ExistingSweep | None:
+def existing_sweep(
+    workspace: Workspace, name: str, spec: SweepSpec | None = None, *, retry_failed: bool = False
+) -> ExistingSweep | None:
     """How the sweep of this name stands, or None when there is none.
 
     Args:
         workspace: where to look.
         name: of the sweep.
         spec: a sweep file of the same name, to compare with the one submitted.
+        retry_failed: whether what failed is to be tried again.
     """
     ledger = Ledger(workspace.database_url)
     try:
@@ -102,18 +111,21 @@ def existing_sweep(workspace: Workspace, name: str, spec: SweepSpec | None = Non
         submitted = stored_spec(record)
         budget = (spec or submitted).budget
         spent = budget.hours is not None and ledger.seconds(name) >= 3600.0 * budget.hours
+        failed = len(history.failed_for_good)
         return ExistingSweep(
             name=name,
             state=record.state,
             note=record.note,
             counts=counts,
-            left=0 if spent else max(0, budget.trials - len(history.trials)),
+            left=0 if spent else max(0, budget.trials - len(history.standing)),
             unfinished=sum(not trial.outcome.is_final for trial in history.recorded),
             holder=holder if in_force else None,
             changes=_changes(submitted, spec) if spec is not None else (),
             problems=tuple(resume_problems(submitted, spec)) if spec is not None else (),
             spent=spent,
             unconfirmed=0 if spent else _unconfirmed(history, spec or submitted),
+            failed=failed,
+            retried=failed if retry_failed and not spent else 0,
         )
     finally:
         ledger.close()

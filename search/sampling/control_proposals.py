@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lossweep.search.sampling.proposals import Direction, Mirror, with_parameters
 from lossweep.search.sampling.samplers import SamplerSpec, Sampling
+from lossweep.search.study.record import RETRIES, schedule_of
 from lossweep.spaces.proposing.control_space import PREFIX
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.spaces.seeds import short_seed
@@ -58,12 +59,13 @@ class ControlProposer:
         self._mirror.load([with_parameters(trial, lambda name: name.startswith(PREFIX)) for trial in trials])
         self._place = {trial.number: place for place, trial in enumerate(trials)}
         self._starts = tuple(space.starts())[:SPREAD]
+        self._retries = sum(RETRIES in trial.user_attrs for trial in trials)
         self._pending: tuple[LossSchedule, FrozenTrial] | None = None
 
     def next(self) -> tuple[LossSchedule, Mapping[str, Any], Mapping[str, BaseDistribution]]:
         """Return the next schedule with its parameters; the same one until it is `taken`."""
         if self._pending is None:
-            place = len(self._place)
+            place = len(self._place) - self._retries
             if place < len(self._starts):
                 schedule = self._starts[place]
                 self._pending = schedule, self._mirror.enter(schedule)
@@ -71,6 +73,13 @@ class ControlProposer:
                 self._pending = self._mirror.propose()
         schedule, trial = self._pending
         return schedule, trial.params, trial.distributions
+
+    def again(self, failed: FrozenTrial) -> None:
+        """Let the next trial here be a failed one, tried again; likewise until it is `taken`."""
+        if self._pending is None:
+            trial = self._mirror.again(with_parameters(failed, lambda name: name.startswith(PREFIX)))
+            self._pending = schedule_of(failed), trial
+            self._retries += 1
 
     def taken(self, number: int) -> None:
         """The proposal was written to the database under this number."""

@@ -21,7 +21,15 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lossweep.search.sampling.samplers import SamplerSpec, Sampling
 from lossweep.search.study.optuna_private import read_trials_anew
-from lossweep.search.study.record import CONFIRMS, DIVERGED, Proposal
+from lossweep.search.study.record import (
+    CONFIRMS,
+    CONTROL,
+    DIVERGED,
+    SEED,
+    WARM_START,
+    Proposal,
+    schedule_of,
+)
 from lossweep.spaces.files.errors import UserError
 from lossweep.spaces.proposing.control_space import PREFIX as CONTROL_PREFIX
 from lossweep.spaces.schedules.schedule import LossSchedule
@@ -97,6 +105,16 @@ class Mirror:
             return self._storage.get_trial(trial_id)
         fixed = create_trial(state=TrialState.RUNNING, system_attrs={"fixed_params": parameters})
         return self._suggest(fixed)[1]
+
+    def again(self, trial: FrozenTrial) -> FrozenTrial:
+        """Create a trial here that is suggested what a failed one was."""
+        template = create_trial(
+            state=TrialState.RUNNING,
+            params=trial.params,
+            distributions=trial.distributions,
+            system_attrs=_lasting(trial),
+        )
+        return self._storage.get_trial(self._storage.create_new_trial(self._id, template_trial=template))
 
     def _suggest(self, template: FrozenTrial) -> tuple[LossSchedule, FrozenTrial]:
         read_trials_anew(self._study)
@@ -192,6 +210,23 @@ class Proposer:
             self._pending = _proposal(trial, schedule, seed, control)
         return self._pending
 
+    def again(self, trial: FrozenTrial) -> Proposal:
+        """Return a failed trial as a proposal: its schedule, seed and parameters; likewise until `taken`."""
+        if self._pending is None:
+            seen = _searched(trial)
+            self._submit(lambda: self._mirror.again(seen)).result()
+            self._pending = Proposal(
+                schedule=schedule_of(trial),
+                seed=trial.user_attrs[SEED],
+                control=trial.user_attrs.get(CONTROL),
+                warm_start=trial.user_attrs.get(WARM_START),
+                retries=trial.number,
+                parameters=trial.params,
+                distributions=trial.distributions,
+                system_attributes=_lasting(trial),
+            )
+        return self._pending
+
     def skip(self) -> None:
         """A trial of the confirmation was written to the database: here it has its number alone."""
         self._order(self._mirror.skip)
@@ -263,10 +298,13 @@ def _proposal(trial: FrozenTrial, schedule: LossSchedule, seed: int, control: st
         control=control,
         parameters=trial.params,
         distributions=trial.distributions,
-        system_attributes={
-            key: value for key, value in trial.system_attrs.items() if not key.startswith(_PASSING)
-        },
+        system_attributes=_lasting(trial),
     )
+
+
+def _lasting(trial: FrozenTrial) -> dict[str, Any]:
+    """What a sampler knows a trial by."""
+    return {key: value for key, value in trial.system_attrs.items() if not key.startswith(_PASSING)}
 
 
 def drawn_at_random(space: Space, draws: int) -> list[dict[str, BaseDistribution]]:

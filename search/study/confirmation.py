@@ -98,6 +98,10 @@ class ConfirmationPlan:
         same = (trial.schedule, trial.control)
         return tuple(arm for arm in self.arms if (arm.schedule, arm.baseline) == same)
 
+    def asks_for(self, trial: TrialHistory) -> bool:
+        """Whether a confirmation trial is one of this plan's trainings."""
+        return trial.confirms is not None and trial.confirms < self.seeds and bool(self.arms_of(trial))
+
     def ablation(self, leader: Arm, role: Role) -> Arm | None:
         """A leader's ablation; None where it would equal the leader or another ablation."""
         return next((arm for arm in self.arms if arm.role is role and arm.trial == leader.trial), None)

@@ -61,6 +61,30 @@ class SweepHistory:
         confirming = self.confirmation.trials if self.confirmation is not None else ()
         return tuple(sorted((*self.trials, *confirming), key=lambda trial: trial.number))
 
+    @property
+    def standing(self) -> tuple[TrialHistory, ...]:
+        """The trials of the search that its budget counts: of one tried again, the last try alone."""
+        retried = {trial.retries for trial in self.trials}
+        return tuple(trial for trial in self.trials if trial.number not in retried)
+
+    @property
+    def ended(self) -> int:
+        """How many trials of the budget have ended."""
+        return sum(trial.outcome.is_final for trial in self.standing)
+
+    @property
+    def failed_for_good(self) -> tuple[TrialHistory, ...]:
+        """The failed trials that were not tried again: of the search, and of the newest confirmation."""
+        arms = self.confirmation.plan if self.confirmation is not None else None
+        retried = {trial.retries for trial in self.recorded}
+        return tuple(
+            trial
+            for trial in self.recorded
+            if trial.outcome is OutcomeKind.FAILED
+            and trial.number not in retried
+            and (trial.confirms is None or (arms is not None and arms.asks_for(trial)))
+        )
+
     def holding(self, recorded: Iterable[TrialHistory], confirmation: Confirmation | None) -> SweepHistory:
         """Return the sweep with other trials, as a listener has followed them.
 

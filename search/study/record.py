@@ -34,6 +34,8 @@ CONFIRMS: Final = "confirms"
 """Of a confirmation trial: the index of its seed."""
 WARM_START: Final = "warm_start"
 """Of a proposal that is a former winner: its index in the sweep file."""
+RETRIES: Final = "retries"
+"""Of a trial that tries a failed one again: the number of that one, which stays as it ended."""
 CONFIRMATIONS: Final = "confirmations"
 """Of the study: the plans of its confirmations."""
 STARTED: Final = "started"
@@ -55,6 +57,7 @@ class Proposal:
     control: str | None = None
     confirms: int | None = None
     warm_start: int | None = None
+    retries: int | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     distributions: Mapping[str, BaseDistribution] = field(default_factory=dict)
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -93,6 +96,7 @@ class StudyRecord:
                 **({CONTROL: proposal.control} if proposal.control is not None else {}),
                 **({CONFIRMS: proposal.confirms} if proposal.confirms is not None else {}),
                 **({WARM_START: proposal.warm_start} if proposal.warm_start is not None else {}),
+                **({RETRIES: proposal.retries} if proposal.retries is not None else {}),
             },
             system_attrs=dict(proposal.system_attributes),
         )
@@ -147,6 +151,12 @@ class StudyRecord:
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+
+def failed_for_good(trials: Sequence[FrozenTrial]) -> tuple[FrozenTrial, ...]:
+    """Return the failed trials that no other one tries again, in order of number."""
+    retried = {trial.user_attrs.get(RETRIES) for trial in trials}
+    return tuple(t for t in trials if t.state is TrialState.FAIL and t.number not in retried)
 
 
 def plans_of(attributes: Mapping[str, Any]) -> tuple[ConfirmationPlan, ...]:
@@ -225,6 +235,7 @@ def trial_history(
         values=scored.values if scored else (),
         confirms=trial.user_attrs.get(CONFIRMS),
         warm_start=trial.user_attrs.get(WARM_START),
+        retries=trial.user_attrs.get(RETRIES),
     )
 
 

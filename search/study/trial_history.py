@@ -35,6 +35,7 @@ class TrialHistory:
         scored_step: the step the score was taken at; that evaluation's threshold and checkpoint are exported.
         values: one a metric of the objective; the first is ``score``.
         warm_start: of a proposal that is a former winner: its index in the sweep file; None for any other.
+        retries: number of the failed trial that it tries again; None for any other.
         confirms: of a confirmation trial: the index of its seed; None for a trial of the search.
     """
 
@@ -57,6 +58,7 @@ class TrialHistory:
     values: tuple[float, ...] = ()
     confirms: int | None = None
     warm_start: int | None = None
+    retries: int | None = None
 
     @property
     def scored(self) -> Evaluation | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +38,7 @@ def driven(monkeypatch: pytest.MonkeyPatch) -> list[tuple[SweepSpec, bool]]:
     """What would have been driven, and whether resumed."""
     driven: list[tuple[SweepSpec, bool]] = []
 
-    def drive(spec: SweepSpec, workspace: Workspace, resume: bool, system_metrics: bool) -> None:
+    def drive(spec: SweepSpec, workspace: Workspace, resume: bool, **options: bool) -> None:
         driven.append((spec, resume))
 
     monkeypatch.setattr("lossweep.commands.driving.drive", drive)
@@ -142,6 +143,32 @@ def test_hours_that_are_spent_are_said_and_may_be_raised(
     assert driven == []
     lossweep("resume", "small", "--set", "budget.hours=3")
     assert len(driven) == 1
+
+
+def test_what_failed_is_named_and_tried_again_when_asked(
+    tmp_path: Path, ledger: Ledger, driven: list[tuple[SweepSpec, bool]], lossweep: Callable[..., Said]
+) -> None:
+    broken = task(tmp_path / "work", {5: "exception"}, fingerprint="")
+    run_sweep(spec(), Workspace.at(), resume=True, task=broken)
+    code, out, _ = lossweep("resume", "small")
+    assert (code, driven) == (0, [])
+    assert out.splitlines()[-1] == "To try what failed again: lossweep resume small --retry-failed"
+    file = sweep_file(tmp_path)
+    assert lossweep("submit", file, "--yes")[0] == 2
+    lossweep("resume", "small", "--retry-failed")
+    lossweep("submit", file, "--yes", "--retry-failed")
+    assert [resume for _, resume in driven] == [True, True]
+    run_sweep(
+        spec(), Workspace.at(), resume=True, retry_failed=True, task=task(tmp_path / "work", fingerprint="")
+    )
+    _, out, _ = lossweep("why", "small", "5")
+    assert re.search(r"tried again as +trial 7$", out, re.MULTILINE)
+    _, out, _ = lossweep("why", "small", "7")
+    assert re.search(r"another try of +trial 5$", out, re.MULTILINE)
+    _, out, _ = lossweep("status", "small")
+    assert "7/7 trials" in out
+    code, out, _ = lossweep("resume", "small", "--retry-failed")
+    assert (code, "--retry-failed" in out) == (0, False)
 
 
 def test_why_is_told_without_mlflow_too(

@@ -49,6 +49,7 @@ class SmallSpace:
     def parameters_of(self, schedule: LossSchedule) -> Mapping[str, Any]:
         phase = schedule.phases[0]
         inside = phase.loss.term == "cross_entropy" and 1e-5 <= phase.learning_rate <= 1e-1
+        inside = inside and 1 <= phase.most_epochs <= 4
         if len(schedule.phases) > 1 or not inside:
             raise ValueError("not in the space")
         return {
@@ -134,9 +135,13 @@ def conductor(
     listeners: Iterable[Any] = (),
     seed: int = 0,
     hours: float | None = None,
+    search: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Conductor:
-    """A conductor over a new study, or over a given one as a resumed driver's is."""
+    """A conductor over a new study, or over a given one as a resumed driver's is.
+
+    ``search`` holds further `SearchSettings`, ``options`` further arguments of the conductor.
+    """
     objective = objective or ObjectiveSpec(use_case="balanced")
     settings = SearchSettings(
         space=SmallSpace(),
@@ -147,6 +152,7 @@ def conductor(
         hours=hours,
         controls=controls or {},
         seed=seed,
+        **(search or {}),
     )
     template = PlanTemplate(
         EPOCHS, ScenesSource(source="scenes"), ModelSpec(), TrainingSpec(), GuardSpec(), MeasureSpec()

@@ -102,6 +102,45 @@ def test_a_sweep_whose_first_trials_fail_alike_stops(tmp_path: Path) -> None:
     assert TrialState.RUNNING not in states_of(tmp_path)
 
 
+def test_what_failed_is_tried_again_once_the_mistake_is_mended(tmp_path: Path) -> None:
+    where, broken = workspace(tmp_path), task(tmp_path / "work", dict.fromkeys(range(7), "exception"))
+    with pytest.raises(SweepFailed):
+        run_sweep(spec(), where, task=broken)
+    unasked, asked = (existing_sweep(where, "small", retry_failed=wish) for wish in (False, True))
+    assert unasked is not None
+    assert asked is not None
+    assert (unasked.left, unasked.failed, unasked.retried) == (4, 3, 0)
+    assert (asked.left, asked.failed, asked.retried) == (4, 3, 3)
+    assert "try 3 failed ones again and start 4 new ones" in str(asked)
+    history = run_sweep(spec(), where, resume=True, retry_failed=True, task=task(tmp_path / "work"))
+    assert history.state == "finished"
+    assert [trial.outcome.value for trial in history.trials] == ["failed"] * 3 + ["completed"] * 7
+    assert [trial.retries for trial in history.trials] == [None] * 3 + [0, 1, 2] + [None] * 4
+    assert all("simulated exception" in trial.traceback for trial in history.trials[:3])
+    controls = ["cross_entropy", "cross_entropy", "cross_entropy", "weighted_ce", None, None, None]
+    assert [trial.control for trial in history.standing] == controls
+    assert (history.ended, history.failed_for_good) == (7, ())
+    assert_optuna_agrees(tmp_path, history)
+    done = existing_sweep(where, "small", retry_failed=True)
+    assert done is not None
+    assert (done.finished, done.left, done.failed) == (True, 0, 0)
+
+
+def test_a_sweep_that_is_finished_but_for_what_failed_can_go_on_with_that(tmp_path: Path) -> None:
+    where = workspace(tmp_path)
+    finished = run_sweep(spec(), where, task=task(tmp_path / "work", {5: "exception"}))
+    assert finished.state == "finished"
+    assert [trial.number for trial in finished.failed_for_good] == [5]
+    for wish in (False, True):
+        state = existing_sweep(where, "small", retry_failed=wish)
+        assert state is not None
+        assert state.finished is not wish
+    broken = task(tmp_path / "work", {7: "exception"})
+    again = run_sweep(spec(), where, resume=True, retry_failed=True, task=broken)
+    assert (again.state, again.counts()["failed"]) == ("finished", 2)
+    assert [trial.number for trial in again.failed_for_good] == [7]
+
+
 def test_proposals_that_fail_alike_stop_it_though_the_controls_went_well(tmp_path: Path) -> None:
     work = task(tmp_path / "work", dict.fromkeys(range(8, 30), "exception"))
     with pytest.raises(SweepFailed, match="the first 3 proposals failed alike") as caught:
