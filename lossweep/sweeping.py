@@ -194,10 +194,12 @@ def run_recorded(
 
     The other arguments, and what is raised, are those of `search.running.driver.run_sweep`.
     """
+    from lossweep.dashboards.mlflow.address import check_store
     from lossweep.dashboards.mlflow.tracking import MlflowListener
     from lossweep.dashboards.report.sweep_report import SweepReport
     from lossweep.search.running.driver import run_sweep
 
+    check_store(workspace.mlflow_uri)
     workspace.logs(spec.name).mkdir(parents=True, exist_ok=True)
     stop = StopRequest(signals=True)
     with _progress(stop, show) as displays:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lossweep.dashboards.mlflow.address import check_store
 from lossweep.dashboards.mlflow.content import ROLE_TAG, TRIAL_TAG, trial_content
 from lossweep.dashboards.mlflow.internals.names import PARENT_TAG
 from lossweep.dashboards.mlflow.outage import reaching
@@ -30,12 +31,13 @@ def missing_runs(history: SweepHistory, tracking_uri: str, experiment: str = EXP
         experiment: the project's experiment.
 
     Raises:
-        UserError: when the store can't be reached.
+        UserError: when the store can't be reached, or can never work.
     """
     numbers = tuple(trial.number for trial in history.recorded)
     database = tracking_uri.removeprefix("sqlite:///")
     if database != tracking_uri and not Path(database).exists():
         return numbers
+    check_store(tracking_uri)
     quiet_mlflow()
     import mlflow
 
@@ -76,11 +78,12 @@ def run_of(history: SweepHistory, number: int, tracking_uri: str, experiment: st
     """Return the id of a trial's run in MLflow, or None when there is none.
 
     Raises:
-        UserError: when the store can't be reached.
+        UserError: when the store can't be reached, or can never work.
     """
     database = tracking_uri.removeprefix("sqlite:///")
     if database != tracking_uri and not Path(database).exists():
         return None
+    check_store(tracking_uri)
     quiet_mlflow()
     import mlflow
 

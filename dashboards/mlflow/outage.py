@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lossweep.dashboards.mlflow.internals.names import REFUSALS
+from lossweep.dashboards.mlflow.internals.names import OUTDATED, REFUSALS
 from lossweep.spaces.files.errors import Problem, UserError
 
 
@@ -14,7 +14,7 @@ def is_outage(error: Exception) -> bool:
     from mlflow.exceptions import MlflowException
 
     if isinstance(error, MlflowException):
-        return str(error.error_code) not in REFUSALS
+        return str(error.error_code) not in REFUSALS and OUTDATED not in str(error)
     if isinstance(error, OSError):  # requests' errors are, too
         return True
     return type(error).__module__.startswith(("sqlalchemy", "requests", "urllib3"))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lossweep.dashboards.mlflow.address import check_store
 from lossweep.dashboards.mlflow.content import evaluation_points, moment, seconds_so_far
 from lossweep.dashboards.mlflow.outage import is_outage, reaching, without_secret
 from lossweep.dashboards.mlflow.store import EXPERIMENT, MlflowStore, quiet_mlflow
@@ -223,8 +224,9 @@ def sync(
         report: what builds the report to store; None for none.
 
     Raises:
-        UserError: when the store can't be reached.
+        UserError: when the store can't be reached, or can never work.
     """
+    check_store(tracking_uri)
     page = report(history) if report is not None else None
     with reaching(tracking_uri):
         store = MlflowStore(tracking_uri, history, experiment, artifacts)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
+from lossweep.dashboards.mlflow.address import check_store
 from lossweep.dashboards.mlflow.content import CONFIRMATION
 from lossweep.dashboards.mlflow.internals.names import server_environment
 from lossweep.dashboards.mlflow.store import EXPERIMENT, quiet_mlflow
@@ -111,8 +112,10 @@ def start_dashboard(
         patience: seconds to wait for a server.
 
     Raises:
-        UserError: the port is taken, a server did not start, or optuna-dashboard is not installed.
+        UserError: the store can never work, the port is taken, a server did not start, or optuna-dashboard
+            is not installed.
     """
+    check_store(mlflow_uri)
     sweep = load()
     served = not mlflow_uri.startswith(("http://", "https://"))
     chosen = choose_port(host, port, MLFLOW_PORT) if served else None  # a taken port is said before any work

@@ -7,12 +7,14 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Final
 
+from lossweep.dashboards.serving import watched
 from lossweep.spaces.files.errors import UserError
 
 LOOPBACK: Final = "127.0.0.1"
@@ -52,7 +54,7 @@ def choose_port(host: str, wanted: int | None, usual: int) -> int:
 def start_process(
     started: ExitStack, command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | int
 ) -> subprocess.Popen[bytes]:
-    """Start a server that ends, with all that it started, when the stack is closed.
+    """Start a server that ends, with all that it started, when the stack is closed or this process dies.
 
     Args:
         started: ends it.
@@ -61,9 +63,9 @@ def start_process(
         output: where it prints.
     """
     child = subprocess.Popen(
-        command,
+        [sys.executable, "-I", "-S", watched.__file__, *command],
         env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # closed by the system, should this process be killed
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # one process group, so that a server's own workers end with it
@@ -128,3 +130,5 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             continue
     child.wait()
+    if child.stdin is not None:
+        child.stdin.close()

@@ -21,9 +21,11 @@ def check(sweep_file: SweepFile, overrides: Overrides = None, workspace: Workspa
     spec = SweepSpec.load(sweep_file, parse_overrides(overrides))
     where = Workspace.at(workspace)
 
+    from lossweep.dashboards.mlflow.address import check_store
     from lossweep.dashboards.terminal.data_report import print_data_report
     from lossweep.trainers.data.checking.check import check_data
 
+    check_store(where.mlflow_uri)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, TaskID] = {}

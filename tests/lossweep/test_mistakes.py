@@ -199,3 +199,21 @@ def test_a_folder_on_the_command_line_is_taken_from_the_working_directory(
     code, error = lossweep("submit", sweep_file(tmp_path), "--set", "data.root=none")
     assert code == 2
     assert str(elsewhere / "none") in error
+
+
+@pytest.mark.parametrize("command", ["submit", "check"])
+def test_a_store_in_which_mlflow_never_records_is_said_before_the_start(
+    command: str,
+    tmp_path: Path,
+    lossweep: Callable[..., tuple[int, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_folder(tmp_path / "tiles")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "./mlruns")
+    code, said = lossweep(command, sweep_file(tmp_path))
+    assert code == 2
+    assert said.count("\n") == 1
+    assert said.startswith("MLFLOW_TRACKING_URI: MLflow no longer records into folders; found ./mlruns")
+    assert "leave $MLFLOW_TRACKING_URI out" in said
+    code, said = lossweep("status", "mine")
+    assert said.startswith(("there is no sweep", "there are no sweeps")), "its name is not taken"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Final
 
@@ -50,3 +51,29 @@ def server_environment(store: str) -> dict[str, str]:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
+
+
+SERVERS: Final = ("http", "https")
+"""Kinds of addresses that name a server of MLflow's."""
+
+DATABASES: Final = ("sqlite", "postgresql", "mysql", "mssql")
+"""Kinds of databases that MLflow keeps its tables in; a driver may follow after a ``+``."""
+
+ELSEWHERE: Final = ("databricks",)
+"""Kinds whose address says nothing of whether they work: a profile elsewhere does."""
+
+MODELS_ONLY: Final = ("uc", "databricks-uc")
+"""Addresses of registries of models."""
+
+PLUGINS: Final = "mlflow.tracking_store"
+"""Entry points by which other packages bring kinds of stores."""
+
+ALLOW_FOLDERS: Final = "MLFLOW_ALLOW_FILE_STORE"
+
+OUTDATED: Final = "out-of-date database schema"
+"""What MLflow says, with no error code of its own, of a database that another version made."""
+
+
+def folders_allowed() -> bool:
+    """Whether this person has told MLflow to go on recording into folders."""
+    return os.environ.get(ALLOW_FOLDERS, "").lower() in ("true", "1")

@@ -20,7 +20,7 @@ from mlflow_reading import read
 from lossweep.dashboards.mlflow.views import run_link
 from lossweep.dashboards.serving import opening
 from lossweep.dashboards.serving.dashboard import Dashboard, start_dashboard
-from lossweep.dashboards.serving.processes import choose_port, start_process
+from lossweep.dashboards.serving.processes import choose_port
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.verdicts.result import verdict_of
 from lossweep.spaces.files.errors import UserError
@@ -244,36 +244,3 @@ def test_every_signal_that_asks_for_an_end_ends_the_servers(
     assert ended == ["report"]
     assert said[-1] == "Ending the servers."
     assert signal.getsignal(number) is before
-
-
-def test_closing_leaves_no_process_behind(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-    from contextlib import ExitStack
-
-    # A server with a worker of its own, as MLflow has: both must go.
-    program = (
-        "import subprocess, sys, time;"
-        " worker = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
-        " print(worker.pid, flush=True); time.sleep(60)"
-    )
-    with ExitStack() as started:
-        child = start_process(started, [sys.executable, "-c", program], {}, subprocess.PIPE)
-        assert child.stdout is not None
-        worker = int(child.stdout.readline())
-    assert child.poll() is not None
-    child.stdout.close()
-    assert _gone(Path(f"/proc/{worker}/stat"))
-
-
-def _gone(state: Path, patience: float = 10.0) -> bool:
-    """Whether a process that was told to end has ended; the signal may reach it a moment later."""
-    until = time.monotonic() + patience
-    while time.monotonic() < until:
-        try:
-            if state.read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        time.sleep(0.05)
-    return False

@@ -14,6 +14,7 @@ import pytest
 
 from lossweep.dashboards.mlflow.internals import names, tables
 from lossweep.dashboards.mlflow.internals.view_state import TAG_PREFIX, WORKFLOW, view_query
+from lossweep.dashboards.mlflow.outage import is_outage
 from lossweep.dashboards.mlflow.store import quiet_mlflow
 from lossweep.dashboards.mlflow.system_metrics import start_recorder
 from lossweep.dashboards.mlflow.views import saved_views
@@ -142,3 +143,29 @@ def test_without_the_monitor_a_sweep_goes_on_and_says_so(
     monkeypatch.delattr(system_metrics_monitor, "SystemMetricsMonitor")
     assert start_recorder("run", "sqlite://") is None
     assert "no system metrics" in caplog.text
+
+
+def test_the_kinds_of_stores_are_still_those() -> None:
+    from mlflow import environment_variables
+    from mlflow.tracking._tracking_service.utils import _tracking_store_registry
+
+    ours = {"", "file", *names.SERVERS, *names.DATABASES, *names.ELSEWHERE, *names.MODELS_ONLY}
+    assert set(_tracking_store_registry._registry) == ours
+    assert environment_variables.MLFLOW_ALLOW_FILE_STORE.name == names.ALLOW_FOLDERS
+
+
+def test_a_database_of_another_version_is_still_refused_in_those_words(store: str) -> None:
+    import sqlite3
+    from contextlib import closing
+
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with closing(sqlite3.connect(store.removeprefix("sqlite:///"))) as opened:
+        assert tables.Tables.of(opened).version == tables.schema_wanted()
+        with opened:
+            opened.execute("UPDATE alembic_version SET version_num = 'older'")
+        assert tables.Tables.of(opened).version == "older"
+    with pytest.raises(MlflowException, match=names.OUTDATED) as refused:
+        SqlAlchemyStore(store, "")  # type: ignore[no-untyped-call] # of MLflow
+    assert not is_outage(refused.value)
