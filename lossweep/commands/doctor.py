@@ -48,10 +48,12 @@ def doctor(
     findings = examine(where, name, mirror)
     for finding in findings:
         typer.echo(str(finding))
-        if mend:
+        if mend and finding.mend is not None:
             typer.echo(f"  mended: {finding.mend()}")
+    mendable = [finding for finding in findings if finding.mend is not None]
     if not findings:
         typer.echo("all is well")
-    elif not mend:
+    elif mendable and not mend:
         typer.echo("nothing was changed; mend it: lossweep doctor --mend")
+    if len(mendable) < len(findings) or (mendable and not mend):
         raise typer.Exit(1)

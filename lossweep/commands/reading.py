@@ -56,7 +56,7 @@ def newest(workspace: Workspace) -> str:
     from lossweep.search.ledger import Ledger
 
     with closing(Ledger(workspace.database_url)) as ledger:
-        records = ledger.sweeps()
-    if not records:
+        names = ledger.names()
+    if not names:
         raise UserError(no_sweeps(workspace))
-    return max(records, key=lambda record: record.created).name
+    return names[-1]

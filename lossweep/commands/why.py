@@ -21,6 +21,7 @@ def why(
     from lossweep.dashboards.mlflow.consistency import run_of
     from lossweep.dashboards.terminal.trial_story import why as story
     from lossweep.search.ledger import Ledger
+    from lossweep.search.ledger.records import reading
     from lossweep.search.upkeep.checkpoints import checkpoints_of
     from lossweep.spaces.files.errors import UserError
 
@@ -28,7 +29,8 @@ def why(
     ledger = Ledger(where.database_url)
     try:
         history = ledger.history(name)
-        attempts = ledger.attempts(ledger.sweep(name).id, trial)
+        with reading(name, "an attempt"):
+            attempts = ledger.attempts(ledger.sweep(name).id, trial)
     finally:
         ledger.close()
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+from lossweep.search.ledger.records import reading
 from lossweep.search.study.sweep_state import StopKind
 from lossweep.spaces.files.errors import LossweepError
 
@@ -103,7 +104,8 @@ class LeaseStore(Protocol):
 
 def holder_of(book: LeaseStore, sweep: str) -> tuple[Holder | None, bool]:
     """Who holds the sweep's lease, and whether it is in force (a dead driver's is not)."""
-    return _judged(book, *book.read_lease(sweep))
+    with reading(sweep, "its lease"):
+        return _judged(book, *book.read_lease(sweep))
 
 
 def _judged(

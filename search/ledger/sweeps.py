@@ -3,76 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any, TypeVar
 
 import yaml
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 from pydantic import ValidationError
-from sqlalchemy import func, select, update
+from sqlalchemy import exc, func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from lossweep.search.ledger.attempts import Attempt, LedgerAttempts
 from lossweep.search.ledger.database import open_engine, open_storage, patient, shown
 from lossweep.search.ledger.journal import SweepJournal, decision_of
 from lossweep.search.ledger.migrations import upgrade
+from lossweep.search.ledger.records import (
+    NewSweep,
+    SweepRecord,
+    own_controls,
+    reading,
+    record_of,
+    unreadable,
+)
 from lossweep.search.ledger.tables import DecisionRow, EvaluationRow, SweepRow
 from lossweep.search.study.confirmation import Confirmation
 from lossweep.search.study.decisions import DecisionRecord
 from lossweep.search.study.history import SweepHistory
-from lossweep.search.study.record import plans_of, trial_history
+from lossweep.search.study.record import SCHEDULE, plans_of, trial_history
 from lossweep.search.study.sweep_state import IllegalTransition, SweepState
-from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError, nearest
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.scoring.objectives import ObjectiveSpec
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class SweepRecord:
-    """One sweep's row: everything but its trials. Field by field as in `search.ledger.tables.SweepRow`."""
-
-    id: int
-    name: str
-    spec_yaml: str
-    seed: int
-    state: SweepState
-    note: str
-    objective: str
-    metric: str
-    direction: str
-    prior: ClassPrior
-    budget_trials: int
-    budget_epochs: int
-    slots: float
-    data_fingerprint: str
-    code_version: str
-    created: datetime
-    mlflow_run: str | None
-    ray_job: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class NewSweep:
-    """What is written when a sweep is created."""
-
-    name: str
-    spec_yaml: str
-    seed: int
-    objective: str
-    metric: str
-    direction: str
-    prior: ClassPrior
-    budget_trials: int
-    budget_epochs: int
-    slots: float = 1.0
-    data_fingerprint: str = ""
-    code_version: str = ""
 
 
 class Ledger:
@@ -122,8 +85,9 @@ class Ledger:
         """Write a new sweep.
 
         Raises:
-            UserError: when the name is taken.
+            UserError: when the name is taken, by a sweep or by a study that Optuna alone made.
         """
+        self.check_no_study(sweep.name)
 
         def insert(session: Session) -> None:
             if session.scalar(select(SweepRow.id).where(SweepRow.name == sweep.name)) is not None:
@@ -132,8 +96,26 @@ class Ledger:
             values["prior"] = sweep.prior.model_dump(mode="json")
             session.add(SweepRow(**values, state=SweepState.CREATED.value, created=datetime.now(UTC)))
 
-        self.do(insert)
+        try:
+            self.do(insert)
+        except exc.IntegrityError:  # another process was quicker
+            raise UserError(Problem(f"there is already a sweep named {sweep.name}")) from None
         return self.sweep(sweep.name)
+
+    def check_no_study(self, name: str) -> None:
+        """Make sure that a new sweep would not take over a study that is not lossweep's.
+
+        Raises:
+            UserError: when Optuna alone made a study of that name in this database.
+        """
+        if self.find(name) is None and self._study_id(name) is not None:
+            raise UserError(
+                Problem(
+                    f"this database holds a study named {name} that lossweep did not make",
+                    key="name",
+                    hint="give the sweep another name, or use another database (LOSSWEEP_DATABASE, --home)",
+                )
+            )
 
     def sweep(self, name: str) -> SweepRecord:
         """Read one sweep.
@@ -143,7 +125,7 @@ class Ledger:
         """
         record = self.find(name)
         if record is None:
-            known = [one.name for one in self.sweeps()]
+            known = self.names()
             allowed = ", ".join(known) or "there are no sweeps yet"
             raise UserError(
                 Problem(f"there is no sweep named {name}", allowed=allowed, hint=nearest(name, known))
@@ -151,14 +133,19 @@ class Ledger:
         return record
 
     def find(self, name: str) -> SweepRecord | None:
-        """Read one sweep, or None."""
-        row = self.do(lambda session: session.scalar(select(SweepRow).where(SweepRow.name == name)))
-        return None if row is None else _record(row)
+        """Read one sweep, or None.
 
-    def sweeps(self) -> tuple[SweepRecord, ...]:
-        """All sweeps, oldest first."""
-        rows = self.do(lambda session: list(session.scalars(select(SweepRow).order_by(SweepRow.id))))
-        return tuple(_record(row) for row in rows)
+        Raises:
+            UserError: when its row is damaged.
+        """
+        with reading(name, "its row"):
+            row = self.do(lambda session: session.scalar(select(SweepRow).where(SweepRow.name == name)))
+            return None if row is None else record_of(row)
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all sweeps, oldest first, of those that cannot be read as well."""
+        query = select(SweepRow.name).order_by(SweepRow.id)
+        return tuple(self.do(lambda session: list(session.scalars(query))))
 
     def enter(self, name: str, state: SweepState, note: str = "") -> None:
         """Let a sweep enter a state, with one line on why. Taking it up also forgets an earlier stop request.
@@ -207,7 +194,8 @@ class Ledger:
     def read_lease(self, sweep: str) -> tuple[dict[str, Any] | None, str | None, datetime | None]:
         """The holder, the token and the last heartbeat."""
         query = select(SweepRow.lease, SweepRow.lease_token, SweepRow.heartbeat).where(SweepRow.name == sweep)
-        row = self.do(lambda session: session.execute(query).one())
+        with reading(sweep, "its lease"):
+            row = self.do(lambda session: session.execute(query).one())
         return row[0], row[1], row[2]
 
     def swap_lease(
@@ -271,27 +259,36 @@ class Ledger:
         """Read the whole sweep as it stands: what every view is built from.
 
         Raises:
-            UserError: when there is none of this name, or its file is of a version that reads otherwise.
+            UserError: when there is none of this name, it cannot be read, or its file is of a version that
+                reads otherwise.
         """
         record = self.sweep(name)
-        try:
-            objective = ObjectiveSpec.model_validate(yaml.safe_load(record.spec_yaml)["objective"])
-        except ValidationError:
-            raise unreadable(record) from None
-        evaluations = self.all_evaluations(record.id)
-        decisions = self.all_decisions(record.id)
-        found = [
-            trial_history(
-                trial,
-                objective,
-                evaluations.get(trial.number, ()),
-                decisions.get(trial.number, ()),
-                record.slots,
+        with reading(name, "its file"):
+            try:
+                objective = ObjectiveSpec.model_validate(yaml.safe_load(record.spec_yaml)["objective"])
+            except ValidationError:
+                raise unreadable(record) from None
+            own = own_controls(record.spec_yaml)
+        with reading(name, "an evaluation"):
+            evaluations = self.all_evaluations(record.id)
+        with reading(name, "a decision"):
+            decisions = self.all_decisions(record.id)
+        with reading(name, "its Optuna study"):
+            trials = self._trials(name)
+            plans = plans_of(self._study_attributes(name))
+        if foreign := [trial.number for trial in trials if SCHEDULE not in trial.user_attrs]:
+            raise UserError(
+                Problem(
+                    f"sweep {name} cannot be read: trial {foreign[0]} of its study is not one of lossweep's",
+                    hint="another program wrote into the study; give a new sweep another name",
+                )
             )
-            for trial in self._trials(name)
-        ]
+        found = []
+        for trial in trials:
+            with reading(name, f"trial {trial.number}"):
+                its = evaluations.get(trial.number, ()), decisions.get(trial.number, ())
+                found.append(trial_history(trial, objective, *its, record.slots))
         confirming = tuple(trial for trial in found if trial.confirms is not None)
-        plans = plans_of(self._study_attributes(name))
         return SweepHistory(
             name=record.name,
             spec_yaml=record.spec_yaml,
@@ -307,26 +304,26 @@ class Ledger:
             data_fingerprint=record.data_fingerprint,
             code_version=record.code_version,
             confirmation=Confirmation(plans[-1], confirming, len(plans)) if plans else None,
-            own_controls=own_controls(record.spec_yaml),
+            own_controls=own,
         )
 
     def seconds(self, name: str) -> float:
         """Wall-clock seconds that the sweep's drivers have spent, as the conductor notes them."""
         return float(self._study_attributes(name).get("seconds", 0.0))
 
-    def _study_attributes(self, name: str) -> dict[str, Any]:
+    def _study_id(self, name: str) -> int | None:
         try:
-            study_id = self.storage.get_study_id_from_name(name)
+            return self.storage.get_study_id_from_name(name)
         except KeyError:
-            return {}
-        return self.storage.get_study_user_attrs(study_id)
+            return None
+
+    def _study_attributes(self, name: str) -> dict[str, Any]:
+        study = self._study_id(name)
+        return {} if study is None else self.storage.get_study_user_attrs(study)
 
     def _trials(self, name: str) -> list[FrozenTrial]:
-        try:
-            study_id = self.storage.get_study_id_from_name(name)
-        except KeyError:
-            return []
-        return self.storage.get_all_trials(study_id, deepcopy=False)
+        study = self._study_id(name)
+        return [] if study is None else self.storage.get_all_trials(study, deepcopy=False)
 
     # Transactions
 
@@ -347,27 +344,3 @@ class Ledger:
     def _changed(self, statement: Any) -> bool:
         # The result of an UPDATE counts rows, but is annotated as any statement's.
         return bool(self.do(lambda session: session.execute(statement).rowcount))  # type: ignore[attr-defined]
-
-
-def unreadable(record: SweepRecord) -> UserError:
-    """The error of a sweep whose file this version of lossweep does not understand."""
-    return UserError(
-        Problem(
-            f"the file of sweep {record.name} is not one that this lossweep reads",
-            found=f"written by lossweep {record.code_version}",
-            allowed=f"this is lossweep {version('lossweep')}",
-            hint="use the other one for this sweep",
-        )
-    )
-
-
-def _record(row: SweepRow) -> SweepRecord:
-    values = {name: getattr(row, name) for name in SweepRecord.__dataclass_fields__}
-    values |= {"state": SweepState(row.state), "prior": ClassPrior.model_validate(row.prior)}
-    return SweepRecord(**values)
-
-
-def own_controls(spec_yaml: str) -> tuple[str, ...]:
-    """The names of the user's own baselines in a stored sweep file."""
-    controls = yaml.safe_load(spec_yaml).get("controls") or {}
-    return tuple(controls.get("own") or ())

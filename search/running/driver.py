@@ -40,7 +40,11 @@ ALIKE = 3
 
 
 def create_sweep(ledger: Ledger, spec: SweepSpec, prior: ClassPrior, fingerprint: str = "") -> SweepRecord:
-    """Write a new sweep: its row, and its empty study."""
+    """Write a new sweep: its row, and its empty study.
+
+    Raises:
+        UserError: when the name is taken.
+    """
     record = ledger.create(
         NewSweep(
             name=spec.name,
@@ -228,12 +232,23 @@ def _fitted(former: LossSchedule, space: ScheduleSpace) -> LossSchedule:
 
 
 def _study(ledger: Ledger, spec: SweepSpec) -> optuna.Study:
-    return optuna.create_study(
+    study = optuna.create_study(
         study_name=spec.name,
         storage=ledger.storage,
         directions=list(spec.objective.directions),
-        load_if_exists=True,
+        load_if_exists=True,  # a driver may have been killed between the sweep's row and its study
     )
+    directions = tuple(direction.name.lower() for direction in study.directions)
+    if directions != spec.objective.directions:
+        raise UserError(
+            Problem(
+                f"the study of sweep {spec.name} was made by another program, with other directions",
+                found=", ".join(directions),
+                allowed=", ".join(spec.objective.directions),
+                hint="give the sweep another name",
+            )
+        )
+    return study
 
 
 def _check_existence(ledger: Ledger, spec: SweepSpec, resume: bool) -> None:
@@ -249,6 +264,8 @@ def _check_existence(ledger: Ledger, spec: SweepSpec, resume: bool) -> None:
                 hint=f"go on with it: lossweep resume {spec.name}; or give this one another name",
             )
         )
+    else:
+        ledger.check_no_study(spec.name)
 
 
 def _check_unchanged(ledger: Ledger, spec: SweepSpec, work: TrainingTask) -> None:

@@ -99,11 +99,15 @@ def existing_sweep(
         name: of the sweep.
         spec: a sweep file of the same name, to compare with the one submitted.
         retry_failed: whether what failed is to be tried again.
+
+    Raises:
+        UserError: when it cannot be read, or a study of that name is not lossweep's.
     """
     ledger = Ledger(workspace.database_url)
     try:
         record = ledger.find(name)
         if record is None:
+            ledger.check_no_study(name)
             return None
         history = ledger.history(name)
         holder, in_force = holder_of(ledger, name)

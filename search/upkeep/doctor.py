@@ -18,6 +18,7 @@ from lossweep.search.study.record import StudyRecord, outcome_of
 from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.upkeep.checkpoints import orphans
 from lossweep.search.workspace import Workspace
+from lossweep.spaces.files.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +27,16 @@ class Finding:
 
     Attributes:
         sweep: the sweep concerned.
-        kind: ``zombie``, ``stale state``, ``stale lease``, ``orphan checkpoints``, ``missing runs`` or
-            ``left over``.
+        kind: ``zombie``, ``stale state``, ``stale lease``, ``orphan checkpoints``, ``missing runs``,
+            ``left over`` or ``unreadable``.
         message: what, in one line.
-        mend: does away with it and says what it did. Safe to call twice.
+        mend: does away with it and says what it did. Safe to call twice. None when only a person can.
     """
 
     sweep: str
     kind: str
     message: str
-    mend: Callable[[], str]
+    mend: Callable[[], str] | None
 
     def __str__(self) -> str:
         return f"{self.sweep}: {self.kind}: {self.message}"
@@ -64,10 +65,16 @@ def examine(
     """
     ledger = Ledger(workspace.database_url)
     try:
-        names = [ledger.sweep(name).name] if name is not None else [one.name for one in ledger.sweeps()]
-        found = [finding for one in names for finding in _sweep(workspace, ledger, one, mlflow)]
+        if name is not None and name not in ledger.names():
+            ledger.sweep(name)  # raises, with the nearest name
+        found: list[Finding] = []
+        for one in ledger.names() if name is None else (name,):
+            try:
+                found += _sweep(workspace, ledger, one, mlflow)
+            except UserError as error:  # what is wrong with the others is no less worth saying
+                found.append(Finding(one, "unreadable", str(error), None))
         if name is None:
-            found += _ownerless(workspace, {one.name for one in ledger.sweeps()})
+            found += _ownerless(workspace, set(ledger.names()))
         return tuple(found)
     finally:
         ledger.close()

@@ -270,5 +270,6 @@ def test_mlflow_ledger_and_optuna_count_the_same_trials(tmp_path: Path, new_stor
     mlflow.MlflowClient(tracking_uri=store).delete_run(children[confirming.trials[0].number].run_id)
     (found,) = examine(where, "counted", mirror)
     assert found.kind == "missing runs"
+    assert found.mend is not None
     assert found.mend() == "1 runs written"
     assert examine(where, "counted", mirror) == ()

@@ -57,7 +57,7 @@ def test_a_sweep_is_written_and_read(ledger: Ledger) -> None:
     ledger.set_mlflow_run("first", "abc")
     assert ledger.sweep("first").state == "running"
     assert ledger.sweep("first").mlflow_run == "abc"
-    assert [one.name for one in ledger.sweeps()] == ["first"]
+    assert ledger.names() == ("first",)
 
 
 def test_a_sweep_enters_only_states_that_may_follow(ledger: Ledger) -> None:
@@ -85,7 +85,10 @@ def test_names_are_taken_once_and_missing_ones_named(ledger: Ledger) -> None:
 def test_sweeps_are_listed_oldest_first(ledger: Ledger) -> None:
     for name in ("second", "first"):
         create_sweep(ledger, spec(name), PRIOR)
-    assert [one.name for one in ledger.sweeps()] == ["second", "first"]
+    assert ledger.names() == (
+        "second",
+        "first",
+    )
     assert ledger.find("second") == ledger.sweep("second")
     assert ledger.find("third") is None
     with pytest.raises(UserError, match="there is no sweep named third"):

@@ -45,7 +45,7 @@ def test_a_database_of_before_the_ledger_is_brought_forward(database_url: str) -
     storage = open_storage(database_url)
     storage.engine.dispose()
     ledger = Ledger(database_url)
-    assert ledger.sweeps() == ()
+    assert ledger.names() == ()
     ledger.close()
 
 

@@ -220,6 +220,7 @@ def test_the_doctor_finds_and_mends(wreck: Workspace) -> None:
     assert len(orphans(wreck, "small", {0})) == 3
     assert "3 files" in str(found[3])
     for one in found:
+        assert one.mend is not None
         assert one.mend()
         assert one.mend()  # twice does no harm
     assert examine(wreck) == ()
@@ -234,6 +235,7 @@ def test_the_doctor_finds_and_mends(wreck: Workspace) -> None:
 
 def test_a_mended_sweep_goes_on(wreck: Workspace) -> None:
     for one in examine(wreck, "small"):
+        assert one.mend is not None
         one.mend()
     history = run_sweep(spec(), wreck, resume=True, task=task(wreck.root / "work", fingerprint=""))
     assert history.counts()["completed"] == 7
@@ -256,6 +258,7 @@ def test_missing_runs_are_the_business_of_the_layer_above(kept: Workspace) -> No
     found = examine(kept, "small", MlflowMirror(lambda history: [1, 4], sync))
     assert [one.kind for one in found] == ["missing runs"]
     assert "2 trials (1, 4)" in str(found[0])
+    assert found[0].mend is not None
     assert found[0].mend() == "2 runs written"
     assert asked == ["small"]
     assert examine(kept, "small", MlflowMirror(lambda history: [], sync)) == ()
@@ -271,6 +274,7 @@ def test_mlflow_is_told_what_was_mended(wreck: Workspace) -> None:
     found = examine(wreck, "small", MlflowMirror(missing=lambda history: (), sync=sync))
     assert found[-1].kind == "missing runs", "its run says running, and nobody runs it"
     for one in found:
+        assert one.mend is not None
         one.mend()
     assert [history.state for history in told] == ["interrupted"]
     assert told[0].trials[0].outcome is OutcomeKind.INTERRUPTED
