@@ -50,6 +50,7 @@ class ResourceSpec(Frozen):
         cpus_per_trial: cores each trial holds.
         gpus_per_trial: a share of a GPU, or whole ones; a share also bounds the process's GPU memory.
         max_failures: how often a trial is resumed after its worker or node was lost.
+        evaluation_minutes: a worker that reports nothing for so long counts as lost; None for never.
         runner: ``tune`` for Ray Tune workers, ``inline`` for one process, trial after trial.
     """
 
@@ -57,6 +58,7 @@ class ResourceSpec(Frozen):
     cpus_per_trial: float = Field(default=1.0, gt=0.0)
     gpus_per_trial: float = Field(default=0.0, ge=0.0)
     max_failures: int = Field(default=2, ge=0)
+    evaluation_minutes: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     runner: Literal["tune", "inline"] = "tune"
 
     @model_validator(mode="after")
@@ -64,6 +66,19 @@ class ResourceSpec(Frozen):
         if self.gpus_per_trial > 1 and self.gpus_per_trial != int(self.gpus_per_trial):
             raise ValueError("gpus_per_trial must be a fraction of one GPU or a whole number of GPUs")
         return self
+
+    @model_validator(mode="after")
+    def _a_process_that_can_be_ended(self) -> Self:
+        if self.evaluation_minutes is not None and self.runner == "inline":
+            raise ValueError(
+                "evaluation_minutes needs workers that can be ended: runner: tune, or leave it out"
+            )
+        return self
+
+    @property
+    def evaluation_limit_s(self) -> float | None:
+        """``evaluation_minutes`` in seconds."""
+        return None if self.evaluation_minutes is None else 60.0 * self.evaluation_minutes
 
 
 class SweepSpec(Frozen):

@@ -20,6 +20,9 @@ from lossweep.dashboards.terminal.sweep_progress import SweepProgress
 from lossweep.dashboards.terminal.tables import running_table, tally
 from lossweep.search.study.events import Event, SweepEnded, TrialEvaluated
 
+TICK_S = 0.5
+"""Seconds between two looks at whether the sweep is about to stop, where there is no terminal."""
+
 HEARTBEAT = 30.0
 """Seconds without a line after which the next evaluation makes one, where there is no terminal."""
 
@@ -58,8 +61,10 @@ class ProgressDisplay:
         self._lock = threading.Lock()
         self._progress = SweepProgress(clock)
         self._printed = clock()
-        self._told_stop = False
+        self._told_stop = self._ended = False
         self._live: Live | None = None
+        self._over = threading.Event()
+        self._ticking: threading.Thread | None = None
         self._warnings = _Warnings(self.warn)
 
     def __enter__(self) -> Self:
@@ -69,12 +74,18 @@ class ProgressDisplay:
                 console=self._console, get_renderable=self.render, refresh_per_second=4, transient=True
             )
             self._live.start()
+        else:
+            self._ticking = threading.Thread(target=self._tick, name="progress", daemon=True)
+            self._ticking.start()
         for name in _SPEAKERS:
             logging.getLogger(name).addHandler(self._warnings)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Take the live display away, whatever happened."""
+        self._over.set()
+        if self._ticking is not None:
+            self._ticking.join()
         for name in _SPEAKERS:
             logging.getLogger(name).removeHandler(self._warnings)
         self.close()
@@ -83,6 +94,7 @@ class ProgressDisplay:
         """Take one event."""
         with self._lock:
             self._progress.take(event)
+            self._ended = isinstance(event, SweepEnded)
         if isinstance(event, SweepEnded):
             self.close()
             self._print(self._progress.conclusion(self._stopping()))
@@ -104,8 +116,9 @@ class ProgressDisplay:
         with self._lock:
             sweep, left, running = self._progress.history, self._progress.left, self._progress.running
             done, budget = self._progress.done
+            note = self._stop_note()
         if sweep is None:
-            return Text(self._stop_note() or "opening the records and reading the data", style="dim")
+            return Text(note or "opening the records and reading the data", style="dim")
         bar = Table.grid(padding=(0, 2))
         bar.add_row(
             Text(sweep.name, style="bold", no_wrap=True, overflow="ellipsis"),
@@ -114,7 +127,7 @@ class ProgressDisplay:
             Text(left, style="dim", no_wrap=True),
         )
         parts: list[RenderableType] = [bar, tally(sweep), Text(sweep_result(sweep).headline())]
-        if note := self._stop_note():
+        if note:
             parts.append(Text(note, style="bold yellow"))
         if running:
             # A trial takes up to two lines, and a display taller than its terminal would be cut.
@@ -127,9 +140,7 @@ class ProgressDisplay:
         return Group(*parts)
 
     def _tell(self, event: Event) -> None:
-        if not self._told_stop and (note := self._stop_note()):
-            self._told_stop = True
-            self._print(note)
+        self._tell_stop()
         line = self._progress.line(event)
         quiet = self._clock() - self._printed
         if line is None and isinstance(event, TrialEvaluated) and quiet >= HEARTBEAT:
@@ -137,15 +148,29 @@ class ProgressDisplay:
         if line is not None:
             self._print(line)
 
+    def _tick(self) -> None:
+        """Tell of a wish to stop at once: what the sweep waits for may be the evaluation that never comes."""
+        while not self._over.wait(TICK_S):
+            self._tell_stop()
+
+    def _tell_stop(self) -> None:
+        with self._lock:
+            note = "" if self._told_stop or self._ended else self._stop_note()
+            self._told_stop = self._told_stop or bool(note)
+        if note:
+            self._print(note)
+
     def _print(self, line: str, style: str | None = None) -> None:
         self._printed = self._clock()
         self._console.print(line, style=style, highlight=False, markup=False, soft_wrap=self._plain)
 
     def _stop_note(self) -> str:
+        """Say what is waited for; whoever calls holds the lock."""
         if not (reason := self._stopping()):
             return ""
-        ends = "each running trial ends at its next evaluation and can be resumed"
-        return f"Stopping ({reason}): {ends}; Ctrl-C again stops at once."
+        names = self._progress.waits_for()
+        waits = f"waits for the next evaluation of {names}" if names else "waits for what is under way"
+        return f"Stopping ({reason}): {waits}; Ctrl-C again stops at once."
 
 
 class _Warnings(logging.Handler):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from lossweep.dashboards.result import trial_label
+from lossweep.dashboards.terminal.awaited_trials import AwaitedTrials
 from lossweep.dashboards.terminal.tables import tally
 from lossweep.search.study.confirmation import Confirmation
 from lossweep.search.study.decisions import Decision
@@ -39,6 +40,7 @@ class SweepProgress:
         self._trials: dict[int, TrialHistory] = {}
         self._epochs = 0
         self._first: float | None = None
+        self._awaited = AwaitedTrials(clock)
         self._confirming: Confirmation | None = None
 
     def take(self, event: Event) -> None:
@@ -52,11 +54,16 @@ class SweepProgress:
                 self._confirming = sweep.confirmation
             case ConfirmationStarted(confirmation):
                 self._confirming = confirmation
-            case TrialStarted(trial) | TrialEnded(trial):
+            case TrialStarted(trial):
                 self._trials[trial.number] = trial
+                self._awaited.started(trial.number)
+            case TrialEnded(trial):
+                self._trials[trial.number] = trial
+                self._awaited.ended(trial.number)
             case TrialEvaluated(number, evaluation, _):
                 trial = self._trials[number]
                 new = evaluation.epoch - _epochs(trial)
+                self._awaited.evaluated(number, new)
                 if new > 0:
                     if self._first is None:
                         self._first = self._clock()
@@ -81,6 +88,10 @@ class SweepProgress:
     def running(self) -> tuple[TrialHistory, ...]:
         """The trials that run."""
         return tuple(trial for trial in self._trials.values() if trial.outcome is OutcomeKind.RUNNING)
+
+    def waits_for(self, most: int = 2) -> str:
+        """Name the running trials, each with how long it has been silent; empty where none runs."""
+        return self._awaited.names([trial.number for trial in self.running], most)
 
     @property
     def left(self) -> str:
@@ -176,7 +187,8 @@ class SweepProgress:
     def _seconds_left(self) -> float | None:
         """Estimate from the epochs a second so far and the epochs a trial of this sweep takes on average.
 
-        Counted from the first evaluation: until then the workers load their libraries and their data.
+        Counted from the first evaluation: until then the workers load their libraries and their data. It is
+        never less than the slowest of the running trials takes, alone as it may be by then.
         """
         sweep, elapsed = self._sweep, self._clock() - (self._first or 0.0)
         if sweep is None or not self._epochs or elapsed <= 0.0:
@@ -191,7 +203,13 @@ class SweepProgress:
         rest += usual * max(0, sweep.budget_trials - searched)
         if self._confirming is not None:
             rest += sweep.budget_epochs * max(0, self._confirming.planned - (len(counted) - searched))
-        return rest * elapsed / self._epochs
+        least = [self._awaited.least(t.number, self._epochs_left(t, usual)) for t in self.running]
+        return max(rest * elapsed / self._epochs, *least, 0.0)
+
+    def _epochs_left(self, trial: TrialHistory, usual: float) -> float:
+        """What a running trial has to go: to the average, and beyond it at least one."""
+        budget = trial.evaluations[-1].epochs if trial.evaluations else usual
+        return max(usual - _epochs(trial), min(1.0, budget - _epochs(trial)))
 
 
 def _epochs(trial: TrialHistory) -> int:

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from lossweep.search.ledger.records import reading
+from lossweep.search.processes import process_stat
 from lossweep.search.study.sweep_state import StopKind
 from lossweep.spaces.files.errors import LossweepError
 
@@ -206,10 +207,5 @@ def _space() -> str:
 
 def _born(pid: int) -> int:
     """Start time of a process in clock ticks since boot, -1 when there is none (a zombie is none)."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return -1
-    # The command name stands in parentheses and may hold anything; the state follows it.
-    fields = stat.rpartition(")")[2].split()
-    return -1 if fields[0] in ("Z", "X") else int(fields[19])
+    stat = process_stat(pid)
+    return -1 if stat is None else stat.born

@@ -8,6 +8,7 @@ in the driver's main thread, and nothing else writes.
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,10 +16,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from lossweep.search.running.assignment import Assignment
+from lossweep.search.running.silence import Awaited, Workers
 from lossweep.search.running.stopping import StopRequest
+from lossweep.search.running.worker_process import ThisProcess
 from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.faults import AlikeFailures, Answer, Fault, FaultKind, RetryPolicy, SweepFailed
 from lossweep.search.study.outcomes import Observed, Outcome, OutcomeKind
+from lossweep.search.study.pace import Pace
 from lossweep.search.study.sweep_state import StopKind
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.plan import TrialPlan
@@ -91,10 +95,19 @@ class MemoryAttempts:
 
 @dataclass(slots=True)
 class _Running:
-    """An attempt that is not over, and the step of its newest evaluation."""
+    """An attempt that is not over.
+
+    Attributes:
+        assignment: what was handed out.
+        newest: its newest evaluation.
+        heard: when it reported last, or was taken up by a worker; None before that.
+        given_up: why its worker was ended.
+    """
 
     assignment: Assignment
-    step: int = 0
+    newest: Evaluation | None = None
+    heard: float | None = None
+    given_up: Fault | None = None
 
 
 class Dispatcher:
@@ -104,6 +117,7 @@ class Dispatcher:
         stop: asks the running trials to end at their next evaluation and hands out no more.
         paused: why the sweep has to pause (a full disk), or empty.
         job_began: told by the Ray Tune runner which job runs the trials.
+        workers: the processes that train; the runner says where they are not this one.
     """
 
     def __init__(
@@ -116,6 +130,7 @@ class Dispatcher:
         stop: StopRequest | None = None,
         check: Callable[[], None] = lambda: None,
         job_began: Callable[[str], None] = lambda job: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Stand between ``conductor`` and a runner.
 
@@ -127,6 +142,7 @@ class Dispatcher:
             stop: somebody's wish to stop.
             check: raises when this driver may write no more (its lease was lost).
             job_began: told the id of the Ray job that runs the trials, if one does.
+            clock: seconds.
         """
         self.stop = stop or StopRequest()
         self.paused = ""
@@ -136,6 +152,9 @@ class Dispatcher:
         self._alike = alike or AlikeFailures()
         self._check = check
         self.job_began = job_began
+        self.workers: Workers = ThisProcess()
+        self._clock = clock
+        self._pace = Pace()
         self._running: dict[str, _Running] = {}
         self._to_retry: deque[TrialPlan] = deque()
 
@@ -143,6 +162,26 @@ class Dispatcher:
     def running(self) -> int:
         """Attempts handed out and not over."""
         return len(self._running)
+
+    @property
+    def awaited(self) -> tuple[Awaited, ...]:
+        """The attempts that workers have in hand; asked by any thread."""
+        now = self._clock()
+        return tuple(
+            Awaited(attempt, each.assignment.plan, each.newest, now - each.heard)
+            for attempt, each in tuple(self._running.items())
+            if each.heard is not None
+        )
+
+    @property
+    def usual(self) -> float | None:
+        """Seconds that an evaluation usually takes."""
+        return self._pace.usual
+
+    @property
+    def patience(self) -> float:
+        """Seconds of silence that are worth a word."""
+        return self._pace.patience
 
     def next(self) -> Assignment | None:
         """Hand out the next attempt; None when there is nothing to start now.
@@ -166,6 +205,21 @@ class Dispatcher:
         self._running[assignment.attempt] = _Running(assignment)
         return assignment
 
+    def began(self, attempt: str) -> None:
+        """Take note that a worker has an attempt in hand; from now on it is awaited."""
+        trial = self._running.get(attempt)
+        if trial is not None and trial.heard is None:
+            trial.heard = self._clock()
+
+    def give_up(self, attempt: str, fault: Fault) -> None:
+        """Take note of why an attempt's worker is being ended; by any thread.
+
+        The runner reports the loss of that worker later, and then this is what it was lost by.
+        """
+        trial = self._running.get(attempt)
+        if trial is not None:
+            trial.given_up = fault
+
     def evaluated(self, attempt: str, evaluation: Evaluation) -> bool:
         """Take an evaluation; return whether the worker goes on."""
         self._check()
@@ -174,7 +228,8 @@ class Dispatcher:
             log.info("Ignoring a report of an attempt that is over.")
             return False
         number = trial.assignment.plan.number
-        trial.step = evaluation.step
+        trial.newest, trial.heard = evaluation, self._clock()
+        self._pace.take(evaluation.seconds)
         outcome = self._conductor.observe(number, evaluation).outcome
         if outcome is None and self.stop.is_set():
             outcome = Outcome(OutcomeKind.INTERRUPTED, self.stop.reason)
@@ -197,6 +252,8 @@ class Dispatcher:
         if trial is None:
             return
         plan = trial.assignment.plan
+        if fault.kind is FaultKind.WORKER_LOST:
+            fault = trial.given_up or fault
         answer = self._policy.answer(fault, self._attempts.faults(plan.number), plan.images_a_pass)
         match answer:
             case Answer.FAIL:
@@ -216,7 +273,8 @@ class Dispatcher:
                 what = "resumed from its newest checkpoint"
         del self._running[attempt]
         self._attempts.end(attempt, fault, "")
-        retry = DecisionRecord(trial.step, Decision.RETRY, f"{fault.message}; {what}")
+        step = trial.newest.step if trial.newest is not None else 0
+        retry = DecisionRecord(step, Decision.RETRY, f"{fault.message}; {what}")
         self._conductor.record_decision(plan.number, retry)
         log.warning("Trial %d: %s; %s.", plan.number, fault.message, what)
         if self.stop.is_set():

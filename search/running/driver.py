@@ -19,6 +19,7 @@ from lossweep.search.ledger.lease import Lease, LeaseHeld, holder_of
 from lossweep.search.running.dispatcher import Dispatcher
 from lossweep.search.running.existing import resume_problems, stored_spec
 from lossweep.search.running.runner import Runner, runner_for
+from lossweep.search.running.silence import SilenceWatch
 from lossweep.search.running.stopping import StopRequest
 from lossweep.search.running.task import TrainingTask, segmentation
 from lossweep.search.study.events import Listener, SweepEnded, SweepStarted
@@ -158,7 +159,8 @@ def _drive(
     try:
         conductor.adopt()
         conductor.listeners.tell(SweepStarted(ledger.history(spec.name)))
-        runner.run(dispatcher, work.trainer)
+        with SilenceWatch(dispatcher, spec.resources.evaluation_limit_s):
+            runner.run(dispatcher, work.trainer)
         state, note = _end_of(conductor, dispatcher, stop, before)
     except SweepFailed as error:
         note = error.message

@@ -55,6 +55,7 @@ class InlineRunner:
         try:
             while True:
                 while free and (assignment := dispatcher.next()) is not None:
+                    dispatcher.began(assignment.attempt)
                     if not prepared:
                         trainer.prepare()
                         prepared = True

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,8 +29,9 @@ class PlantedTrainer:
         folder: for histories and the log; shared by all workers.
         delay: seconds an epoch takes.
         planted: faults by trial number: ``exception``, ``memory`` (until the micro-batch is smaller) and
-            ``diverge`` as in `SimulatedTrainer`; ``kill`` (the process kills itself, once) and ``disk`` (the
-            disk is full, until the file ``roomy`` stands in the folder) half-way through the trial.
+            ``diverge`` as in `SimulatedTrainer`; half-way through the trial ``disk`` (the disk is full, until
+            the file ``roomy`` stands in the folder) and, once, ``kill`` (the process kills itself), ``stop``
+            (it stops itself), ``sleep`` and ``loop`` (neither ends).
         simulated: where the figures come from.
         writing: seconds a checkpoint takes to write.
     """
@@ -65,14 +66,13 @@ class PlantedTrainer:
             yield evaluation
 
     def _fault(self, number: int) -> None:
-        fault = self.planted.get(number)
-        if fault == "kill":
-            mark = self.folder / f"{number}.killed"
-            if not mark.exists():
-                mark.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
+        fault = self.planted.get(number, "")
         if fault == "disk" and not (self.folder / "roomy").exists():
             raise OSError(errno.ENOSPC, "No space left on device")
+        mark = self.folder / f"{number}.{fault}"
+        if fault in _ONCE and not mark.exists():
+            mark.touch()
+            _ONCE[fault]()
 
     def _history(self, number: int) -> list[Evaluation]:
         try:
@@ -91,3 +91,17 @@ class PlantedTrainer:
                 time.sleep(self.writing)
             file.write(text[len(text) // 2 :])
         beside.replace(self.folder / f"{number}.json")
+
+
+def _loop() -> None:
+    while True:
+        pass
+
+
+_ONCE: Mapping[str, Callable[[], None]] = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "sleep": lambda: time.sleep(3600.0),
+    "loop": _loop,
+}
+"""Faults that a process meets once, or that its trial is never done with."""

@@ -105,3 +105,16 @@ def test_a_guard_that_cannot_be_built_is_told_before_training(tmp_path: Path) ->
     with pytest.raises(UserError, match="guards: building it raised RuntimeError: no luck") as raised:
         check_before_training(spec, prior, 3)
     assert "guards_beside.the_sweep:Broken" in str(raised.value)
+
+
+def test_a_limit_for_evaluations_needs_workers_that_can_be_ended(tmp_path: Path) -> None:
+    assert read(tmp_path, "").resources.evaluation_limit_s is None
+    limited = read(tmp_path, "resources: {evaluation_minutes: 1.5}\n")
+    assert limited.resources.evaluation_limit_s == 90.0
+    for wrong, words in (
+        ("runner: inline, evaluation_minutes: 5", "needs workers that can be ended: runner: tune"),
+        ("evaluation_minutes: 0", "out of range"),
+        ("evaluation_minutes: .inf", "evaluation_minutes"),
+    ):
+        with pytest.raises(UserError, match=words):
+            read(tmp_path, f"resources: {{{wrong}}}\n")

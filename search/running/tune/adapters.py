@@ -14,7 +14,9 @@ from ray.tune.search import Searcher
 from lossweep.search.running.assignment import Report
 from lossweep.search.running.dispatcher import Dispatcher
 from lossweep.search.running.tune.cluster import IdleWatch
+from lossweep.search.running.tune.ray_private import actors_with_resources
 from lossweep.search.running.tune.worker import ASSIGNMENT, REPORT
+from lossweep.search.running.tune.workers import RayWorkers
 from lossweep.search.study.faults import Fault, FaultKind
 
 R = TypeVar("R")
@@ -34,7 +36,7 @@ class TuneBridge:
         faults_of_lost: what Ray said of a worker that was lost, by Tune id, until the searcher is told.
     """
 
-    def __init__(self, dispatcher: Dispatcher, slots: int, watch: IdleWatch) -> None:
+    def __init__(self, dispatcher: Dispatcher, slots: int, watch: IdleWatch, workers: RayWorkers) -> None:
         self.dispatcher = dispatcher
         self.slots = slots
         self.error: BaseException | None = None
@@ -42,6 +44,8 @@ class TuneBridge:
         self.attempts: dict[str, str] = {}
         self.faults_of_lost: dict[str, Fault] = {}
         self.watch = watch
+        self.workers = workers
+        self._pending: set[str] = set()
 
     def call(self, work: Callable[[], R], otherwise: R) -> R:
         """Do ``work``; once something was raised, return ``otherwise``."""
@@ -52,6 +56,26 @@ class TuneBridge:
         except Exception as error:
             self.error = error
             return otherwise
+
+    def hand_out(self, trial_id: str, attempt: str) -> None:
+        """Note that a Tune trial is an attempt, which no worker has in hand yet."""
+        self.attempts[trial_id] = attempt
+        self._pending.add(trial_id)
+
+    def take_note(self, running: set[str]) -> None:
+        """Tell the dispatcher of the attempts that workers have taken up since.
+
+        Tune counts a trial as running when its worker has loaded the data; that may hang, too.
+
+        Args:
+            running: the Tune trials that run.
+        """
+        self._pending &= self.attempts.keys()
+        for trial_id in tuple(self._pending):
+            attempt = self.attempts[trial_id]
+            if trial_id in running or self.workers.has(attempt):
+                self._pending.discard(trial_id)
+                self.dispatcher.began(attempt)
 
     @property
     def stopping(self) -> bool:
@@ -86,7 +110,7 @@ class DispatchSearcher(Searcher):
                 return None
             finished: Any = Searcher.FINISHED  # a word, whatever Ray's own annotation says
             return finished  # type: ignore[no-any-return]
-        bridge.attempts[trial_id] = assignment.attempt
+        bridge.hand_out(trial_id, assignment.attempt)
         return {ASSIGNMENT: assignment}
 
     def on_trial_complete(
@@ -125,13 +149,15 @@ class DispatchScheduler(FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
         """Leave the choice to Tune, which starts what is pending in order; called in every round."""
-        self._bridge.started = any(
-            trial.status == Trial.RUNNING for trial in tune_controller.get_live_trials()
-        )
-        if self._bridge.started:
-            self._bridge.watch.busy()
+        bridge = self._bridge
+        running = {t.trial_id for t in tune_controller.get_live_trials() if t.status == Trial.RUNNING}
+        bridge.started = bool(running)
+        bridge.take_note(running)
+        # A worker that holds its resources waits for nobody, however long its libraries and data take.
+        if running or actors_with_resources(tune_controller):
+            bridge.watch.busy()
         else:
-            self._bridge.watch.idle(self._bridge.dispatcher.running)
+            bridge.watch.idle(bridge.dispatcher.running)
 
     def _report(self, report: Report) -> bool:
         dispatcher = self._bridge.dispatcher

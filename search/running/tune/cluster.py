@@ -128,6 +128,11 @@ def job_id() -> str:
     return str(ray.get_runtime_context().get_job_id())
 
 
+def node_id() -> str:
+    """Return the id of the node that this process is connected to the cluster by."""
+    return str(ray.get_runtime_context().get_node_id())
+
+
 def wait_for_slots(resources: TrialResources, private: bool, stop: StopRequest) -> int:
     """Return how many trials fit, waiting for a cluster to grow; 0 when a stop was asked for meanwhile.
 

@@ -44,3 +44,11 @@ def worker_logs_to(write: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         _worker.print_worker_logs = before
+
+
+def actors_with_resources(controller: Any) -> int:
+    """How many actors of a Tune experiment hold their resources, those that are still starting included.
+
+    Tune's public word for a trial is pending, whether it waits for resources or has them.
+    """
+    return int(controller._actor_manager.num_live_actors)

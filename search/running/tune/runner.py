@@ -57,17 +57,19 @@ class TuneRunner:
             DispatchStopper,
             TuneBridge,
         )
-        from lossweep.search.running.tune.cluster import IdleWatch, TrialResources, wait_for_slots
+        from lossweep.search.running.tune.cluster import IdleWatch, TrialResources, node_id, wait_for_slots
         from lossweep.search.running.tune.worker import TrialWorker
+        from lossweep.search.running.tune.workers import RayWorkers
 
         resources = TrialResources(self.cpus, self.gpus)
         slots = min(wait_for_slots(resources, self.address is None, dispatcher.stop), self.parallel or 10**6)
         if not slots:
             return
-        bridge = TuneBridge(dispatcher, slots, IdleWatch(resources))
-        worker = tune.with_parameters(TrialWorker, trainer=trainer, gpus=self.gpus)
-        bundle = {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
         folder = self.logs / f"tune-{os.getpid()}"
+        dispatcher.workers = workers = RayWorkers(folder / "cards", node_id())
+        bridge = TuneBridge(dispatcher, slots, IdleWatch(resources), workers)
+        worker = tune.with_parameters(TrialWorker, trainer=trainer, gpus=self.gpus, cards=workers.folder)
+        bundle = {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
         # Tune starts one actor at a time unless told; then short trials keep the other slots empty.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
         try:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
 from lossweep.search.running.assignment import Assignment, Report
+from lossweep.search.running.tune.cluster import node_id
+from lossweep.search.running.worker_process import WorkerProcess, telling
 from lossweep.search.study.faults import Fault
 from lossweep.trainers.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from lossweep.trainers.trial import TrialTrainer  # imports torch, which the driver can do without
+
+log = logging.getLogger(__name__)
 
 REPORT = "report"
 ASSIGNMENT = "assignment"
@@ -30,12 +37,15 @@ class TrialWorker(tune.Trainable):
 
     # tune.with_parameters adds the keywords.
     def setup(  # type: ignore[override]
-        self, config: dict[str, Any], trainer: TrialTrainer, gpus: float
+        self, config: dict[str, Any], trainer: TrialTrainer, gpus: float, cards: Path
     ) -> None:
         """Load the data once; what goes wrong is reported by the first step."""
-        self._trainer = trainer
+        self._trainer, self._cards = trainer, cards
         self._evaluations: Iterator[Evaluation] | None = None
         self._broken: Fault | None = None
+        self._open = ExitStack()
+        self._process = self._tell()
+        self._take_up(config[ASSIGNMENT])
         try:
             _bound_gpu_memory(gpus)
             trainer.prepare()
@@ -62,6 +72,7 @@ class TrialWorker(tune.Trainable):
     def cleanup(self) -> None:
         """Drop the trial. Runs after errors too, so nothing is saved here: checkpoints are the trainer's."""
         self._close()
+        self._open.close()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Not used: the trainer keeps its own checkpoints."""
@@ -75,12 +86,26 @@ class TrialWorker(tune.Trainable):
             return Report(attempt, fault=self._broken)
         try:
             if self._evaluations is None:
+                self._take_up(assignment)
                 self._evaluations = iter(self._trainer.trial(assignment.plan))
             evaluation = next(self._evaluations, None)
         except Exception as error:
             self._close()
             return Report(attempt, fault=Fault.of(error))
         return Report(attempt, evaluation=evaluation)
+
+    def _tell(self) -> WorkerProcess | None:
+        """Be ready to tell where training stands; None where the driver's folder can't be reached."""
+        try:
+            return self._open.enter_context(telling(self._cards, node_id()))
+        except OSError:
+            log.warning("This worker can't write to %s: nobody will know where it stands.", self._cards)
+            return None
+
+    def _take_up(self, assignment: Assignment) -> None:
+        """Say that this process has an attempt in hand from now on."""
+        if self._process is not None:
+            self._process.write(self._cards, assignment.attempt)
 
     def _close(self) -> None:
         evaluations, self._evaluations = self._evaluations, None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
+import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -11,7 +13,7 @@ import histories
 import pytest
 from rich.console import Console
 
-from lossweep.dashboards.terminal.progress import HEARTBEAT, ProgressDisplay
+from lossweep.dashboards.terminal.progress import HEARTBEAT, TICK_S, ProgressDisplay
 from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.events import (
     Event,
@@ -209,3 +211,79 @@ def test_what_is_warned_of_while_a_sweep_runs_is_shown_in_one_line() -> None:
     with ProgressDisplay(terminal, plain=False):
         heard.warning("MLflow is away")
     assert "MLflow is away" in terminal.file.getvalue()  # type: ignore[attr-defined] # a StringIO
+
+
+def awaiting(now: list[float], stopping: Callable[[], str] = str) -> tuple[ProgressDisplay, io.StringIO]:
+    """Two trials of 12 epochs run, each evaluated every 2 s; the first has 2 of them to go, the other 6."""
+    out = io.StringIO()
+    display = ProgressDisplay(Console(file=out, width=200), clock=lambda: now[0], stopping=stopping)
+    sweep = histories.sweep(proposals=0)
+    display.handle(SweepStarted(replace(sweep, trials=(), budget_trials=2)))
+    for trial in sweep.trials[:2]:
+        display.handle(TrialStarted(begun(trial)))
+    for epoch in range(10):
+        now[0] += 2.0
+        for trial in sweep.trials[:2]:
+            if epoch < 6 or trial.number == 0:
+                evaluation = trial.evaluations[epoch]
+                display.handle(
+                    TrialEvaluated(trial.number, evaluation, DecisionRecord(0, Decision.CONTINUE, ""))
+                )
+    return display, out
+
+
+def seconds_left(display: ProgressDisplay) -> float:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(display.render())
+    found = re.search(r"about (\d+):(\d+):(\d+) left", console.file.getvalue())  # type: ignore[attr-defined]
+    assert found, "nothing is said of the time left"
+    hours, minutes, seconds = map(int, found.groups())
+    return 3600.0 * hours + 60.0 * minutes + seconds
+
+
+def test_the_time_left_is_never_below_what_is_waited_for() -> None:
+    now = [0.0]
+    display, _ = awaiting(now)
+    # Trial 1 has been silent for 8 s, four times the usual; by the rate alone there would be 10 s left.
+    assert seconds_left(display) >= 8.0
+    for silent in (60.0, 600.0, 7200.0):
+        now[0] = 12.0 + silent
+        assert seconds_left(display) >= silent
+
+
+def test_the_last_trial_alone_is_not_as_fast_as_all_side_by_side() -> None:
+    now = [0.0]
+    display, _ = awaiting(now)
+    sweep = histories.sweep(proposals=0)
+    for epoch in (6, 7):  # trial 1 is heard of again, 4 of its epochs are left at 2 s each
+        now[0] += 2.0
+        evaluation = sweep.trials[1].evaluations[epoch]
+        display.handle(TrialEvaluated(1, evaluation, DecisionRecord(0, Decision.CONTINUE, "")))
+    display.handle(TrialEnded(sweep.trials[0]))
+    assert seconds_left(display) >= 8.0
+
+
+def test_a_wish_to_stop_is_told_at_once_with_what_is_waited_for_though_nothing_reports() -> None:
+    now, reason = [0.0], [""]
+    display, out = awaiting(now, lambda: reason[0])
+    now[0] = 54.0
+    with display:
+        reason[0] = "interrupted by Ctrl-C"
+        deadline = time.monotonic() + 10.0
+        while "Stopping" not in out.getvalue():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(1.5 * TICK_S)
+    assert [line for line in out.getvalue().splitlines() if line.startswith("Stopping")] == [
+        "Stopping (interrupted by Ctrl-C): waits for the next evaluation of trial 0 (34 s so far, usually "
+        "2 s), trial 1 (42 s so far, usually 2 s); Ctrl-C again stops at once."
+    ]
+
+
+def test_a_wish_to_stop_before_any_trial_runs_is_told_too() -> None:
+    out = io.StringIO()
+    with ProgressDisplay(Console(file=out, width=200), stopping=lambda: "interrupted by SIGTERM"):
+        time.sleep(2.0 * TICK_S)
+    assert out.getvalue() == (
+        "Stopping (interrupted by SIGTERM): waits for what is under way; Ctrl-C again stops at once.\n"
+    )

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import ray
 from ray._private import worker
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.tune.execution.tune_controller import TuneController
 
 import lossweep
 from lossweep.search.running.tune.ray_private import LOGGER, worker_logs_to
@@ -25,6 +27,11 @@ PARTS: dict[str, Callable[[], bool]] = {
     ),
     "ray._private.worker calls print_worker_logs by its global name": lambda: (
         "print_worker_logs" in worker.print_to_stdstream.__code__.co_names
+    ),
+    "TuneController._actor_manager": lambda: "_actor_manager" in TuneController.__init__.__code__.co_names,
+    "RayActorManager.num_live_actors counts the actors that hold resources": lambda: (
+        "_live_actors_to_ray_actors_resources" in RayActorManager.live_actors.fget.__code__.co_names  # type: ignore[attr-defined]  # a property
+        and "live_actors" in RayActorManager.num_live_actors.fget.__code__.co_names  # type: ignore[attr-defined]
     ),
     "ray._private.worker logger": lambda: worker.logger.name == LOGGER,
 }

@@ -1,0 +1,60 @@
+"""Ray's workers, seen from the driver: which process has an attempt in hand, on whichever machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from lossweep.search.running.worker_process import Sight, WorkerProcess, end, look_at
+
+T = TypeVar("T")
+
+_ANSWERS_WITHIN_S = 60.0
+"""Another machine may have to start a process first."""
+
+
+class RayWorkers:
+    """Finds workers by the cards that they write; see `search.running.worker_process`.
+
+    Attributes:
+        folder: of the cards, seen by every machine.
+    """
+
+    def __init__(self, folder: Path, node: str) -> None:
+        """Make the folder.
+
+        Args:
+            folder: for the cards.
+            node: Ray's id of this machine.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self._node = folder, node
+
+    def has(self, attempt: str) -> bool:
+        """Whether a worker has an attempt in hand, or had."""
+        return (self.folder / f"{attempt}.json").exists()
+
+    def look(self, attempt: str) -> Sight | None:
+        """What the worker of an attempt is at; None when no card of it can be read."""
+        process = WorkerProcess.of(self.folder, attempt)
+        return self._where_it_runs(process, look_at) if process is not None else None
+
+    def end(self, attempt: str) -> bool:
+        """End the worker of an attempt, and say whether that was done."""
+        process = WorkerProcess.of(self.folder, attempt)
+        return process is not None and self._where_it_runs(process, end)
+
+    def _where_it_runs(self, process: WorkerProcess, ask: Callable[[WorkerProcess], T]) -> T:
+        if process.node == self._node:
+            return ask(process)
+        if not ray.is_initialized():  # it would start anew
+            raise RuntimeError(f"{process} can't be asked: the cluster is disconnected")
+        there: Any = ray.remote(num_cpus=0)(ask)
+        strategy = NodeAffinitySchedulingStrategy(process.node, soft=False)
+        asked = there.options(scheduling_strategy=strategy).remote(process)
+        answer: T = ray.get(asked, timeout=_ANSWERS_WITHIN_S)
+        return answer

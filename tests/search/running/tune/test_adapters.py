@@ -1,0 +1,77 @@
+"""What the adapters make of a Tune experiment, without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.tune.experiment import Trial
+
+from lossweep.search.running.dispatcher import Dispatcher
+from lossweep.search.running.tune.adapters import DispatchScheduler, DispatchSearcher, TuneBridge
+from lossweep.search.running.tune.workers import RayWorkers
+from lossweep.search.running.worker_process import WorkerProcess
+from tests.search.running.test_dispatcher import Conductor
+
+
+class Watch:
+    """An `IdleWatch` that only counts."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def idle(self, waiting: int) -> None:
+        self.heard.append(f"{waiting} wait")
+
+    def busy(self) -> None:
+        self.heard.append("busy")
+
+
+def controller(statuses: dict[str, str], actors: int) -> Any:
+    trials = [SimpleNamespace(trial_id=name, status=status) for name, status in statuses.items()]
+    return SimpleNamespace(
+        get_live_trials=lambda: trials, _actor_manager=SimpleNamespace(num_live_actors=actors)
+    )
+
+
+@pytest.fixture
+def bridge(tmp_path: Path) -> TuneBridge:
+    watch: Any = Watch()
+    dispatcher = Dispatcher(Conductor())
+    made = TuneBridge(dispatcher, 2, watch, RayWorkers(tmp_path, "here"))
+    searcher = DispatchSearcher(made)
+    assert searcher.suggest("x") is not None
+    assert searcher.suggest("y") is not None
+    return made
+
+
+@pytest.mark.parametrize(
+    ("statuses", "actors", "heard"),
+    [
+        ({"x": Trial.PENDING, "y": Trial.PENDING}, 0, "2 wait"),
+        # A worker that loads its libraries and its data holds its resources, and waits for nobody.
+        ({"x": Trial.PENDING, "y": Trial.PENDING}, 1, "busy"),
+        ({"x": Trial.RUNNING, "y": Trial.PENDING}, 1, "busy"),
+    ],
+)
+def test_trials_wait_for_resources_only_while_no_worker_holds_any(
+    bridge: TuneBridge, statuses: dict[str, str], actors: int, heard: str
+) -> None:
+    DispatchScheduler(bridge).choose_trial_to_run(controller(statuses, actors))
+    assert bridge.watch.heard == [heard]  # type: ignore[attr-defined]  # of the one above
+    assert bridge.started == (Trial.RUNNING in statuses.values())
+
+
+def test_an_attempt_is_awaited_from_when_a_worker_has_it_in_hand(bridge: TuneBridge, tmp_path: Path) -> None:
+    scheduler, dispatcher = DispatchScheduler(bridge), bridge.dispatcher
+    pending = controller({"x": Trial.PENDING, "y": Trial.PENDING}, 2)
+    scheduler.choose_trial_to_run(pending)
+    assert dispatcher.awaited == ()
+    WorkerProcess.here().write(tmp_path, bridge.attempts["x"])  # it loads its data, and may hang in that
+    scheduler.choose_trial_to_run(pending)
+    assert [each.plan.number for each in dispatcher.awaited] == [0]
+    # A worker that can't write where the driver reads is seen by Tune alone.
+    scheduler.choose_trial_to_run(controller({"x": Trial.PENDING, "y": Trial.RUNNING}, 2))
+    assert [each.plan.number for each in dispatcher.awaited] == [0, 1]
