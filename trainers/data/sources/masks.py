@@ -195,7 +195,7 @@ class MaskCoding:
                 "mask holds a color that is no class",
                 file=file,
                 found=found,
-                allowed=", ".join(f"{_unpack(key)}" for key in self._colors),
+                allowed=", ".join(_shown(_unpack(key)) for key in self._colors),
                 hint="JPEG masks smear colors: save masks as PNG" if smeared else None,
             )
         if kind == "colors":

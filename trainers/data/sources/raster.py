@@ -204,7 +204,7 @@ class Raster:
 
     def _damaged(self, path: Path, error: Exception) -> UserError:
         """The error of a file that can't be read; what was said of its first window stands for the others."""
-        problem = Problem(f"damaged GeoTIFF: {_line(error)}", file=str(path))
+        problem = Problem(f"damaged GeoTIFF: {_line(error.__cause__ or error)}", file=str(path))
         return UserError(self._damages.setdefault(path, problem))
 
     def _grids_differ(self, piece: _Piece, image: Any, mask: Any) -> tuple[Problem, ...]:
