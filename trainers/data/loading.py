@@ -15,8 +15,9 @@ from filelock import FileLock
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.trainers.data.crops.batches import Split
+from lossweep.trainers.data.sources import mask_hints
 from lossweep.trainers.data.sources.source import Listing, Progress, Source, silent
-from lossweep.trainers.data.spec import DataSpec, FilesSpec
+from lossweep.trainers.data.spec import DataSpec
 from lossweep.trainers.data.store.building import build
 from lossweep.trainers.data.store.decoded import FORMAT, Store
 from lossweep.trainers.imports import load_object
@@ -62,7 +63,7 @@ def load_data(spec: DataSpec, cache: Path, progress: Progress | None = None) -> 
     source = open_source(spec)
     listing = source.listing()
     with opened_store(spec, source, listing, cache, progress or silent) as (store, problems):
-        problems = (*problems, *(class_problems(store) if store and not problems else ()))
+        problems = (*problems, *(class_problems(store, spec) if store and not problems else ()))
         if problems:
             raise UserError(shortened(problems))
     assert store is not None  # a build without problems writes one
@@ -114,9 +115,8 @@ def opened_store(
         for torn in place.parent.glob(f"{key}.*.building"):  # of a process that was killed: we hold the lock
             shutil.rmtree(torn, ignore_errors=True)
         building = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=".building", dir=place.parent))
-        percentiles = spec.percentiles if isinstance(spec, FilesSpec) else (0.1, 99.9)
         try:
-            problems = _built(source, listing, spec.classes, building, progress, percentiles)
+            problems = _built(source, listing, spec, building, progress)
             problems = (*listing.problems, *problems)
             if not problems:
                 shutil.rmtree(place, ignore_errors=True)  # a torn one, or of another format
@@ -129,32 +129,30 @@ def opened_store(
 def _built(
     source: Source,
     listing: Listing,
-    classes: tuple[str, ...],
+    spec: DataSpec,
     folder: Path,
     progress: Progress,
-    percentiles: tuple[float, float],
 ) -> tuple[Problem, ...]:
     try:
-        return build(source, listing.items, classes, folder, progress, percentiles)
+        return build(source, listing.items, spec, folder, progress)
     except OSError as error:
         problem = Problem(f"can't write the data cache: {error.strerror or error}", file=str(folder.parent))
         raise UserError(problem) from error
 
 
-def class_problems(store: Store) -> tuple[Problem, ...]:
+def class_problems(store: Store, spec: DataSpec) -> tuple[Problem, ...]:
     """What makes a whole store unfit for training: a class without a pixel to learn from."""
     counts = store.items.class_counts("train")
     *labelled, ignored = (int(count) for count in counts)
-    if not any(labelled[1:]) and ignored and len(labelled) == 2:
-        hint = (
-            f"the masks hold {ignored} pixels of the ignored value: if that is {store.meta.classes[1]}, say"
-            f" `colors: {{{store.meta.classes[1]}: 255}}`"
-        )
-    else:
+    hints = list[str]()
+    for name in store.meta.classes:
         hint = "leave the class out, or put an image that shows it into train"
+        if ignored and name != store.meta.classes[0]:
+            hint = f"{ignored} pixels are ignored: {mask_hints.for_ignored(spec, name)}; or {hint}"
+        hints.append(hint)
     return tuple(
         Problem(f"class {name!r} has no pixel in the training masks", key="data.classes", hint=hint)
-        for name, count in zip(store.meta.classes, labelled, strict=True)
+        for name, hint, count in zip(store.meta.classes, hints, labelled, strict=True)
         if count == 0
     )
 

@@ -214,7 +214,7 @@ HOSTILE: dict[Callable[[Path], Path], str] = {
     missing_mask: "image has no mask",
     mask_without_image: "mask has no image",
     size_mismatch: "48 x 30 pixels; allowed: 48 x 40",
-    another_number_of_bands: "1 bands of uint8; allowed: 3 bands of uint8",
+    another_number_of_bands: "1 band of uint8; allowed: 3 bands of uint8",
     two_pages: "2 pages",
     twice_the_same_stem: "the same stem",
     fractional_mask: "no whole numbers",

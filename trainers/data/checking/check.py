@@ -64,7 +64,7 @@ def check_data(spec: DataSpec, cache: Path, progress: Progress | None = None) ->
             if store is None:
                 return DataReport(spec.classes, problems=problems, notes=listing.notes)
             if not problems:
-                problems = class_problems(store)
+                problems = class_problems(store, spec)
             splits = tuple(_measured(store, split, progress) for split in SPLITS)
             return DataReport(
                 classes=spec.classes,
@@ -105,6 +105,7 @@ def _measured(store: Store, split: SplitName, progress: Progress) -> SplitReport
 
 
 def _suspicions(store: Store, splits: Sequence[SplitReport]) -> Iterator[str]:
+    yield from store.meta.suspicions
     yield from _ignored_whole(store)
     yield from _duplicates(store)
     if not splits[0].images:
@@ -114,7 +115,10 @@ def _suspicions(store: Store, splits: Sequence[SplitReport]) -> Iterator[str]:
     for split in others:
         for index, name in enumerate(names):
             if split.fractions[index] == 0.0:
-                yield f"{split.name}: class {name} has no pixel, so nothing can be measured of it"
+                but = (
+                    f"; but {split.ignored:.3%} of the pixels are ignored" if index and split.ignored else ""
+                )
+                yield f"{split.name}: class {name} has no pixel, so nothing can be measured of it{but}"
             elif train.fractions[index] > 0.0:
                 ratio = split.fractions[index] / train.fractions[index]
                 if not 1 / _DRIFT_FRACTION <= ratio <= _DRIFT_FRACTION:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -15,11 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from tifffile import TiffFile, TiffPage
 
 from lossweep.spaces.files.errors import Problem, UserError
-from lossweep.trainers.data.sources.source import Pixels
+from lossweep.trainers.data.sources import tiff
+from lossweep.trainers.data.sources.picture import Picture, orientation, split_alpha, three
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _MAGIC: Final = {
@@ -29,32 +27,15 @@ _MAGIC: Final = {
 }
 # The classes themselves rather than Image.open: that checks a global limit, where ours comes with the spec.
 _PILLOW: Final = {"PNG": PngImageFile, "JPEG": JpegImageFile}
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it logs about damaged files, we raise
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A decoded file, its bands as stored.
-
-    Attributes:
-        values: (height, width, bands), any dtype; palette files hold indices.
-        alpha: (height, width) bool, True where at least partly opaque; None without an alpha channel.
-        palette: (colors, 3) of a palette file, else None.
-        step: of a grey file of 1, 2 or 4 bits: how many of 255 levels one of its own is.
-    """
-
-    values: NDArray[Any]
-    alpha: NDArray[np.bool_] | None = None
-    palette: NDArray[np.uint8] | None = None
-    step: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file's first bytes say: width and height in pixels."""
+    """What a file's first bytes say: width and height in pixels as stored, and its EXIF orientation."""
 
     width: int
     height: int
+    orientation: int = 1
 
 
 @contextmanager
@@ -90,7 +71,11 @@ def read_header(path: Path, largest: int) -> Header:
         UserError: the file is missing, empty, no image, or has more than ``largest`` pixels.
     """
     with _reported(path), _opened(path) as (file, kind):
-        header = _tiff_header(file) if kind == "TIFF" else Header(*_PILLOW[kind](file).size)
+        if kind == "TIFF":
+            header = Header(*tiff.read_size(file))
+        else:
+            image = _PILLOW[kind](file)
+            header = Header(*image.size, orientation_of(image))
         _check_size(path, header, largest)
     return header
 
@@ -103,14 +88,13 @@ def read_picture(path: Path, largest: int) -> Picture:
     """
     with _reported(path), _opened(path) as (file, kind):
         if kind == "TIFF":
-            _check_size(path, _tiff_header(file), largest)
-            file.seek(0)
-            picture = _read_tiff(path, file)
-        else:
-            image = _PILLOW[kind](file)
-            _check_size(path, Header(*image.size), largest)
-            picture = _read_pillow(image, file)
-    return picture
+            _check_size(path, Header(*tiff.read_size(file)), largest)
+            return tiff.read_tiff(path, file)
+        image = _PILLOW[kind](file)
+        _check_size(path, Header(*image.size), largest)
+        orientation = orientation_of(image)  # before decoding: only the file knows where to look for it
+        picture = _read_pillow(image, file)
+    return replace(picture, orientation=orientation, lossy=kind == "JPEG")
 
 
 @contextmanager
@@ -144,25 +128,51 @@ def _check_size(path: Path, header: Header, largest: int) -> None:
         raise UserError(Problem("image has no pixels", file=str(path)))
 
 
+def orientation_of(image: Image.Image) -> int:
+    """Return how EXIF says that an image is turned, 1 (not at all) when it doesn't say or can't be read."""
+    try:
+        return orientation(image.getexif().get(274))
+    except Exception:  # pixels can be whole where the camera's notes on them are not
+        return 1
+
+
 def _read_pillow(image: Image.Image, file: BinaryIO) -> Picture:
     bits = _png_bits(file) if image.format == "PNG" else 8
     if bits == 16 and not image.mode.startswith("I"):
-        return _split_alpha(_png16(file), alpha=image.mode == "RGBA")  # Pillow would halve its depth
+        return split_alpha(_png16(file), alpha=image.mode == "RGBA")  # Pillow would halve its depth
     image.load()
     if image.mode == "CMYK":
-        image = image.convert("RGB")
-    if image.mode == "P":
-        palette = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
-        return Picture(np.asarray(image)[..., None], palette=palette)
-    if image.mode in ("LA", "RGBA", "PA"):
-        return _split_alpha(np.asarray(image), alpha=True)
+        values = np.asarray(image.convert("RGB"))
+        return Picture(values, notes=("cyan, magenta, yellow and black turned into red, green and blue",))
+    if image.mode in ("LA", "RGBA"):
+        return split_alpha(np.asarray(image), alpha=True)
     values = np.asarray(image)
+    alpha = _keyed_alpha(values, image.info.get("transparency"))
+    if image.mode == "P":
+        return Picture(three(values), alpha, palette_of(image))
     if values.dtype == bool:
-        return Picture(_three(values.astype(np.uint8)), step=255)
+        return Picture(three(values.astype(np.uint8)), alpha, step=255)
     if image.mode == "L" and bits < 8:  # Pillow spreads 2 and 4 bits over 255 levels, and 1 in a mask is 85
         step = 255 // (2**bits - 1)
-        return Picture(_three(values // step), step=step)
-    return Picture(_three(values))
+        return Picture(three(values // step), alpha, step=step)
+    return Picture(three(values), alpha)
+
+
+def palette_of(image: Image.Image) -> NDArray[np.uint8]:
+    """The colors (colors, 3) of a palette image."""
+    return np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+
+
+def _keyed_alpha(values: NDArray[Any], key: Any) -> NDArray[np.bool_] | None:
+    """What is opaque in a PNG that calls one value or color transparent, or gives its palette an alpha."""
+    if isinstance(key, bytes):
+        opaque = np.ones(256, bool)
+        opaque[: len(key)] = np.frombuffer(key, np.uint8) > 0
+        return np.asarray(opaque[values])
+    if isinstance(key, (int, tuple)):
+        differs = values != np.array(key)
+        return np.asarray(differs.any(axis=2) if differs.ndim == 3 else differs)
+    return None
 
 
 def _png_bits(file: BinaryIO) -> int:
@@ -182,101 +192,3 @@ def _png16(file: BinaryIO) -> NDArray[np.uint16]:
     except RuntimeError:  # it names a line of torchvision's source
         raise ValueError("its 16-bit pixels are cut short or damaged") from None
     return np.asarray(decoded.permute(1, 2, 0).numpy(), np.uint16)
-
-
-def _split_alpha(values: NDArray[Any], alpha: bool) -> Picture:
-    values = _three(values)
-    return Picture(values[..., :-1], alpha=values[..., -1] > 0) if alpha else Picture(values)
-
-
-def _three(values: NDArray[Any]) -> NDArray[Any]:
-    return values[..., None] if values.ndim == 2 else values
-
-
-def _tiff_header(file: BinaryIO) -> Header:
-    with TiffFile(file) as tiff:
-        page = _only_page(tiff)
-        return Header(page.imagewidth, page.imagelength)
-
-
-def _only_page(tiff: TiffFile) -> TiffPage:
-    if len(tiff.pages) != 1:
-        raise ValueError(
-            f"it holds {len(tiff.pages)} pages; save it as one page, with several bands if need be"
-        )
-    page = tiff.pages[0]
-    assert isinstance(page, TiffPage)
-    return page
-
-
-def _read_tiff(path: Path, file: BinaryIO) -> Picture:
-    with TiffFile(file) as tiff:
-        page = _only_page(tiff)
-        alpha = any(int(extra) in (1, 2) for extra in page.extrasamples)  # associated or unassociated alpha
-        axes, colormap = page.axes, page.colormap
-        inverted = int(page.photometric) == 0  # "white is zero"
-        try:
-            values = page.asarray()
-        except ValueError as error:
-            if "imagecodecs" not in str(error):
-                raise
-            values, axes = _read_compressed(path, file)
-            inverted = False  # Pillow's are as they are shown
-    if "S" in axes and axes.index("S") < axes.index("Y"):
-        values = np.moveaxis(values, axes.index("S"), -1)
-    values = _three(values)
-    if values.ndim != 3:
-        raise ValueError(f"it has the axes {axes}; only height, width and bands are understood")
-    if colormap is not None:
-        return Picture(values, palette=(np.asarray(colormap).T >> 8).astype(np.uint8))
-    if values.dtype == bool:
-        # As it is shown: in a file that calls 0 white, tifffile leaves the white at 0.
-        return Picture((values ^ inverted).astype(np.uint8), step=255)
-    return _split_alpha(values, alpha and values.shape[2] > 1)
-
-
-def _read_compressed(path: Path, file: BinaryIO) -> tuple[NDArray[Any], str]:
-    """Read a compression tifffile can't (LZW, JPEG): by Pillow, or by rasterio if that is there."""
-    file.seek(0)
-    image = TiffImageFile(file)
-    bits = image.tag_v2.get(258, (1,))
-    if max(bits) <= 8 or len(bits) == 1:  # Pillow halves the depth of several 16-bit bands
-        values = np.asarray(image)
-        return values, "YXS" if values.ndim == 3 else "YX"
-    try:
-        import rasterio
-    except ImportError:
-        raise ValueError(
-            "its compression needs `pip install lossweep[geo]`; or save it with deflate compression"
-        ) from None
-    with rasterio.open(path) as dataset:
-        return dataset.read(), "SYX"
-
-
-def as_image(picture: Picture) -> tuple[Pixels, tuple[str, ...]]:
-    """Return a picture as an image (height, width, bands), and notes on what was changed.
-
-    It is uint8, uint16, or float32 for values that have to be scaled.
-
-    Raises:
-        ValueError: its values fit none of these.
-    """
-    values = picture.values
-    if picture.palette is not None:
-        if int(values.max(initial=0)) >= len(picture.palette):
-            raise ValueError(
-                f"its palette has {len(picture.palette)} colors, but a pixel names color {values.max()}"
-            )
-        return picture.palette[values[..., 0]], ("palette image, its colors taken as red, green and blue",)
-    notes: tuple[str, ...] = ()
-    if picture.alpha is not None:
-        opaque = bool(picture.alpha.all())
-        notes = ("alpha channel dropped" if opaque else "transparent pixels taken as ignored",)
-    if values.dtype in (np.uint8, np.uint16):
-        return (values * np.uint8(picture.step) if picture.step > 1 else values), notes
-    if values.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # what gets infinite is told where infinite values are
-            return values.astype(np.float32), notes
-    if values.dtype.kind in "iu":
-        return values.astype(np.float32), (*notes, f"{values.dtype} values scaled by percentiles")
-    raise ValueError(f"its samples are {values.dtype}, but uint8, uint16 or float is needed")

@@ -13,13 +13,14 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from lossweep.spaces.files.errors import Problem, UserError
-from lossweep.trainers.data.sources.folder import non_finite
-from lossweep.trainers.data.sources.images import Picture, as_image
-from lossweep.trainers.data.sources.masks import check_indices
+from lossweep.trainers.data.sources.folder import QUARTER_TURN, non_finite
+from lossweep.trainers.data.sources.images import orientation_of, palette_of
+from lossweep.trainers.data.sources.mask_hints import spec_function
+from lossweep.trainers.data.sources.masks import MaskCoding
+from lossweep.trainers.data.sources.picture import TURNED, Picture, as_image
 from lossweep.trainers.data.sources.source import Decoded, Item, Listing, Progress
 from lossweep.trainers.data.spec import SPLITS, ImportSource, SplitName
 
@@ -32,6 +33,7 @@ class Imported:
 
     def __init__(self, spec: ImportSource) -> None:
         self._spec = spec
+        self._coding = MaskCoding(spec)
         self._lock = Lock()  # a user's dataset need not stand several threads
         self._function = _imported(spec)
         self._datasets = self._call()
@@ -99,30 +101,39 @@ class Imported:
             with self._lock:
                 sample = self._datasets[item.split][item.place]
             image, mask = _parts(sample)
-            values, labels = _bands_last(image), _flat(mask)
-            pixels, notes = as_image(Picture(values))
+            picture, labels = _picture(image), _flat(mask)
+            pixels, notes = as_image(picture)
         except (
             Exception
         ) as error:  # the user's code raises what it likes; its own words, and the cause chained
             message = f"item can't be used: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
             raise UserError(Problem(message, file=named)) from error
-        if values.shape[:2] != labels.shape:
+        height, width = pixels.shape[:2]
+        rows, columns, _ = labels.values.shape
+        if (height, width) != (rows, columns):
+            turned = (height, width) == (columns, rows)
             raise UserError(
                 Problem(
                     "image and mask differ in size",
                     file=named,
-                    found=f"{labels.shape[1]} x {labels.shape[0]} pixels",
-                    allowed=f"{values.shape[1]} x {values.shape[0]} as in the image",
-                    hint="images are (bands, height, width)",
+                    found=f"{columns} x {rows} pixels",
+                    allowed=f"{width} x {height} as in the image",
+                    hint=QUARTER_TURN if turned else "images are (bands, height, width)",
                 )
             )
-        if labels.size == 0:
-            found = f"{labels.shape[1]} x {labels.shape[0]} pixels"
-            raise UserError(Problem("image has no pixels", file=named, found=found))
-        coded = check_indices(labels, self._spec.classes, 255, named)
-        if problems := non_finite(pixels, coded, named):
+        if labels.values.size == 0:
+            raise UserError(Problem("image has no pixels", file=named, found=f"{columns} x {rows} pixels"))
+        coded = self._coding.decode(labels, named)
+        if problems := non_finite(pixels, coded.mask, named):
             raise UserError(problems)
-        return Decoded(pixels, coded, notes)
+        suspicions = coded.suspicions
+        if picture.orientation != labels.orientation:
+            how = TURNED[picture.orientation if picture.orientation != 1 else labels.orientation]
+            suspicions += (
+                f"by EXIF one of image and mask is shown {how}; both are taken as stored: let"
+                f" {spec_function(self._spec)} return `PIL.ImageOps.exif_transpose(...)` if it should be",
+            )
+        return Decoded(pixels, coded.mask, (*notes, *coded.notes), suspicions, coded.file(item.name))
 
     def _named(self, item: Item) -> str:
         return f"{self._spec.function} {item.name}"
@@ -199,24 +210,34 @@ def _parts(sample: Any) -> tuple[Any, Any]:
     return image, mask
 
 
-def _bands_last(image: Any) -> NDArray[Any]:
+def _picture(image: Any) -> Picture:
     if isinstance(image, Image.Image):
-        values = np.asarray(image)
-        return values[..., None] if values.ndim == 2 else values
+        return _of_pillow(image)
     values = np.asarray(image)
     if values.ndim == 2:
-        return values[..., None]
+        return Picture(values[..., None])
     if values.ndim != 3:
         raise ValueError(
             f"image must be (bands, height, width) or (height, width), but has shape {values.shape}"
         )
-    return np.ascontiguousarray(np.moveaxis(values, 0, -1))
+    return Picture(np.ascontiguousarray(np.moveaxis(values, 0, -1)))
 
 
-def _flat(mask: Any) -> NDArray[Any]:
+def _flat(mask: Any) -> Picture:
+    if isinstance(mask, Image.Image) and mask.mode in ("1", "L", "P", "I", "F"):
+        return _of_pillow(mask)
     values = np.asarray(mask)
     if values.ndim == 3 and values.shape[0] == 1:
         values = values[0]
     if values.ndim != 2:
         raise ValueError(f"mask must be (height, width), but has shape {values.shape}")
-    return values.astype(np.uint8) if values.dtype == bool else values
+    return Picture((values.astype(np.uint8) if values.dtype == bool else values)[..., None])
+
+
+def _of_pillow(image: Image.Image) -> Picture:
+    values, orientation = np.asarray(image), orientation_of(image)
+    bands = values[..., None] if values.ndim == 2 else values
+    if image.mode == "1":
+        return Picture(bands.astype(np.uint8), step=255, orientation=orientation)
+    palette = palette_of(image) if image.mode == "P" else None
+    return Picture(bands, palette=palette, orientation=orientation)

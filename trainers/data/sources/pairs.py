@@ -7,10 +7,12 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from lossweep.spaces.files.errors import Problem
+from lossweep.trainers.data.sources import affixes
 from lossweep.trainers.data.sources.source import Item, Listing, Problems
 from lossweep.trainers.data.spec import SPLITS, FolderSource, Fractions, RasterSource, SplitName
 
@@ -130,10 +132,25 @@ def _by_folder(
     return chosen
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The files of a folder by their stems.
+
+    Attributes:
+        by_stem: those that are read; None where what lies there is a problem already told.
+        left_out: those of other kinds.
+        suffixes: of those that are read.
+    """
+
+    by_stem: Mapping[str, Path | None]
+    left_out: Mapping[str, Path]
+    suffixes: Sequence[str]
+
+
 def _pairs(
     folder: Path, images: Sequence[str], masks: Sequence[str], problems: Problems, notes: list[str]
 ) -> list[Pair]:
-    found: dict[str, dict[str, Path | None]] = {}
+    found: dict[str, _Found] = {}
     for kind, suffixes in (("images", images), ("masks", masks)):
         if _is_folder(folder / kind, problems, "folder"):
             try:
@@ -144,27 +161,65 @@ def _pairs(
             found[kind] = _by_stem(map(Path, entries), suffixes, problems, notes)
     if len(found) < 2:
         return []
-    by_image, by_mask = found["images"], found["masks"]
+    by_image, by_mask = found["images"].by_stem, found["masks"].by_stem
     pairs = list[Pair]()
+    alone: dict[str, dict[str, Path]] = {"images": {}, "masks": {}}
     for stem in sorted({*by_image, *by_mask}):
         image, mask = by_image.get(stem), by_mask.get(stem)
         if image is not None and mask is not None:
             pairs.append((image, mask))
         elif image is not None and stem not in by_mask:
-            problems.add("image has no mask", image, hint=f"expected {folder / 'masks' / stem}.*")
+            alone["images"][stem] = image
         elif mask is not None and stem not in by_image:
-            problems.add("mask has no image", mask, hint=f"expected {folder / 'images' / stem}.*")
+            alone["masks"][stem] = mask
+    _tell_alone(folder, found, alone, problems)
     return pairs
+
+
+def _tell_alone(
+    folder: Path, found: Mapping[str, _Found], alone: Mapping[str, dict[str, Path]], problems: Problems
+) -> None:
+    """Say which images lack a mask and which masks an image, and what lies there instead."""
+    images, masks = dict(alone["images"]), dict(alone["masks"])
+    candidates = {**found["masks"].left_out, **masks}
+    others = {stem: path for stem, path in candidates.items() if stem not in images}
+    if images and (differing := affixes.difference(images.keys(), others.keys())):
+        stems = list(differing.masks.items())
+        more = f" and {len(stems) - 1} more" if len(stems) > 1 else ""
+        image, mask = images[stems[0][0]], others[stems[0][1]]
+        problems.add(
+            f"{differing.sentence}, so that they are no pairs",
+            folder,
+            found=f"{mask.name} for {image.name}{more}{_why_left_out(mask, found['masks'])}",
+            hint="rename them: the stems pair images and masks",
+        )
+        for image_stem, mask_stem in stems:
+            del images[image_stem]
+            masks.pop(mask_stem, None)
+    for kind, other, lonely in (("image", "mask", images), ("mask", "image", masks)):
+        there = found[f"{other}s"]
+        for stem, path in lonely.items():
+            if stem in there.left_out:
+                left = there.left_out[stem]
+                instead, hint = f"{left.name}{_why_left_out(left, there)}", "save it as one of these"
+            else:
+                instead, hint = None, f"expected {folder / f'{other}s' / stem}.*"
+            problems.add(f"{kind} has no {other}", path, found=instead, hint=hint)
+
+
+def _why_left_out(path: Path, found: _Found) -> str:
+    if path.suffix.lower() in found.suffixes:
+        return ""
+    return f", which is left out: {path.suffix or 'no suffix'} is not one of {', '.join(found.suffixes)}"
 
 
 def _by_stem(
     entries: Iterable[Path], suffixes: Sequence[str], problems: Problems, notes: list[str]
-) -> dict[str, Path | None]:
-    """The files of a folder by stem; None where what lies there is a problem already told."""
+) -> _Found:
     by_stem: dict[str, Path | None] = {}
-    others = []
+    left_out: dict[str, Path] = {}
     for path in entries:
-        if path.name.startswith(".") or path.name == "Thumbs.db":
+        if path.name.startswith(".") or path.name.lower() in ("thumbs.db", "desktop.ini"):
             continue
         try:
             kind = stat.S_IFMT(path.stat().st_mode)
@@ -174,19 +229,23 @@ def _by_stem(
             problems.add("a folder lies where only files are read", path)
             by_stem[path.stem] = None
         elif path.suffix.lower() not in suffixes:
-            others.append(path)
+            left_out.setdefault(path.stem, path)
         elif kind != stat.S_IFREG:  # reading a pipe would wait for ever, and /dev/zero never ends
             problems.add("a pipe, socket or device, not a file", path)
             by_stem[path.stem] = None
         elif path.stem in by_stem:
-            problems.add("another file or folder has the same stem", path)
+            there = by_stem[path.stem]
+            problems.add(
+                "another file or folder has the same stem", path, found=there.name if there else None
+            )
             by_stem[path.stem] = None
         else:
             by_stem[path.stem] = path
-    if others:
+    if left_out:
+        others = list(left_out.values())
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         notes.append(f"{others[0]}{more}: left out, neither of {', '.join(suffixes)}")
-    return by_stem
+    return _Found(by_stem, left_out, suffixes)
 
 
 def _divided(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import math
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,17 @@ from numpy.typing import NDArray
 
 from lossweep.spaces.class_prior import IGNORE_INDEX
 from lossweep.spaces.files.errors import Problem, UserError
-from lossweep.trainers.data.sources import polygons
+from lossweep.trainers.data.sources import grids, polygons
 from lossweep.trainers.data.sources.content import content_key
-from lossweep.trainers.data.sources.folder import non_finite
-from lossweep.trainers.data.sources.images import Picture
-from lossweep.trainers.data.sources.masks import MaskCoding
+from lossweep.trainers.data.sources.folder import QUARTER_TURN, non_finite
+from lossweep.trainers.data.sources.masks import CodedMask, MaskCoding
 from lossweep.trainers.data.sources.pairs import Pair, divide, find_pairs, list_pairs, missing_splits
-from lossweep.trainers.data.sources.source import Decoded, Item, Listing, Pixels, Progress
+from lossweep.trainers.data.sources.picture import Picture, as_image
+from lossweep.trainers.data.sources.source import Decoded, Item, Listing, Progress
+from lossweep.trainers.data.sources.windows import Box, blocks, windows
 from lossweep.trainers.data.spec import RasterSource, SplitName
 
 _SCENES = (".tif", ".tiff")
-Box = tuple[int, int, int, int]
-"""First row, first column, height, width in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,8 @@ class Raster:
             )
             raise UserError(problem) from None
         self._labels = lru_cache(maxsize=8)(self._read_labels)
+        self._refused = lru_cache(maxsize=None)(self._refuse)
+        self._damages: dict[Path, Problem] = {}
         self._projected = lru_cache(maxsize=8)(self._project)
 
     def listing(self) -> Listing:
@@ -86,7 +87,7 @@ class Raster:
         items.sort(key=lambda item: ("train", "val", "test").index(item.split))
         if spec.blocks is not None and not problems:
             problems.extend(missing_splits(items, Path(spec.root)))
-        return Listing(tuple(items), tuple(problems), (*notes, *_touching(footprints)))
+        return Listing(tuple(items), tuple(problems), (*notes, *grids.touching(footprints)))
 
     def _blocks(self, name: str, height: int, width: int) -> list[tuple[SplitName, Box]]:
         spec = self._spec
@@ -129,20 +130,29 @@ class Raster:
             UserError: either can't be read, or they don't fit.
         """
         piece: _Piece = item.place
+        file = piece.mask.relative_to(self._spec.root).as_posix()
         with self._opened(piece.image) as dataset:
             window = self._window(piece.box)
-            image, valid = self._read(piece.image, dataset, window)
+            picture = self._read(piece.image, dataset, window)
             if piece.mask.suffix.lower() in _SCENES:
                 with self._opened(piece.mask) as labels:
                     if problems := self._grids_differ(piece, dataset, labels):
                         raise UserError(problems)
-                    mask, notes = self._raster_mask(piece, labels, window)
+                    coded = self._raster_mask(piece.mask, labels, window)
+                mask, notes, suspicions = coded.mask, coded.notes, coded.suspicions
+                said = coded.file(file)
             else:
                 mask, notes = self._burn(piece, dataset, window)
+                suspicions, said = (), None
+        try:
+            image, image_notes = as_image(picture)
+        except ValueError as error:
+            raise UserError(Problem(f"image can't be used: {error}", file=str(piece.image))) from None
+        valid, _ = picture.valid()  # nodata is what scenes have: no note
         mask[~valid] = IGNORE_INDEX
         if problems := non_finite(image, mask, item.name):
             raise UserError(problems)
-        return Decoded(image, mask, notes)
+        return Decoded(image, mask, (*image_notes, *notes), suspicions, said)
 
     def _opened(self, path: Path) -> Any:
         try:
@@ -157,7 +167,7 @@ class Raster:
         row, column, height, width = box
         return self._rasterio.windows.Window(column, row, width, height)
 
-    def _read(self, path: Path, dataset: Any, window: Any) -> tuple[Pixels, NDArray[np.bool_]]:
+    def _read(self, path: Path, dataset: Any, window: Any) -> Picture:
         alpha = self._rasterio.enums.ColorInterp.alpha
         bands = [
             i for i, meaning in zip(dataset.indexes, dataset.colorinterp, strict=True) if meaning != alpha
@@ -166,44 +176,53 @@ class Raster:
             values = np.moveaxis(dataset.read(bands, window=window), 0, -1)
             valid = dataset.dataset_mask(window=window) > 0
         except Exception as error:  # GDAL raises many kinds on damaged files
-            raise UserError(Problem(f"damaged GeoTIFF: {_line(error)}", file=str(path))) from None
-        if dataset.nodata is not None and math.isnan(dataset.nodata):
-            valid &= np.isfinite(values).all(axis=2)
-        if values.dtype.kind not in "iuf":
-            raise UserError(Problem(f"samples of {values.dtype} are no image", file=str(path)))
-        return values if values.dtype in (np.uint8, np.uint16) else values.astype(np.float32), valid
+            raise self._damaged(path, error) from None
+        palette = _palette(dataset) if len(bands) == 1 else None
+        return Picture(values, alpha=valid, palette=palette, nodata=dataset.nodata)
 
-    def _raster_mask(
-        self, piece: _Piece, labels: Any, window: Any
-    ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    def _raster_mask(self, path: Path, labels: Any, window: Any) -> CodedMask:
+        coded = self._coding.attempt(self._mask_picture(path, labels, window), str(path))
+        if coded.tally.unknown:
+            raise UserError(self._refused(path))
+        return coded
+
+    def _mask_picture(self, path: Path, labels: Any, window: Any) -> Picture:
         try:
             values = np.moveaxis(labels.read(window=window), 0, -1)
         except Exception as error:  # GDAL raises many kinds on damaged files
-            raise UserError(Problem(f"damaged GeoTIFF: {_line(error)}", file=str(piece.mask))) from None
-        # A nodata value that is a class (0, mostly) means that class: files are full of such declarations.
-        nodata, classes = labels.nodata, range(len(self._spec.classes))
-        ignored = np.zeros(values.shape[:2], bool)
-        if nodata is not None and self._spec.colors is None and nodata not in classes:
-            ignored = (values != values if math.isnan(nodata) else values == nodata).all(axis=2)
-            values = np.where(ignored[..., None], np.zeros((), values.dtype), values)
-        place = str(piece.mask)  # what is wrong with all of its windows is one problem
-        if labels.count == 1 or self._spec.colors is not None:
-            place += f" at row {piece.box[0]}, column {piece.box[1]}"
-        mask, notes = self._coding.decode(Picture(values), place)
-        mask[ignored] = IGNORE_INDEX
-        return mask, notes
+            raise self._damaged(path, error) from None
+        palette = _palette(labels) if labels.count == 1 else None
+        return Picture(values, palette=palette, nodata=labels.nodata)
+
+    def _refuse(self, path: Path) -> Problem:
+        """What is wrong with a scene's mask, counted over all of it: one line, not one a window."""
+        with self._opened(path) as labels:
+            boxes = windows((0, 0, labels.height, labels.width), self._spec.window_pixels, 0)
+            pictures = (self._mask_picture(path, labels, self._window(box)) for box in boxes)
+            tallies = (self._coding.attempt(picture, str(path)).tally for picture in pictures)
+            return self._coding.refusal(reduce(operator.add, tallies), str(path))
+
+    def _damaged(self, path: Path, error: Exception) -> UserError:
+        """The error of a file that can't be read; what was said of its first window stands for the others."""
+        problem = Problem(f"damaged GeoTIFF: {_line(error.__cause__ or error)}", file=str(path))
+        return UserError(self._damages.setdefault(path, problem))
 
     def _grids_differ(self, piece: _Piece, image: Any, mask: Any) -> tuple[Problem, ...]:
+        hint = None
         if image.shape != mask.shape:
             found, allowed = f"{mask.width} x {mask.height} pixels", f"{image.width} x {image.height} pixels"
-        elif image.crs and mask.crs and not _close(image.transform, mask.transform):
+            hint = QUARTER_TURN if image.shape == mask.shape[::-1] else None
+        elif not (grids.placed(image) and grids.placed(mask)):
+            return ()
+        elif image.crs and mask.crs and not grids.same_system(image, mask, self._warp):
+            found, allowed = f"coordinates in {grids.name_of(mask.crs)}", f"{grids.name_of(image.crs)}"
+            hint = "warp the mask onto the image's grid, such as with `rio warp --like`"
+        elif not grids.close(image.transform, mask.transform):
             found, allowed = f"pixels at {mask.transform[:6]}", f"pixels at {image.transform[:6]}"
         else:
             return ()
-        message = "image and mask lie on different grids"
-        return (
-            Problem(message, file=str(piece.mask), found=found, allowed=f"{allowed} as in {piece.image}"),
-        )
+        message, allowed = "image and mask lie on different grids", f"{allowed} as in {piece.image}"
+        return (Problem(message, file=str(piece.mask), found=found, allowed=allowed, hint=hint),)
 
     def _read_labels(self, path: Path) -> polygons.Labels:
         try:
@@ -215,12 +234,12 @@ class Raster:
         """Rasterize the polygons that lie in a window; later ones lie on top."""
         labels = self._projected(piece.mask, dataset.crs)
         notes: tuple[str, ...] = ()
-        if labels and not any(_overlap(bounds, dataset.bounds) for _, bounds, _ in labels):
+        if labels and not any(grids.overlap(bounds, dataset.bounds) for _, bounds, _ in labels):
             notes = ("no polygon of its labels lies in the scene: all of it taken as background",)
         shapes = [
             (shape, self._index(value, piece.mask))
             for shape, bounds, value in labels
-            if _overlap(bounds, dataset.window_bounds(window))
+            if grids.overlap(bounds, dataset.window_bounds(window))
         ]
         mask = np.zeros((window.height, window.width), np.uint8)
         if shapes:
@@ -263,72 +282,15 @@ class Raster:
         raise UserError(Problem(field, file=str(path), found=repr(value), allowed=allowed))
 
 
-def windows(region: Box, side: int, overlap: int) -> Iterator[Box]:
-    """Cut a region into windows of ``side`` pixels.
-
-    Where they may overlap, the last ones reach back to be whole; elsewhere they are smaller.
-    """
-    first_row, first_column, height, width = region
-    for row, rows in _stretches(height, side, overlap):
-        for column, columns in _stretches(width, side, overlap):
-            yield first_row + row, first_column + column, rows, columns
-
-
-def _stretches(extent: int, side: int, overlap: int) -> Iterator[tuple[int, int]]:
-    start = 0
-    while True:
-        if start + side >= extent:
-            start = max(0, extent - side) if overlap else start
-            yield start, extent - start
-            return
-        yield start, side
-        start += side - overlap
-
-
-def blocks(height: int, width: int, size: int, gap: int) -> Iterator[Box]:
-    """Divide a scene into about square blocks with ``gap`` pixels between them."""
-    rows, columns = _edges(height, size, gap), _edges(width, size, gap)
-    for top, bottom in rows:
-        for left, right in columns:
-            yield top, left, bottom - top, right - left
-
-
-def _edges(extent: int, size: int, gap: int) -> list[tuple[int, int]]:
-    count = max(1, round(extent / size))
-    edges = [round(extent * i / count) for i in range(count + 1)]
-    before, after = gap // 2, gap - gap // 2
-    return [
-        (edges[i] + (before if i else 0), edges[i + 1] - (after if i + 1 < count else 0))
-        for i in range(count)
-    ]
-
-
-def _close(one: Sequence[float], other: Sequence[float]) -> bool:
-    pixel = max(abs(value) for value in one[:2])
-    return all(abs(a - b) <= 0.01 * pixel for a, b in zip(one[:6], other[:6], strict=True))
-
-
-def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two (left, bottom, right, top) boxes share more than an edge.
-
-    Without a georeference rows run downwards, and a box's bottom is its greater end.
-    """
-    ends = [
-        (
-            max(min(one[i], one[i + 2]), min(other[i], other[i + 2])),
-            min(max(one[i], one[i + 2]), max(other[i], other[i + 2])),
-        )
-        for i in (0, 1)
-    ]
-    return all(low < high for low, high in ends)
-
-
-def _touching(footprints: Sequence[tuple[str, SplitName | None, Any]]) -> Iterator[str]:
-    """Scenes of different splits that show the same ground."""
-    for position, (name, split, (crs, bounds)) in enumerate(footprints):
-        for other, other_split, (other_crs, other_bounds) in footprints[:position]:
-            if split != other_split and crs and crs == other_crs and _overlap(bounds, other_bounds):
-                yield f"{other} ({other_split}) and {name} ({split}) show the same ground: they leak"
+def _palette(dataset: Any) -> NDArray[np.uint8] | None:
+    """The colors (colors, 3) of a one-band file with a color table."""
+    if dataset.dtypes[0] not in ("uint8", "uint16"):
+        return None
+    try:
+        table = dataset.colormap(1)
+    except ValueError:  # it has none
+        return None
+    return np.array([table.get(index, (0, 0, 0))[:3] for index in range(max(table) + 1)], np.uint8)
 
 
 def _line(error: BaseException) -> str:

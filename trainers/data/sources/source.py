@@ -39,6 +39,25 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskFile:
+    """What a mask's file says beside the class of each pixel, to be compared with the other masks.
+
+    Attributes:
+        name: what a person finds it by; the windows of a scene share it.
+        labelled: pixels that belong to a class.
+        foreground: those of a class other than the background.
+        ignored: pixels that hold the ignored value; neither nodata nor what the image doesn't show.
+        palette: the colors of the indices that occur, of a palette file whose indices are the classes.
+    """
+
+    name: str
+    labelled: int
+    foreground: int
+    ignored: int
+    palette: Mapping[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """One image with its mask.
 
@@ -46,11 +65,15 @@ class Decoded:
         image: (height, width, bands).
         mask: (height, width) class indices, 255 where ignored.
         notes: kinds of what was done silently, such as "alpha channel dropped".
+        suspicions: kinds of what a person should look at, such as "the mask is a JPEG".
+        file: what its mask's file says; None when it is not from a file.
     """
 
     image: Pixels
     mask: NDArray[np.uint8]
     notes: tuple[str, ...] = ()
+    suspicions: tuple[str, ...] = ()
+    file: MaskFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +129,13 @@ class Problems:
 
     found: list[Problem] = field(default_factory=list)
 
-    def add(self, message: str, file: Path, hint: str | None = None, allowed: str | None = None) -> None:
+    def add(
+        self,
+        message: str,
+        file: Path,
+        hint: str | None = None,
+        allowed: str | None = None,
+        found: str | None = None,
+    ) -> None:
         """Add one problem of a file or folder."""
-        self.found.append(Problem(message, file=str(file), hint=hint, allowed=allowed))
+        self.found.append(Problem(message, file=str(file), hint=hint, allowed=allowed, found=found))

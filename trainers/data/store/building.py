@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from lossweep.spaces.class_prior import IGNORE_INDEX
 from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.trainers.data.source_spec import SPLITS, FilesSpec, SourceSpec
+from lossweep.trainers.data.sources.agreement import MaskAgreement
 from lossweep.trainers.data.sources.source import Decoded, Item, Pixels, Progress, Source
-from lossweep.trainers.data.spec import SPLITS
 from lossweep.trainers.data.store.decoded import Meta, even_anchors
 
 Range = tuple[float, float]
@@ -43,25 +44,24 @@ def decode_all(source: Source, items: Sequence[Item]) -> Iterator[tuple[Item, De
 def build(
     source: Source,
     items: Sequence[Item],
-    classes: tuple[str, ...],
+    spec: SourceSpec,
     folder: Path,
     progress: Progress,
-    percentiles: Range = (0.1, 99.9),
 ) -> tuple[Problem, ...]:
     """Decode every item into a store in ``folder``; what can't be decoded is left out and reported.
 
     Args:
         source: the items' source.
         items: in the order of the splits.
-        classes: names, background first.
-        folder: an empty folder. When nothing at all could be decoded, no store is written.
+        spec: the source's: its classes, and how float bands are scaled.
+        folder: an empty folder. When nothing that most images are like could be decoded, no store is written.
         progress: told of every item.
-        percentiles: of the training values that float bands are scaled by.
 
     Returns:
         The problems met; the store is fit for training only when there are none.
     """
-    writer = _Writer(classes, folder)
+    writer = _Writer(spec, folder)
+    percentiles = spec.percentiles if isinstance(spec, FilesSpec) else (0.1, 99.9)
     ranges = _float_ranges(source, [item for item in items if item.split == "train"], percentiles, progress)
     with ExitStack() as stack:
         writer.open(stack)
@@ -69,7 +69,8 @@ def build(
             writer.add(item, decoded, ranges)
             progress("decode", done, len(items))
     writer.close(ranges)
-    return tuple(dict.fromkeys(writer.problems))  # a scene's labels fail the same way in each of its windows
+    problems = (*writer.problems, *writer.odd_kinds(), *writer.agreement.problems())
+    return tuple(dict.fromkeys(problems))  # a scene's labels fail the same way in each of its windows
 
 
 def _float_ranges(
@@ -100,15 +101,16 @@ def _float_ranges(
 class _Writer:
     """Appends decoded images to a store's files."""
 
-    def __init__(self, classes: tuple[str, ...], folder: Path) -> None:
+    def __init__(self, spec: SourceSpec, folder: Path) -> None:
         self.problems: list[Problem] = []
-        self._classes, self._folder = classes, folder
+        self.agreement = MaskAgreement(spec)
+        self._classes, self._folder = spec.classes, folder
         self._rows: list[tuple[Item, int, int, NDArray[np.int64], int]] = []
         self._anchors: list[list[NDArray[np.int64]]] = []
         self._notes: dict[str, list[str]] = {}
-        self._kind: tuple[int, str] | None = None
-        self._first = ""
-        self._hash = hashlib.sha256("\n".join(classes).encode())
+        self._suspicions: dict[str, list[str]] = {}
+        self._kinds: dict[tuple[int, str], list[str]] = {}
+        self._hash = hashlib.sha256("\n".join(spec.classes).encode())
         self._pixels, self._sums, self._squares = 0, np.zeros(1), np.zeros(1)
 
     def open(self, stack: ExitStack) -> None:
@@ -121,20 +123,14 @@ class _Writer:
             return
         image: Pixels = decoded.image
         kind = (image.shape[2], str(image.dtype))
-        if self._kind is None:
-            self._kind, self._first = kind, item.name
-        if kind != self._kind:
-            self.problems.append(
-                Problem(
-                    "image of another kind than the first",
-                    file=item.name,
-                    found=f"{kind[0]} bands of {kind[1]}",
-                    allowed=f"{self._kind[0]} bands of {self._kind[1]} as in {self._first}",
-                )
-            )
+        self._kinds.setdefault(kind, []).append(item.name)
+        for found, remarks in ((self._notes, decoded.notes), (self._suspicions, decoded.suspicions)):
+            for remark in remarks:
+                found.setdefault(remark, []).append(item.name)
+        if decoded.file is not None:
+            self.agreement.add(item.split, decoded.file)
+        if kind != next(iter(self._kinds)):  # a store holds one kind; `odd_kinds` says which is out of place
             return
-        for note in decoded.notes:
-            self._notes.setdefault(note, []).append(item.name)
         if image.dtype == np.float32:  # no range: the training images failed, and so will the build
             image = _to_uint16(image, ranges or ((0.0, 1.0),) * kind[0])
         self._append(item, image, decoded.mask)
@@ -161,10 +157,26 @@ class _Writer:
                 self._sums = self._sums + piece.sum(axis=0)
                 self._squares = self._squares + (piece**2).sum(axis=0)
 
-    def close(self, ranges: tuple[Range, ...]) -> None:
-        if self._kind is None:
+    def odd_kinds(self) -> Iterator[Problem]:
+        """Images of another kind than most, which need not be that of the first."""
+        if not self._kinds:
             return
-        bands = self._kind[0]
+        (bands, dtype), usual = max(self._kinds.items(), key=lambda entry: len(entry[1]))
+        for kind, names in self._kinds.items():
+            for name in names if kind != (bands, dtype) else ():
+                yield Problem(
+                    "image of another kind than most",
+                    file=name,
+                    found=f"{kind[0]} band{'s' if kind[0] > 1 else ''} of {kind[1]}",
+                    allowed=f"{bands} band{'s' if bands > 1 else ''} of {dtype} as in {_counted(usual)}",
+                    hint="convert it, or leave it out",
+                )
+
+    def close(self, ranges: tuple[Range, ...]) -> None:
+        kind = max(self._kinds, key=lambda kind: len(self._kinds[kind]), default=None)
+        if kind is None or kind != next(iter(self._kinds)):
+            return
+        bands, dtype = kind
         mean = np.broadcast_to(self._sums / max(1, self._pixels), (bands,))
         variance = np.broadcast_to(self._squares / max(1, self._pixels), (bands,)) - mean**2
         std = np.where(variance > 1e-6, np.sqrt(np.maximum(variance, 0.0)), 1.0)
@@ -185,18 +197,22 @@ class _Writer:
         Meta(
             classes=self._classes,
             bands=bands,
-            dtype="uint16" if self._kind[1] == "float32" else self._kind[1],
+            dtype="uint16" if dtype == "float32" else dtype,
             ranges=ranges,
             mean=tuple(map(float, mean)),
             std=tuple(map(float, std)),
             fingerprint=f"sha256:{self._hash.hexdigest()}",
-            notes=tuple(_counted(note, names) for note, names in self._notes.items()),
+            notes=tuple(f"{_counted(names)}: {note}" for note, names in self._notes.items()),
+            suspicions=(
+                *(f"{_counted(names)}: {what}" for what, names in self._suspicions.items()),
+                *self.agreement.suspicions(),
+            ),
         ).write(self._folder / "meta.json")
 
 
-def _counted(note: str, names: Sequence[str]) -> str:
-    others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"{names[0]}{others}: {note}"
+def _counted(names: Sequence[str]) -> str:
+    """The first name, and how many more there are."""
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
 
 
 def _to_uint16(image: Pixels, ranges: tuple[Range, ...]) -> NDArray[np.uint16]:

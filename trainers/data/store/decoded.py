@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.trainers.data.spec import SPLITS, SplitName
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever a store of an older lossweep would be read wrongly; part of every key."""
 
 
@@ -38,6 +38,7 @@ class Meta:
         std: standard deviation, likewise; 1 for a constant band.
         fingerprint: ``sha256:...`` of everything decoded.
         notes: what was done silently, as lines to print.
+        suspicions: what a person should look at, likewise.
         format: of the store.
     """
 
@@ -49,6 +50,7 @@ class Meta:
     std: tuple[float, ...]
     fingerprint: str
     notes: tuple[str, ...] = ()
+    suspicions: tuple[str, ...] = ()
     format: int = FORMAT
 
     @classmethod

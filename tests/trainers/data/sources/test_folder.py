@@ -16,8 +16,9 @@ from PIL import Image
 
 from lossweep.spaces.files.errors import UserError
 from lossweep.trainers.data.loading import SegmentationData, load_data
-from lossweep.trainers.data.sources.images import as_image, read_picture
+from lossweep.trainers.data.sources.images import read_picture
 from lossweep.trainers.data.sources.pairs import divide
+from lossweep.trainers.data.sources.picture import as_image
 from lossweep.trainers.data.spec import FolderSource, Fractions
 from lossweep.trainers.data.store.decoded import Store
 
@@ -191,10 +192,11 @@ def test_lzw_tiffs_are_read(tmp_path: Path) -> None:
 def test_pngs_keep_their_16_bits(tmp_path: Path, bands: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 65536, (9, 11, bands), np.uint16)
     png16(tmp_path / "x.png", pixels)
-    image, notes = as_image(read_picture(tmp_path / "x.png", 10**6))
+    picture = read_picture(tmp_path / "x.png", 10**6)
+    image, _ = as_image(picture)
     visible = bands if bands % 2 else bands - 1  # the last of an even number is alpha
     np.testing.assert_array_equal(image, pixels[..., :visible])
-    assert bool(notes) == (bands % 2 == 0)
+    assert bool(picture.valid()[1]) == (bands % 2 == 0)
 
 
 def test_sixteen_bit_data_reaches_the_batches_unharmed(tmp_path: Path, write_pair: WritePair) -> None:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lossweep.spaces.files.errors import UserError
-from lossweep.trainers.data.sources.images import as_image, read_header, read_picture
+from lossweep.trainers.data.sources.images import read_header, read_picture
 from lossweep.trainers.data.sources.masks import MaskCoding
+from lossweep.trainers.data.sources.picture import as_image
 from lossweep.trainers.data.spec import FolderSource
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lossweep.spaces.files.errors import UserError
+from lossweep.trainers.data.checking.check import check_data
 from lossweep.trainers.data.loading import load_data
 from lossweep.trainers.data.spec import ImportSource
 
@@ -44,6 +45,40 @@ def pictures():
     images, masks = _sets(3)
     drawn = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
     pairs = list(zip(drawn, [Image.fromarray(mask.numpy().astype(np.uint8)) for mask in masks]))
+    return pairs, pairs
+
+def _paletted(mask, colors):
+    from PIL import Image
+    picture = Image.fromarray(mask.numpy().astype(np.uint8) % 255).convert("P")
+    picture.putpalette(colors)
+    return picture
+
+def palette_images():
+    _, masks = _sets(3)
+    pairs = [(_paletted(mask, [0, 0, 0, 200, 100, 50]), mask.numpy()) for mask in masks]
+    return pairs, pairs
+
+def palette_masks():
+    images, masks = _sets(3)
+    pairs = [(image, _paletted(mask, [0, 0, 0, 9, 9, 9])) for image, mask in zip(images, masks)]
+    return pairs, [(image, _paletted(mask, [9, 9, 9, 0, 0, 0])) for image, mask in zip(images, masks)]
+
+def from_a_camera(columns=40):
+    import io
+    from PIL import Image
+    _, masks = _sets(3)
+    def taken(mask):
+        picture, file = Image.new("RGB", (columns, 40)), io.BytesIO()
+        exif = picture.getexif()
+        exif[274] = 6
+        picture.save(file, "JPEG", exif=exif)
+        return Image.open(file), np.zeros((columns, 40), np.uint8) if columns != 40 else mask
+    pairs = [taken(mask) for mask in masks]
+    return pairs, pairs
+
+def whites():
+    images, masks = _sets(3)
+    pairs = [(image, 255 * (mask == 1)) for image, mask in zip(images, masks)]
     return pairs, pairs
 
 class Restless:
@@ -146,6 +181,36 @@ def test_what_is_wrong_is_said_in_the_users_words(
     with pytest.raises(UserError, match=words) as caught:
         load_data(spec_of(module_folder, function), tmp_path / "cache")
     assert all("\n" not in str(problem) for problem in caught.value.problems)
+
+
+def test_a_palette_image_gives_its_colors(module_folder: Path, tmp_path: Path) -> None:
+    data = load_data(spec_of(module_folder, "palette_images"), tmp_path / "cache")
+    assert data.channels == 3
+
+
+def test_palettes_of_masks_are_compared(module_folder: Path, tmp_path: Path) -> None:
+    (problem,) = check_data(spec_of(module_folder, "palette_masks"), tmp_path / "cache").problems
+    assert problem.file == "val[0]"
+    assert "`function` (their_data:palette_masks) return one class index a pixel" in str(problem)
+    assert "colors" not in (problem.hint or "")
+
+
+def test_a_picture_that_is_shown_turned_is_suspicious(module_folder: Path, tmp_path: Path) -> None:
+    suspicions = check_data(spec_of(module_folder, "from_a_camera"), tmp_path / "cache").suspicions
+    assert any("shown turned by 90 degrees" in line and "exif_transpose" in line for line in suspicions)
+    (problem, *_) = check_data(
+        spec_of(module_folder, "from_a_camera", columns=64), tmp_path / "cache"
+    ).problems
+    assert "quarter turn" in str(problem)
+
+
+def test_a_class_that_is_the_ignored_value_is_told_in_keys_that_exist(
+    module_folder: Path, tmp_path: Path
+) -> None:
+    problems = check_data(spec_of(module_folder, "whites"), tmp_path / "cache").problems
+    (said,) = [str(problem) for problem in problems]
+    assert "if that is foreground, let `function` (their_data:whites) return 1 for it" in said
+    assert "colors" not in said
 
 
 @pytest.mark.parametrize("function", ["partial", "maker"])

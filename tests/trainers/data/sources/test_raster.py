@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from lossweep.spaces.files.errors import UserError
 from lossweep.trainers.data.checking.check import check_data, check_quick
 from lossweep.trainers.data.loading import load_data
-from lossweep.trainers.data.sources.raster import Raster, blocks, windows
+from lossweep.trainers.data.sources.raster import Raster
+from lossweep.trainers.data.sources.windows import blocks, windows
 from lossweep.trainers.data.spec import Blocks, Fractions
 
 

@@ -15,8 +15,9 @@ from PIL import Image
 
 from lossweep.trainers.data.checking.check import check_data
 from lossweep.trainers.data.loading import load_data
-from lossweep.trainers.data.sources.images import as_image, read_picture
+from lossweep.trainers.data.sources.images import read_picture
 from lossweep.trainers.data.sources.masks import MaskCoding
+from lossweep.trainers.data.sources.picture import as_image
 from lossweep.trainers.data.spec import FolderSource
 
 
@@ -57,15 +58,15 @@ def test_shallow_masks_are_indices_or_with_colors_what_a_viewer_shows(tmp_path: 
     )
     path = tmp_path / "x.png"
     grey_png(path, 2, [bytes([0b00_01_10_11])] * 2, 4)
-    mask, _ = by_index.decode(read_picture(path, 100), "x")
-    np.testing.assert_array_equal(mask, [[0, 1, 2, 3]] * 2)
+    coded = by_index.decode(read_picture(path, 100), "x")
+    np.testing.assert_array_equal(coded.mask, [[0, 1, 2, 3]] * 2)
     grey_png(path, 2, [bytes([0b00_01_11_11])] * 2, 4)
-    mask, _ = by_color.decode(read_picture(path, 100), "x")
-    np.testing.assert_array_equal(mask, [[0, 255, 1, 1]] * 2)
+    coded = by_color.decode(read_picture(path, 100), "x")
+    np.testing.assert_array_equal(coded.mask, [[0, 255, 1, 1]] * 2)
     np.testing.assert_array_equal(as_image(read_picture(path, 100))[0][0, :, 0], [0, 85, 255, 255])
     Image.fromarray(np.eye(4, dtype=bool)).save(path)
-    np.testing.assert_array_equal(by_index.decode(read_picture(path, 100), "x")[0], np.eye(4))
-    np.testing.assert_array_equal(by_color.decode(read_picture(path, 100), "x")[0], np.eye(4))
+    np.testing.assert_array_equal(by_index.decode(read_picture(path, 100), "x").mask, np.eye(4))
+    np.testing.assert_array_equal(by_color.decode(read_picture(path, 100), "x").mask, np.eye(4))
 
 
 @pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
