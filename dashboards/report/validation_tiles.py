@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from lossweep.trainers.data.crops.batches import Batch, Split
     from lossweep.trainers.data.loading import SegmentationData
+    from lossweep.trainers.loop.passes import PassSize
 
 WINDOW: Final = 192
 """Pixels a side of what is shown of an image; of a larger one, where the two differ most."""
@@ -48,6 +49,7 @@ def validation_tiles(
     winner, control = history.contender(), history.control()
     if winner is None or control is None:
         return ()
+    from lossweep.trainers.loop.passes import PassSize
     from lossweep.trainers.trial import SegmentationTrainer
 
     data = SegmentationTrainer(spec.data, workspace.cache, None).data()
@@ -56,8 +58,9 @@ def validation_tiles(
         return ()
     best: list[_Seen] = []
     end = time.monotonic() + seconds
-    for few in data.val.evaluation_batches(_BATCH, "cpu"):
-        best = sorted((*best, *_looked_at(few, data.val, ours, theirs)), key=_Seen.order)[:most]
+    size = PassSize.of(_BATCH, data.val.tile)
+    for few in data.val.evaluation_batches(_BATCH, "cpu", size.pixels):
+        best = sorted((*best, *_looked_at(few, data.val, ours, theirs, size)), key=_Seen.order)[:most]
         if time.monotonic() > end:
             break
     return tuple(tile(seen.name, seen.image, seen.mask, seen.winner, seen.control) for seen in best)
@@ -85,12 +88,14 @@ class _Seer:
         model = trained_model(plan_of(spec, trial), data, store, taken.step)
         return None if model is None else cls(model, operating_point(spec.objective, taken).threshold)
 
-    def sees(self, images: Tensor) -> NDArray[np.uint8]:
+    def sees(self, images: Tensor, size: PassSize) -> NDArray[np.uint8]:
         """Predicted classes (N, H, W) of images (N, bands, H, W)."""
         import torch
 
+        from lossweep.trainers.loop.passes import predicted
+
         with torch.inference_mode():
-            logits = self.model(images)
+            logits = predicted(self.model, images, size)
         # Two classes: the objective's threshold. More: the likeliest class, as the argmax figures count.
         found = logits[:, 0] >= self.threshold if logits.shape[1] == 1 else logits.argmax(dim=1)
         return np.asarray(found.numpy().astype(np.uint8))
@@ -112,10 +117,10 @@ class _Seen:
         return -self.differing, self.name
 
 
-def _looked_at(few: Batch, split: Split, ours: _Seer, theirs: _Seer) -> Iterator[_Seen]:
+def _looked_at(few: Batch, split: Split, ours: _Seer, theirs: _Seer, size: PassSize) -> Iterator[_Seen]:
     names = split.names
     images, masks = few.images.permute(0, 2, 3, 1).numpy(), few.masks.numpy()
-    winners, controls = ours.sees(few.images), theirs.sees(few.images)
+    winners, controls = ours.sees(few.images, size), theirs.sees(few.images, size)
     for place, index in enumerate(few.indices):
         height, width = split.sizes[index]
         inside = np.s_[:height, :width]

@@ -6,9 +6,7 @@ from torch import nn
 
 from lossweep.trainers.data.loading import SegmentationData
 from lossweep.trainers.evaluation import Evaluation, HeldOutScore
-from lossweep.trainers.loop.measurement import measured
-from lossweep.trainers.loop.numerics import Numerics
-from lossweep.trainers.plan import TrialPlan
+from lossweep.trainers.loop.measurement import Measurer
 from lossweep.trainers.scoring.objectives import ObjectiveSpec
 from lossweep.trainers.scoring.operating_points import held_out_metric, operating_point
 
@@ -18,8 +16,7 @@ def held_out_score(
     scored: Evaluation,
     model: nn.Module,
     data: SegmentationData,
-    plan: TrialPlan,
-    numerics: Numerics,
+    measurer: Measurer,
 ) -> HeldOutScore:
     """Read the test split.
 
@@ -28,22 +25,18 @@ def held_out_score(
         scored: the evaluation whose weights ``model`` has.
         model: trained; it is moved to the device.
         data: with the validation and the test split.
-        plan: of the trial.
-        numerics: device and precision.
+        measurer: of the trial.
     """
-    model = numerics.place(model)
     thresholds: tuple[float, ...] = (operating_point(objective, scored).threshold,)
     if not data.prior.is_binary:
         # An evaluation keeps the first class's threshold alone; validation is measured again for the others'.
-        found = measured(model, data.val, data.prior, plan.measure, numerics, plan.images_a_pass)
+        found = measurer.measured(model, data.val)
         lead = objective.names[0]
         thresholds = tuple(
             found.floor_thresholds.get(f"{lead}/{name}", tuned)
             for name, tuned in zip(data.prior.names[1:], found.thresholds, strict=True)
         )
-    test = measured(
-        model, data.test, data.prior, plan.measure, numerics, plan.images_a_pass, thresholds, per_image=True
-    )
+    test = measurer.measured(model, data.test, thresholds, per_image=True)
     name = held_out_metric(objective.names[0])
     return HeldOutScore(
         score=test.metrics[name],

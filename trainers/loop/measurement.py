@@ -1,19 +1,24 @@
-"""A model measured on a split: one pass, one wait for the device."""
+"""A model measured on a split: every image once, one wait for the device."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.trainers.data.crops.batches import Split
+from lossweep.trainers.loop.memory import EvaluationTooLarge, Shortage, attempted
 from lossweep.trainers.loop.numerics import Numerics
+from lossweep.trainers.loop.passes import PassSize, predicted
 from lossweep.trainers.metrics import Measured, Meter
 from lossweep.trainers.metrics.summary import metric_names
 from lossweep.trainers.plan import MeasureSpec, TrainingSpec
+
+log = logging.getLogger(__name__)
 
 
 def evaluate_split(
@@ -39,16 +44,16 @@ def evaluate_split(
             validation only.
         training: whose precision and batch to use; the defaults of `TrainingSpec` when None.
         device: the GPU, when there is one, when None.
-        batch: images of one forward pass; ``training.batch`` when None.
+        batch: most images of one forward pass; ``training.batch`` when None. Large images take fewer, or
+            windows of one (`trainers.loop.passes`).
 
     Returns:
         The metrics, and the thresholds used.
     """
     training = training or TrainingSpec()
     numerics = Numerics.of(training, device)
-    return measured(
-        numerics.place(model), split, prior, measure, numerics, batch or training.batch, thresholds
-    )
+    size = PassSize.of(batch or training.batch, split.tile)
+    return Measurer(prior, measure, numerics, size).measured(model, split, thresholds)
 
 
 def check_metrics(wanted: Iterable[str], measure: MeasureSpec, prior: ClassPrior) -> None:
@@ -73,26 +78,80 @@ def check_metrics(wanted: Iterable[str], measure: MeasureSpec, prior: ClassPrior
         raise UserError(problems)
 
 
-def measured(
-    model: nn.Module,
-    split: Split,
-    prior: ClassPrior,
-    measure: MeasureSpec,
-    numerics: Numerics,
-    batch: int,
-    thresholds: float | Sequence[float] | None = None,
-    per_image: bool = False,
-) -> Measured:
-    """`evaluate_split` for a model that is in place."""
-    meter = Meter(prior, measure, numerics.device)
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            for images in split.evaluation_batches(batch, numerics.device):
-                with numerics.autocast():
-                    logits = model(numerics.lay_out(images.images))
-                meter.update(logits, images.masks)
-    finally:
-        model.train(was_training)
-    return meter.compute(threshold=thresholds, per_image=per_image)
+class Measurer:
+    """Measures splits, in passes that fit the memory: when one does not, smaller ones from then on.
+
+    Args:
+        prior: the classes.
+        measure: object rules, floors and betas.
+        numerics: device and precision.
+        size: of a pass to begin with.
+    """
+
+    def __init__(self, prior: ClassPrior, measure: MeasureSpec, numerics: Numerics, size: PassSize) -> None:
+        self._prior, self._measure = prior, measure
+        self._numerics = numerics
+        self._size = size
+
+    def measured(
+        self,
+        model: nn.Module,
+        split: Split,
+        thresholds: float | Sequence[float] | None = None,
+        per_image: bool = False,
+    ) -> Measured:
+        """Measure a model on a whole split; its weights are moved to the device, its mode is put back.
+
+        Args:
+            model: any.
+            split: whole images in order.
+            thresholds: as `evaluate_split` takes them.
+            per_image: whether to count each image by itself, too.
+
+        Raises:
+            EvaluationTooLarge: the device has no memory for the smallest pass.
+        """
+        while True:
+            found = attempted(lambda: self._measured_at(self._size, model, split, thresholds, per_image))
+            if not isinstance(found, Shortage):
+                return found
+            smaller = self._size.halved(split.sizes)
+            if smaller is None:
+                raise EvaluationTooLarge(
+                    f"no memory to evaluate the images of {split.name}, however few of their pixels a pass"
+                    f" takes: {found.line}"
+                )
+            log.warning(
+                "No memory for passes over %s (%s): going on with at most %d pixels in one.",
+                split.name,
+                found.line,
+                smaller.pixels,
+            )
+            self._size = smaller
+
+    def _measured_at(
+        self,
+        size: PassSize,
+        model: nn.Module,
+        split: Split,
+        thresholds: float | Sequence[float] | None,
+        per_image: bool,
+    ) -> Measured:
+        numerics = self._numerics
+        model = numerics.place(model)
+        meter = Meter(self._prior, self._measure, numerics.device)
+        was_training = model.training
+
+        def forward(images: Tensor) -> Tensor:
+            with numerics.autocast():
+                logits: Tensor = model(numerics.lay_out(images))
+            return logits
+
+        model.eval()
+        try:
+            with torch.no_grad():
+                for batch in split.evaluation_batches(size.images, numerics.device, size.pixels):
+                    meter.update(predicted(forward, batch.images, size), batch.masks)
+        finally:
+            model.train(was_training)
+        return meter.compute(threshold=thresholds, per_image=per_image)

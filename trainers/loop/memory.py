@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -28,18 +29,42 @@ class OutOfMemory(LossweepError):
         return type(self), (str(self), self.micro_batch)
 
 
-def within_memory(plan: TrialPlan, work: Callable[[], T]) -> T:
-    """Do some work, and turn a lack of the device's or the host's memory into `OutOfMemory`."""
+class EvaluationTooLarge(LossweepError):
+    """No memory for the smallest pass of an evaluation. A smaller micro-batch in training would not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """What the device, or the host, said when it had no memory left; its first line."""
+
+    line: str
+
+
+def attempted(work: Callable[[], T]) -> T | Shortage:
+    """Do some work, and return a lack of memory instead of raising it.
+
+    A handler that went on from there would hold on to the very tensors that fill the memory, by way of the
+    traceback.
+    """
     try:
         return work()
     except (torch.OutOfMemoryError, MemoryError) as error:
-        shortage = str(error)
+        shortage = Shortage(str(error).partition("\n")[0])
     except RuntimeError as error:
         if "DefaultCPUAllocator" not in str(error):
             raise
-        shortage = str(error)
-    # Raised outside the handler: a chained traceback would hold on to the very tensors that fill the memory.
+        shortage = Shortage(str(error).partition("\n")[0])
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    images, line = plan.images_a_pass, shortage.partition("\n")[0]
-    raise OutOfMemory(f"no memory for {images} images of {plan.data.tile} pixels in one pass: {line}", images)
+    return shortage
+
+
+def within_memory(plan: TrialPlan, work: Callable[[], T]) -> T:
+    """Do some training, and turn a lack of memory into `OutOfMemory`."""
+    result = attempted(work)
+    if isinstance(result, Shortage):
+        images, tile = plan.images_a_pass, plan.data.tile
+        raise OutOfMemory(
+            f"no memory for {images} images of {tile} pixels in one pass: {result.line}", images
+        )
+    return result

@@ -20,10 +20,11 @@ from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 from lossweep.trainers.guards import build_guards
 from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.held_out import held_out_score
-from lossweep.trainers.loop.measurement import check_metrics, measured
+from lossweep.trainers.loop.measurement import Measurer, check_metrics
 from lossweep.trainers.loop.memory import OutOfMemory, within_memory
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.optimization import Optimization
+from lossweep.trainers.loop.passes import PassSize
 from lossweep.trainers.loop.prefix import (
     TrainedEpoch,
     context_key,
@@ -76,6 +77,7 @@ def train(
 
     Raises:
         OutOfMemory: the device cannot hold the micro-batch.
+        EvaluationTooLarge: nor the smallest pass of an evaluation.
         CheckpointDiskFull: a checkpoint could not be written.
         UserError: the model or a loss cannot be built, or a phase waits for a metric that is not measured.
     """
@@ -96,7 +98,7 @@ def train(
     found = state = None  # the trial holds the same on its device
     while not trial.cursor.finished:
         try:
-            evaluation = within_memory(plan, lambda: trial.epoch(should_stop or _never))
+            evaluation = trial.epoch(should_stop or _never)
         except Stopped:
             return
         if evaluation is None:
@@ -166,6 +168,8 @@ class _Trial:
         spec = plan.model.model_copy(update={"weights": None}) if state else plan.model
         model = numerics.place(build_model(spec, data.prior, data.channels, plan.seed))
         self._optimization = Optimization(model, plan.training, numerics, plan.images_a_pass)
+        size = PassSize.of(plan.images_a_pass, data.val.tile)
+        self._measurer = Measurer(data.prior, plan.measure, numerics, size)
         self._criterion = self._build_criterion()
         self._training_seconds, self._since = 0.0, time.perf_counter()
         self._images = 0
@@ -183,10 +187,10 @@ class _Trial:
 
         Raises:
             Stopped: within the epoch; the trial in memory is of no more use.
-            OutOfMemory: likewise.
+            OutOfMemory, EvaluationTooLarge: likewise.
         """
         before, plan = self.cursor, self._plan
-        verdict, done = self._train_epoch(should_stop)
+        verdict, done = within_memory(plan, lambda: self._train_epoch(should_stop))
         if verdict:
             return self._evaluate(done, verdict)
         after = None if needs_metrics(before) else before.advance(None)
@@ -221,7 +225,7 @@ class _Trial:
             raise LossweepError(f"the weights of step {step}, by which trial {plan.number} scores, are gone")
         scored = taken.evaluation if taken else last
         with self._isolated("held out"):
-            found = held_out_score(objective, scored, model, data, plan, self._numerics)
+            found = held_out_score(objective, scored, model, data, self._measurer)
         evaluation = replace(last, held_out=found)
         self.history = (*self.history[:-1], replace(self.history[-1], evaluation=evaluation))
         return evaluation
@@ -293,10 +297,9 @@ class _Trial:
             return build_loss(self.cursor.current.loss, self._data.prior).to(self._numerics.device)
 
     def _evaluate(self, step: int, verdict: GuardVerdict | None = None) -> Evaluation:
-        plan, data, cursor = self._plan, self._data, self.cursor
+        plan, cursor = self._plan, self.cursor
         with self._isolated("evaluation"):
-            model, images = self._optimization.model, plan.images_a_pass
-            result = measured(model, data.val, data.prior, plan.measure, self._numerics, images)
+            result = self._measurer.measured(self._optimization.model, self._data.val)
         self._positives = result.positives
         now = time.perf_counter()
         last = max(0, step - self.step - 1) + cursor.epochs_in_phase * self._steps

@@ -47,6 +47,7 @@ class Split:
 
     Attributes:
         name: train, val or test.
+        tile: side of a crop, in pixels.
         sizes: (height, width) of the images, in order.
     """
 
@@ -54,7 +55,8 @@ class Split:
         self, store: Store, name: SplitName, tile: int, augment: Augmentation, crops: int | None
     ) -> None:
         self.name = name
-        self._store, self._tile, self._augment = store, tile, augment
+        self.tile = tile
+        self._store, self._augment = store, augment
         self._rows = store.items.rows(name)
         self._crops = crops_of(store.items, self._rows, tile, crops)
         self._offsets = store.items.offsets
@@ -94,27 +96,36 @@ class Split:
         """
         device = torch.device(device)
         pixels, masks = self._pixels(device)
-        placed = place(self._store.items, self._rows, self._crops, self._tile, self._augment, seed, epoch)
+        placed = place(self._store.items, self._rows, self._crops, self.tile, self._augment, seed, epoch)
         offsets = self._offsets[placed.images] - self._first
-        cutter = Cutter(self._store, placed, offsets, self._tile, (pixels, masks), device)
+        cutter = Cutter(self._store, placed, offsets, self.tile, (pixels, masks), device)
         for step in range(self.steps_per_epoch(batch_size)):
             chosen = placed.order[np.arange(step * batch_size, (step + 1) * batch_size) % self.crops]
             yield Batch(*cutter.cut(chosen), tuple(map(int, self._crops[chosen])))
 
-    def evaluation_batches(self, batch_size: int, device: torch.device | str) -> Iterator[Batch]:
+    def evaluation_batches(
+        self, batch_size: int, device: torch.device | str, most_pixels: int | None = None
+    ) -> Iterator[Batch]:
         """Yield every whole image once, padded right and below to a multiple of 32 with ignored pixels.
 
         Images of equal padded size share batches; within one size they keep their order.
+
+        Args:
+            batch_size: most images of a batch.
+            device: where they are put.
+            most_pixels: padded ones of a batch, unless it is a single image; any number when None.
         """
         device = torch.device(device)
         pixels, masks = self._pixels(device)
         gain, bias = (t.to(device) for t in self._normalization())
         by_size: dict[tuple[int, int], list[int]] = {}
         for index, (height, width) in enumerate(self.sizes):
-            by_size.setdefault((-height % STRIDE + height, -width % STRIDE + width), []).append(index)
+            by_size.setdefault(padded_size(height, width), []).append(index)
         for padded, indices in by_size.items():
-            for first in range(0, len(indices), batch_size):
-                few = indices[first : first + batch_size]
+            fitting = batch_size if most_pixels is None else most_pixels // (padded[0] * padded[1])
+            count = max(1, min(batch_size, fitting))
+            for first in range(0, len(indices), count):
+                few = indices[first : first + count]
                 yield self._whole(few, padded, pixels, masks, gain, bias, device)
 
     def _whole(
@@ -160,6 +171,11 @@ class Split:
                 pixels, masks = pixels.to(device), masks.to(device)
             self._resident[device] = (pixels, masks)
         return self._resident[device]
+
+
+def padded_size(height: int, width: int) -> tuple[int, int]:
+    """Return height and width of an evaluated image of this size, which is padded to whole strides."""
+    return -height % STRIDE + height, -width % STRIDE + width
 
 
 def gpu_room(device: torch.device) -> int:
