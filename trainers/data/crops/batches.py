@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from lossweep.spaces.class_prior import IGNORE_INDEX
-from lossweep.trainers.data.crops.cutting import Cutter, as_float
+from lossweep.trainers.data.crops.cutting import Crops, Shape, as_float, cut
 from lossweep.trainers.data.crops.placement import crops_of, place
+from lossweep.trainers.data.crops.staging import Staged, staged_ahead
 from lossweep.trainers.data.spec import Augmentation, SplitName
 from lossweep.trainers.data.store.decoded import Store
 
@@ -95,11 +96,22 @@ class Split:
         device = torch.device(device)
         pixels, masks = self._pixels(device)
         placed = place(self._store.items, self._rows, self._crops, self._tile, self._augment, seed, epoch)
-        offsets = self._offsets[placed.images] - self._first
-        cutter = Cutter(self._store, placed, offsets, self._tile, (pixels, masks), device)
-        for step in range(self.steps_per_epoch(batch_size)):
-            chosen = placed.order[np.arange(step * batch_size, (step + 1) * batch_size) % self.crops]
-            yield Batch(*cutter.cut(chosen), tuple(map(int, self._crops[chosen])))
+        steps = self.steps_per_epoch(batch_size)
+        order = placed.order[np.arange(steps * batch_size) % self.crops]
+        crops = Crops.of(self._store, placed, order, self._first)
+        shape = Shape.of(self._store, placed, self._tile)
+        indices = self._crops[order].tolist()
+        batches = [slice(start, start + batch_size) for start in range(0, steps * batch_size, batch_size)]
+        parts: Iterator[Staged]
+        if (
+            pixels.device.type == device.type
+        ):  # then the crops' parameters are sent once an epoch, and no step waits
+            sent = crops.to(device)
+            parts = (Staged(sent.part(batch), pixels, masks) for batch in batches)
+        else:
+            parts = staged_ahead(crops, pixels, masks, shape, batches, device)
+        for batch, part in zip(batches, parts, strict=True):
+            yield Batch(*cut(part.crops, part.pixels, part.masks, shape), tuple(indices[batch]))
 
     def evaluation_batches(self, batch_size: int, device: torch.device | str) -> Iterator[Batch]:
         """Yield every whole image once, padded right and below to a multiple of 32 with ignored pixels.
