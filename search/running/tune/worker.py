@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 REPORT = "report"
 ASSIGNMENT = "assignment"
 
-_CONTEXT_BYTES = 768 * 2**20
-"""GPU memory that a process's CUDA context takes beside what torch's allocator is allowed."""
-
 
 class TrialWorker(tune.Trainable):
     """A class Trainable whose actor is reused: the trainer and its data stay, the trial changes.
@@ -37,7 +34,9 @@ class TrialWorker(tune.Trainable):
         self._evaluations: Iterator[Evaluation] | None = None
         self._broken: Fault | None = None
         try:
-            _bound_gpu_memory(gpus)
+            from lossweep.trainers.gpu import hold_to_share  # imports torch, as a worker does and no driver
+
+            hold_to_share(gpus)
             trainer.prepare()
         except Exception as error:
             self._broken = Fault.of(error)
@@ -87,16 +86,3 @@ class TrialWorker(tune.Trainable):
         close = getattr(evaluations, "close", None)
         if close is not None:
             close()
-
-
-def _bound_gpu_memory(gpus: float) -> None:
-    """Hold this process to its share of the GPU: Ray's fraction is bookkeeping only."""
-    if not 0.0 < gpus < 1.0:
-        return
-    import torch
-
-    if not torch.cuda.is_available():
-        return
-    total = torch.cuda.get_device_properties(0).total_memory
-    # Contexts lie outside torch's allocator: without this, processes that keep to their share still overflow.
-    torch.cuda.set_per_process_memory_fraction(max(gpus / 2, gpus - _CONTEXT_BYTES / total), 0)

@@ -16,6 +16,7 @@ from lossweep.trainers.data.crops.placement import crops_of, place
 from lossweep.trainers.data.crops.staging import Staged, staged_ahead
 from lossweep.trainers.data.spec import Augmentation, SplitName
 from lossweep.trainers.data.store.decoded import Store
+from lossweep.trainers.gpu import room
 
 STRIDE = 32
 """Evaluated images are padded to a multiple of this: the coarsest stride of common encoders."""
@@ -168,18 +169,7 @@ class Split:
                 # torch indexes int16 everywhere but uint16 not: the same bits, read back by `as_float`.
                 pixels = torch.from_numpy(images.view(np.int16) if images.dtype == np.uint16 else images)
                 masks = torch.from_numpy(self._store.masks[self._extent])
-            if device.type == "cuda" and pixels.nbytes + masks.nbytes <= _RESIDENT_SHARE * gpu_room(device):
+            if device.type == "cuda" and pixels.nbytes + masks.nbytes <= _RESIDENT_SHARE * room(device):
                 pixels, masks = pixels.to(device), masks.to(device)
             self._resident[device] = (pixels, masks)
         return self._resident[device]
-
-
-def gpu_room(device: torch.device) -> int:
-    """Return the bytes of GPU memory that this process may still take: what is free, within its share.
-
-    Several trials on one GPU are each held to a share of it (`search.running.tune.worker`).
-    """
-    free, total = torch.cuda.mem_get_info(device)
-    share_of = getattr(torch.cuda, "get_per_process_memory_fraction", None)  # not before torch 2.8
-    share = share_of(device) if share_of is not None else 1.0
-    return min(free, int(share * total) - torch.cuda.memory_reserved(device))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores import make_store
 
-from lossweep.trainers.data.crops.batches import Split, gpu_room
+from lossweep.trainers.data.crops.batches import Split
 from lossweep.trainers.data.spec import Augmentation
 from lossweep.trainers.data.store.decoded import Meta, Store
 
@@ -211,16 +211,3 @@ def test_batches_lie_channels_last_and_are_normalized() -> None:
     np.testing.assert_allclose(batch.images[:, :2].std(dim=(2, 3)).mean().item(), 1.0, atol=1e-3)
     whole = next(split.evaluation_batches(1, "cpu"))
     torch.testing.assert_close(whole.images[0], batch.images[0])
-
-
-@pytest.mark.parametrize(
-    ("free", "share", "reserved", "room"),
-    [(20, 1.0, 2, 20), (20, 0.25, 2, 4), (3, 0.25, 2, 3), (20, 0.25, 6, 0)],
-)
-def test_a_share_of_a_gpu_bounds_what_may_stay_on_it(
-    free: int, share: float, reserved: int, room: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 24))
-    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: share, raising=False)
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: reserved)
-    assert gpu_room(torch.device("cuda")) == room
