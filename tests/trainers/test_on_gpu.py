@@ -1,4 +1,4 @@
-"""Every loss, the cutting of crops and the optimizer on a GPU that need not be there: see `fake_gpu`."""
+"""Every loss, the cutting of crops and the optimizer on a GPU that need not be there: see `steps_on_gpu`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = Path(__file__).with_name("fake_gpu.py")
+SCRIPT = Path(__file__).with_name("steps_on_gpu.py")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_what_waits_or_mixes_devices_is_seen() -> None:
 import sys
 sys.path.insert(0, {str(SCRIPT.parent)!r})
 import torch
-from fake_gpu import Step, stand_in, watched
+from steps_on_gpu import Step, stand_in, watched
 stand_in()
 for body in {bodies!r}:
     step = Step(body)
