@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lossweep.trainers.gpu import indexed
 from lossweep.trainers.plan import TrainingSpec
 
 
@@ -33,7 +34,7 @@ class Numerics:
         AVX512-BF16 (a ResNet18 U-Net takes half the CPU time then); else float16 on a GPU, float32 on a CPU.
         It is a function of the machine alone, so a trial repeats itself there bit for bit on a CPU.
         """
-        place = torch.device(device) if device is not None else best_device()
+        place = indexed(torch.device(device)) if device is not None else best_device()
         return cls(place, _DTYPES.get(training.precision) or _auto(place), training.channels_last)
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -56,8 +57,9 @@ class Numerics:
         return model.to(self.device)
 
     def lay_out(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) in the memory format."""
-        return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
+        """Images (B, C, H, W) in the memory format; crops are cut channels last, so that the other copies."""
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return images.contiguous(memory_format=layout)
 
     def __str__(self) -> str:
         """Device type and precision, such as ``cpu bfloat16``: what a checkpoint's numbers depend on."""
@@ -69,11 +71,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 def best_device() -> torch.device:
     """The GPU this process may see, else the CPU."""
-    return (
-        torch.device("cuda", torch.cuda.current_device())
-        if torch.cuda.is_available()
-        else torch.device("cpu")
-    )
+    return indexed(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def _auto(device: torch.device) -> torch.dtype:

@@ -115,6 +115,12 @@ class Optimization:
         fused = self._numerics.device.type in ("cpu", "cuda")
         if spec.optimizer == "adamw":
             return torch.optim.AdamW(self._parameters, rate, weight_decay=spec.weight_decay, fused=fused)
-        return torch.optim.SGD(
+        sgd = torch.optim.SGD(
             self._parameters, rate, momentum=spec.momentum, weight_decay=spec.weight_decay, fused=fused
         )
+        if spec.momentum > 0:
+            # Fused SGD leaves the moments that it makes at the first step uninitialized when the scaler skips
+            # that step; from zeros it takes the same steps.
+            for parameter in self._parameters:
+                sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return sgd

@@ -24,9 +24,6 @@ log = logging.getLogger(__name__)
 REPORT = "report"
 ASSIGNMENT = "assignment"
 
-_CONTEXT_BYTES = 768 * 2**20
-"""GPU memory that a process's CUDA context takes beside what torch's allocator is allowed."""
-
 
 class TrialWorker(tune.Trainable):
     """A class Trainable whose actor is reused: the trainer and its data stay, the trial changes.
@@ -47,7 +44,9 @@ class TrialWorker(tune.Trainable):
         self._process = self._tell()
         self._take_up(config[ASSIGNMENT])
         try:
-            _bound_gpu_memory(gpus)
+            from lossweep.trainers.gpu import hold_to_share  # imports torch, as a worker does and no driver
+
+            hold_to_share(gpus)
             trainer.prepare()
         except Exception as error:
             self._broken = Fault.of(error)
@@ -112,16 +111,3 @@ class TrialWorker(tune.Trainable):
         close = getattr(evaluations, "close", None)
         if close is not None:
             close()
-
-
-def _bound_gpu_memory(gpus: float) -> None:
-    """Hold this process to its share of the GPU: Ray's fraction is bookkeeping only."""
-    if not 0.0 < gpus < 1.0:
-        return
-    import torch
-
-    if not torch.cuda.is_available():
-        return
-    total = torch.cuda.get_device_properties(0).total_memory
-    # Contexts lie outside torch's allocator: without this, processes that keep to their share still overflow.
-    torch.cuda.set_per_process_memory_fraction(max(gpus / 2, gpus - _CONTEXT_BYTES / total), 0)

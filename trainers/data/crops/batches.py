@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from lossweep.spaces.class_prior import IGNORE_INDEX
-from lossweep.trainers.data.crops.cutting import Cutter, as_float
+from lossweep.trainers.data.crops.cutting import Crops, Shape, as_float, cut
 from lossweep.trainers.data.crops.placement import crops_of, place
+from lossweep.trainers.data.crops.staging import Staged, staged_ahead
 from lossweep.trainers.data.spec import Augmentation, SplitName
 from lossweep.trainers.data.store.decoded import Store
+from lossweep.trainers.gpu import room
 
 STRIDE = 32
 """Evaluated images are padded to a multiple of this: the coarsest stride of common encoders."""
@@ -97,11 +99,20 @@ class Split:
         device = torch.device(device)
         pixels, masks = self._pixels(device)
         placed = place(self._store.items, self._rows, self._crops, self.tile, self._augment, seed, epoch)
-        offsets = self._offsets[placed.images] - self._first
-        cutter = Cutter(self._store, placed, offsets, self.tile, (pixels, masks), device)
-        for step in range(self.steps_per_epoch(batch_size)):
-            chosen = placed.order[np.arange(step * batch_size, (step + 1) * batch_size) % self.crops]
-            yield Batch(*cutter.cut(chosen), tuple(map(int, self._crops[chosen])))
+        steps = self.steps_per_epoch(batch_size)
+        order = placed.order[np.arange(steps * batch_size) % self.crops]
+        crops = Crops.of(self._store, placed, order, self._first)
+        shape = Shape.of(self._store, placed, self.tile)
+        indices = self._crops[order].tolist()
+        batches = [slice(start, start + batch_size) for start in range(0, steps * batch_size, batch_size)]
+        parts: Iterator[Staged]
+        if pixels.device.type == device.type:  # the parameters are sent once an epoch: no step waits
+            sent = crops.to(device)
+            parts = (Staged(sent.part(batch), pixels, masks) for batch in batches)
+        else:
+            parts = staged_ahead(crops, pixels, masks, shape, batches, device)
+        for batch, part in zip(batches, parts, strict=True):
+            yield Batch(*cut(part.crops, part.pixels, part.masks, shape), tuple(indices[batch]))
 
     def evaluation_batches(
         self, batch_size: int, device: torch.device | str, most_pixels: int | None = None
@@ -167,7 +178,7 @@ class Split:
                 # torch indexes int16 everywhere but uint16 not: the same bits, read back by `as_float`.
                 pixels = torch.from_numpy(images.view(np.int16) if images.dtype == np.uint16 else images)
                 masks = torch.from_numpy(self._store.masks[self._extent])
-            if device.type == "cuda" and pixels.nbytes + masks.nbytes <= _RESIDENT_SHARE * gpu_room(device):
+            if device.type == "cuda" and pixels.nbytes + masks.nbytes <= _RESIDENT_SHARE * room(device):
                 pixels, masks = pixels.to(device), masks.to(device)
             self._resident[device] = (pixels, masks)
         return self._resident[device]
@@ -176,14 +187,3 @@ class Split:
 def padded_size(height: int, width: int) -> tuple[int, int]:
     """Return height and width of an evaluated image of this size, which is padded to whole strides."""
     return -height % STRIDE + height, -width % STRIDE + width
-
-
-def gpu_room(device: torch.device) -> int:
-    """Return the bytes of GPU memory that this process may still take: what is free, within its share.
-
-    Several trials on one GPU are each held to a share of it (`search.running.tune.worker`).
-    """
-    free, total = torch.cuda.mem_get_info(device)
-    share_of = getattr(torch.cuda, "get_per_process_memory_fraction", None)  # not before torch 2.8
-    share = share_of(device) if share_of is not None else 1.0
-    return min(free, int(share * total) - torch.cuda.memory_reserved(device))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,15 +15,99 @@ from lossweep.trainers.data.crops.placement import Placements
 from lossweep.trainers.data.store.decoded import Store
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """The image pixels along one axis of a crop; arrays (crops, tile).
+class Crops(NamedTuple):
+    """How to cut some crops, on one device; a slice of it is a batch.
 
     A crop is turned by quarters only, so each of its axes runs along one of the image's, and where a pixel
-    lies in the flat store is the sum of two lines.
+    lies in the flat store is the sum of a share of its row and one of its column.
 
     Attributes:
-        nearest: the nearest pixel's share of the position.
+        offset: (crops,) where the image's pixels start in the flat store, int64.
+        starts: (crops, 2) the image's coordinate at the first row, at the first column, float64.
+        steps: (crops, 2) what the coordinate grows by from row to row, from column to column, float64.
+        extents: (crops, 2) pixels of the image along the crop's rows, along its columns, int64.
+        strides: (crops, 2) what the flat position grows by from pixel to pixel along them, int64.
+        gain: (crops, bands) factor on the stored values, float32.
+        bias: (crops, bands) added to them, float32.
+    """
+
+    offset: Tensor
+    starts: Tensor
+    steps: Tensor
+    extents: Tensor
+    strides: Tensor
+    gain: Tensor
+    bias: Tensor
+
+    @classmethod
+    def of(cls, store: Store, placed: Placements, order: NDArray[np.int64], first: int) -> Crops:
+        """Return the crops of an epoch in the order in which they are trained, on the host.
+
+        Args:
+            store: the images.
+            placed: the crops.
+            order: which of them, in turn.
+            first: flat position that counts as 0.
+        """
+        images, turns = placed.images[order], placed.turns[order]
+        heights, widths = store.items.heights[images], store.items.widths[images]
+        tops, lefts, ones = placed.tops[order], placed.lefts[order], np.ones_like(widths)
+        upright = (turns[:, 0, 0] != 0)[:, None]  # the crop's rows run along the image's
+
+        def along(down: NDArray[np.generic], across: NDArray[np.generic]) -> Tensor:
+            pair = np.stack([down, across], axis=1)
+            return torch.from_numpy(np.where(upright, pair, pair[:, ::-1]))
+
+        gain = placed.contrasts[order, None] / np.array(store.meta.std)
+        bias = placed.brightnesses[order, None] - gain * np.array(store.meta.mean)
+        return cls(
+            torch.from_numpy(store.items.offsets[images] - first),
+            along(tops, lefts),
+            # Of the two entries of a column of a turn one is 0.
+            torch.from_numpy(turns.sum(axis=1) / placed.zooms[order, None]),
+            along(heights, widths),
+            along(widths, ones),
+            torch.from_numpy(gain.astype(np.float32)),
+            torch.from_numpy(bias.astype(np.float32)),
+        )
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Crops:
+        """Return the same on a device."""
+        return Crops(*(each.to(device, non_blocking=non_blocking) for each in self))
+
+    def part(self, crops: slice) -> Crops:
+        """Return some of them."""
+        return Crops(*(each[crops] for each in self))
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What all crops of an epoch have in common, so that nothing asks a device for it.
+
+    Attributes:
+        tile: side of a crop in pixels.
+        exact: no crop is magnified: its pixels are the image's.
+        inside: no crop reaches over its image's edge.
+    """
+
+    tile: int
+    exact: bool
+    inside: bool
+
+    @classmethod
+    def of(cls, store: Store, placed: Placements, tile: int) -> Shape:
+        """Return what holds for all crops of an epoch."""
+        exact = bool((placed.zooms == 1.0).all())
+        sides = np.minimum(store.items.heights[placed.images], store.items.widths[placed.images])
+        return cls(tile, exact, exact and bool((sides >= tile).all()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The image's pixels along one axis of a crop; arrays (crops, tile).
+
+    Attributes:
+        nearest: the nearest pixel's share of the flat position.
         lower: that of the pixel before or at the sampled place.
         upper: that of the pixel after it.
         weight: of the upper pixel.
@@ -37,9 +121,10 @@ class _Line:
     inside: Tensor
 
     @classmethod
-    def of(cls, start: Tensor, step: Tensor, extent: Tensor, stride: Tensor, tile: int) -> _Line:
-        place = start[:, None] + step[:, None] * torch.arange(tile, device=start.device)
-        last, stride = (extent - 1)[:, None], stride[:, None]
+    def of(cls, crops: Crops, axis: int, tile: int) -> _Line:
+        start, step = crops.starts[:, axis, None], crops.steps[:, axis, None]
+        last, stride = crops.extents[:, axis, None] - 1, crops.strides[:, axis, None]
+        place = start + step * torch.arange(tile, device=start.device)
 
         def share(pixel: Tensor) -> Tensor:
             return torch.minimum(pixel.clamp(min=0), last) * stride
@@ -49,82 +134,41 @@ class _Line:
         return cls(share(nearest), share(lower), share(lower + 1), (place - lower).float(), inside)
 
 
-class Cutter:
-    """Cuts the crops of one epoch: their parameters are sent to where the pixels lie once."""
+def cut(crops: Crops, pixels: Tensor, masks: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
+    """Return images (crops, bands, tile, tile) and masks (crops, tile, tile); everything is on one device.
 
-    def __init__(
-        self,
-        store: Store,
-        placed: Placements,
-        offsets: NDArray[np.int64],
-        tile: int,
-        pixels: tuple[Tensor, Tensor],
-        device: torch.device,
-    ) -> None:
-        self._tile, self._device = tile, device
-        self._pixels, self._masks = pixels
-        heights, widths = store.items.heights[placed.images], store.items.widths[placed.images]
-        self._exact = bool((placed.zooms == 1.0).all())
-        self._inside = self._exact and bool((np.minimum(heights, widths) >= tile).all())
-        upright = placed.turns[:, 0, 0] != 0  # the crop's rows run along the image's
-        steps = placed.turns.sum(axis=1) / placed.zooms[:, None]  # of a column's two entries, one is 0
-        ones = np.ones_like(widths)
-        at = self._pixels.device
+    Args:
+        crops: which.
+        pixels: (pixels, bands) as stored.
+        masks: (pixels,) class indices.
+        shape: what they have in common.
+    """
+    rows, columns = (_Line.of(crops, axis, shape.tile) for axis in (0, 1))
 
-        def sent(*columns: NDArray[Any]) -> Tensor:
-            return torch.from_numpy(np.stack(columns, axis=1)).to(at)
+    def position(row: Tensor, column: Tensor) -> Tensor:
+        return (crops.offset[:, None] + row)[:, :, None] + column[:, None, :]
 
-        self._real = sent(
-            np.where(upright, placed.tops, placed.lefts),
-            steps[:, 0],
-            np.where(upright, placed.lefts, placed.tops),
-            steps[:, 1],
-        )
-        self._whole = sent(
-            offsets,
-            np.where(upright, heights, widths),
-            np.where(upright, widths, ones),
-            np.where(upright, widths, heights),
-            np.where(upright, ones, widths),
-        )
-        gain = placed.contrasts[:, None] / np.array(store.meta.std)
-        bias = placed.brightnesses[:, None] - gain * np.array(store.meta.mean)
-        self._gain = torch.from_numpy(gain.astype(np.float32)).to(device)
-        self._bias = torch.from_numpy(bias.astype(np.float32)).to(device)
-
-    def cut(self, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Return images (crops, bands, tile, tile) and masks (crops, tile, tile) of the crops ``chosen``."""
-        crops = torch.from_numpy(chosen)
-        here, there = crops.to(self._whole.device), crops.to(self._device)
-        offset, row_extent, row_stride, column_extent, column_stride = self._whole[here].unbind(1)
-        row_start, row_step, column_start, column_step = self._real[here].unbind(1)
-        rows = _Line.of(row_start, row_step, row_extent, row_stride, self._tile)
-        columns = _Line.of(column_start, column_step, column_extent, column_stride, self._tile)
-
-        def position(row: Tensor, column: Tensor) -> Tensor:
-            return (offset[:, None] + row)[:, :, None] + column[:, None, :]
-
-        nearest = position(rows.nearest, columns.nearest)
-        masks = self._masks[nearest].to(self._device)
-        if self._exact:
-            images = as_float(self._pixels[nearest].to(self._device))
-        else:  # images bilinear, masks nearest
-            right, down = columns.weight[:, None, :, None], rows.weight[:, :, None, None]
-            edges = [
-                torch.lerp(
-                    as_float(self._pixels[position(row, columns.lower)]),
-                    as_float(self._pixels[position(row, columns.upper)]),
-                    right,
-                )
-                for row in (rows.lower, rows.upper)
-            ]
-            images = torch.lerp(edges[0], edges[1], down).to(self._device)
-        images = torch.addcmul(self._bias[there][:, None, None], images, self._gain[there][:, None, None])
-        if not self._inside:
-            outside = ~(rows.inside[:, :, None] & columns.inside[:, None, :]).to(self._device)
-            images = images.masked_fill(outside[..., None], 0.0)
-            masks = masks.masked_fill(outside, IGNORE_INDEX)
-        return images.permute(0, 3, 1, 2), masks
+    nearest = position(rows.nearest, columns.nearest)
+    labels = masks[nearest]
+    if shape.exact:
+        images = as_float(pixels[nearest])
+    else:  # images bilinear, masks nearest
+        right, down = columns.weight[:, None, :, None], rows.weight[:, :, None, None]
+        edges = [
+            torch.lerp(
+                as_float(pixels[position(row, columns.lower)]),
+                as_float(pixels[position(row, columns.upper)]),
+                right,
+            )
+            for row in (rows.lower, rows.upper)
+        ]
+        images = torch.lerp(edges[0], edges[1], down)
+    images = torch.addcmul(crops.bias[:, None, None], images, crops.gain[:, None, None])
+    if not shape.inside:
+        outside = ~(rows.inside[:, :, None] & columns.inside[:, None, :])
+        images = images.masked_fill(outside[..., None], 0.0)
+        labels = labels.masked_fill(outside, IGNORE_INDEX)
+    return images.permute(0, 3, 1, 2), labels
 
 
 def as_float(pixels: Tensor) -> Tensor:

@@ -30,9 +30,10 @@ class LovaszTerm(Term):
     def forward(self, found: Statistics) -> Tensor:
         """Return the loss as a scalar."""
         errors, truth, counts = self._errors(found)
-        values = torch.stack(
-            [_extension(e, t) for e, t in zip(errors.unbind(0), truth.unbind(0), strict=True)]
-        )
+        # A row at a time stays in a CPU's cache; a GPU pays for launches, and takes all rows in one.
+        blocks = len(errors) if errors.is_cpu else 1
+        rows = zip(errors.chunk(blocks), truth.chunk(blocks), strict=True)
+        values = torch.cat([_extension(*block) for block in rows])
         return ratio((values * counts).sum(), counts.sum())
 
     def _errors(self, found: Statistics) -> tuple[Tensor, Tensor, Tensor]:
@@ -66,29 +67,38 @@ def _lovasz(loss: Lovasz, prior: ClassPrior) -> Term:
 
 
 def _extension(errors: Tensor, truth: Tensor) -> Tensor:
-    """The Lovasz extension at errors (P,) >= 0, truth (P,) bool: linear while the errors keep their order."""
+    """Each row's Lovasz extension at errors (rows, P) >= 0, truth bool: linear while their order stays."""
     with torch.no_grad():
         slope = _slopes(errors, truth)
-    return (errors * slope).sum()
+    return (errors * slope).sum(1)
 
 
 def _slopes(errors: Tensor, truth: Tensor) -> Tensor:
-    """What each error adds to the Jaccard distance when the pixels turn wrong one by one, the worst first.
+    """What each error adds to its row's Jaccard distance when pixels turn wrong one by one, the worst first.
 
     The increments are written out: taking differences of neighbouring distances loses most digits in float32.
     """
-    # Floats >= 0 order like the integers of their bits, and integers are sorted by radix: eight times as fast
-    # on a CPU.
-    bits = errors.view(torch.int64 if errors.dtype == torch.float64 else torch.int32)
-    order = torch.sort(torch.iinfo(bits.dtype).max - bits).indices
-    hits = truth.index_select(0, order)
-    found = hits.cumsum(0)
-    support = found[-1:]
+    order = _falling(errors)
+    hits = truth.gather(1, order)
+    found = hits.cumsum(1)
+    support = found[:, -1:]
     remaining = (support - found).to(errors.dtype)
-    rank = torch.arange(1, errors.shape[0] + 1, device=errors.device)
+    rank = torch.arange(1, errors.shape[1] + 1, device=errors.device)
     union = (support + rank - found).to(errors.dtype)
     increments = torch.where(hits, 1.0, remaining / (union - 1.0).clamp_min(1.0)) / union
     # Without any true pixel the distance is 1 as soon as one is wrong.
-    first = torch.where(support == 0, torch.ones_like(increments[:1]), increments[:1])
-    increments = torch.cat([first, increments[1:]])
-    return torch.empty_like(errors).scatter_(0, order, increments)
+    increments[:, :1].masked_fill_(support == 0, 1.0)
+    return torch.empty_like(errors).scatter_(1, order, increments)
+
+
+def _falling(errors: Tensor) -> Tensor:
+    """The order of each row's errors, the largest first.
+
+    Floats >= 0 order like the integers of their bits, and integers are sorted by radix where they lie in one
+    dimension: eight times as fast on a CPU.
+    """
+    bits = errors.view(torch.int64 if errors.dtype == torch.float64 else torch.int32)
+    keys = torch.iinfo(bits.dtype).max - bits
+    if keys.shape[0] == 1:
+        return torch.sort(keys[0]).indices.unsqueeze(0)
+    return torch.sort(keys, dim=1).indices

@@ -54,7 +54,7 @@ class RegionTerm(Term):
         distance = self.distance(found)
         if self.has_power:
             gamma = self.gamma.to(distance.dtype)
-            distance = (distance + NUDGE).pow(gamma) - distance.new_tensor(NUDGE).pow(gamma)
+            distance = (distance + NUDGE).pow(gamma) - torch.pow(NUDGE, gamma)
         if self.reduction == "batch":
             return distance.mean()
         counts = (found.support.sum(1) > 0).to(distance.dtype)

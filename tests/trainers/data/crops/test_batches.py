@@ -5,35 +5,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stores import make_store
 
-from lossweep.trainers.data.crops.batches import Split, gpu_room
+from lossweep.trainers.data.crops.batches import Split
 from lossweep.trainers.data.spec import Augmentation
-from lossweep.trainers.data.store.decoded import Items, Meta, Store, even_anchors
+from lossweep.trainers.data.store.decoded import Meta, Store
 
 PLAIN = Augmentation(flip=False, quarter_turns=False, brightness=0.0, contrast=0.0)
-
-
-def make_store(images: list[np.ndarray], masks: list[np.ndarray], classes: int = 2) -> Store:
-    """A store in memory whose stored values are its normalized ones."""
-    anchors = [even_anchors(mask, classes) for mask in masks]
-    lengths = np.array([[len(pixels) for pixels in row] for row in anchors])
-    counts = [np.bincount(mask.ravel(), minlength=256) for mask in masks]
-    bands = images[0].shape[2]
-    items = Items(
-        names=np.array([f"i{i}" for i in range(len(images))]),
-        splits=np.zeros(len(images), np.uint8),
-        heights=np.array([mask.shape[0] for mask in masks]),
-        widths=np.array([mask.shape[1] for mask in masks]),
-        counts=np.array([[*count[:classes], count[255]] for count in counts]),
-        digests=np.zeros(len(images), np.uint64),
-        anchor_starts=np.concatenate([[0], np.cumsum(lengths.ravel())[:-1]]).reshape(lengths.shape),
-        anchor_counts=lengths,
-        anchors=np.concatenate([pixels for row in anchors for pixels in row]),
-    )
-    names = tuple(f"c{i}" for i in range(classes))
-    meta = Meta(names, bands, str(images[0].dtype), (), (0.0,) * bands, (1.0,) * bands, "sha256:0")
-    flat = np.concatenate([image.reshape(-1, bands) for image in images])
-    return Store(meta, items, flat, np.concatenate([mask.ravel() for mask in masks]))
 
 
 def numbered(height: int, width: int, start: int = 0) -> np.ndarray:
@@ -233,16 +211,3 @@ def test_batches_lie_channels_last_and_are_normalized() -> None:
     np.testing.assert_allclose(batch.images[:, :2].std(dim=(2, 3)).mean().item(), 1.0, atol=1e-3)
     whole = next(split.evaluation_batches(1, "cpu"))
     torch.testing.assert_close(whole.images[0], batch.images[0])
-
-
-@pytest.mark.parametrize(
-    ("free", "share", "reserved", "room"),
-    [(20, 1.0, 2, 20), (20, 0.25, 2, 4), (3, 0.25, 2, 3), (20, 0.25, 6, 0)],
-)
-def test_a_share_of_a_gpu_bounds_what_may_stay_on_it(
-    free: int, share: float, reserved: int, room: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 24))
-    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: share, raising=False)
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: reserved)
-    assert gpu_room(torch.device("cuda")) == room
