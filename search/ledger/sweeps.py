@@ -19,6 +19,7 @@ from lossweep.search.ledger.attempts import Attempt, LedgerAttempts
 from lossweep.search.ledger.database import open_engine, open_storage, patient, shown
 from lossweep.search.ledger.journal import SweepJournal, decision_of
 from lossweep.search.ledger.migrations import upgrade
+from lossweep.search.ledger.standing import standing
 from lossweep.search.ledger.tables import DecisionRow, EvaluationRow, SweepRow
 from lossweep.search.study.confirmation import Confirmation
 from lossweep.search.study.decisions import DecisionRecord
@@ -267,8 +268,12 @@ class Ledger:
             found.setdefault(row.trial, []).append(decision_of(row))
         return found
 
-    def history(self, name: str) -> SweepHistory:
+    def history(self, name: str, *, as_written: bool = False) -> SweepHistory:
         """Read the whole sweep as it stands: what every view is built from.
+
+        Args:
+            name: of the sweep.
+            as_written: with what a driver that died left marked as running, for whoever mends that.
 
         Raises:
             UserError: when there is none of this name, or its file is of a version that reads otherwise.
@@ -292,7 +297,7 @@ class Ledger:
         ]
         confirming = tuple(trial for trial in found if trial.confirms is not None)
         plans = plans_of(self._study_attributes(name))
-        return SweepHistory(
+        written = SweepHistory(
             name=record.name,
             spec_yaml=record.spec_yaml,
             state=record.state,
@@ -308,7 +313,9 @@ class Ledger:
             code_version=record.code_version,
             confirmation=Confirmation(plans[-1], confirming, len(plans)) if plans else None,
             own_controls=own_controls(record.spec_yaml),
+            note=record.note,
         )
+        return written if as_written else standing(self, written)
 
     def seconds(self, name: str) -> float:
         """Wall-clock seconds that the sweep's drivers have spent, as the conductor notes them."""
