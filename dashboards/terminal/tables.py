@@ -78,7 +78,12 @@ def status(history: SweepHistory, most: int = 5) -> RenderableType:
     """Return how far a sweep is, what runs, and who leads."""
     done = f"{history.ended}/{history.budget_trials}"
     head = Text.assemble((history.name, "bold"), f"  {history.state}  {done} trials  ", tally(history))
-    parts: list[RenderableType] = [head, Text(f"objective: {history.objective}", style="dim"), Text()]
+    parts: list[RenderableType] = [head, Text(f"objective: {history.objective}", style="dim")]
+    if history.driver:
+        parts.append(Text(f"driven by {history.driver}", style="dim"))
+    elif history.note:
+        parts.append(Text(f"{history.state}: {history.note}", style="yellow"))
+    parts.append(Text())
     running = [trial for trial in history.trials if trial.outcome is OutcomeKind.RUNNING]
     if running:
         parts += [running_table(running), Text()]

@@ -16,6 +16,7 @@ from lossweep.dashboards.terminal.tables import FIGURES, described, figures, out
 from lossweep.search.ledger import Attempt
 from lossweep.search.study.confirmation import Role
 from lossweep.search.study.history import SweepHistory, TrialHistory
+from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.verdicts.sentence import arm_words
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.trainers.evaluation import HeldOutScore
@@ -76,7 +77,8 @@ def why(
     if trial.decisions:
         parts += [Text(), Text("Decisions", style="bold"), _decisions(trial)]
     if attempts:
-        parts += [Text(), Text("Attempts", style="bold"), _attempts(attempts)]
+        unended = "not over" if trial.outcome is OutcomeKind.RUNNING else "cut off with its driver"
+        parts += [Text(), Text("Attempts", style="bold"), _attempts(attempts, unended)]
     if trial.traceback:
         parts += [Text(), Text(trial.traceback, style="red")]
     return Group(*parts)
@@ -139,7 +141,7 @@ def _decisions(trial: TrialHistory) -> FittedTable:
     return table
 
 
-def _attempts(attempts: Sequence[Attempt]) -> FittedTable:
+def _attempts(attempts: Sequence[Attempt], unended: str) -> FittedTable:
     table = FittedTable(Column("started (UTC)"), Column("seconds"), Column("fault"), long="how it ended")
     for attempt in attempts:
         smaller = f"; micro-batch {attempt.micro_batch}" if attempt.micro_batch else ""
@@ -148,6 +150,6 @@ def _attempts(attempts: Sequence[Attempt]) -> FittedTable:
             f"{attempt.started:%Y-%m-%d %H:%M:%S}",
             "–" if seconds is None else f"{seconds:.0f}",
             attempt.fault.value if attempt.fault else "–",
-            long=Text((attempt.message or "not over") + smaller),
+            long=Text((attempt.message or ("" if attempt.ended else unended)) + smaller),
         )
     return table

@@ -25,7 +25,7 @@ def status(
     from rich.console import Console
     from rich.live import Live
 
-    from lossweep.commands.reading import existing, history_of
+    from lossweep.commands.reading import existing, history_of, home_words
     from lossweep.dashboards.terminal.tables import status as status_table
     from lossweep.search.study.sweep_state import SweepState
 
@@ -36,6 +36,8 @@ def status(
         console.print(status_table(history, most))
         if warm := [trial.number for trial in history.trials if trial.warm_start is not None]:
             console.print(f"Started warm, from former winners: trials {', '.join(map(str, warm))}")
+        if history.state is SweepState.INTERRUPTED:
+            typer.echo(f"\nGo on where it stopped: lossweep resume {name}{home_words(where)}")
         return
     with Live(status_table(history, most), console=console, auto_refresh=False) as live:
         while history.state is SweepState.RUNNING:

@@ -25,6 +25,7 @@ from lossweep.search.ledger.records import (
     record_of,
     unreadable,
 )
+from lossweep.search.ledger.standing import standing
 from lossweep.search.ledger.tables import DecisionRow, EvaluationRow, SweepRow
 from lossweep.search.study.confirmation import Confirmation
 from lossweep.search.study.decisions import DecisionRecord
@@ -255,8 +256,12 @@ class Ledger:
             found.setdefault(row.trial, []).append(decision_of(row))
         return found
 
-    def history(self, name: str) -> SweepHistory:
+    def history(self, name: str, *, as_written: bool = False) -> SweepHistory:
         """Read the whole sweep as it stands: what every view is built from.
+
+        Args:
+            name: of the sweep.
+            as_written: with what a driver that died left marked as running, for whoever mends that.
 
         Raises:
             UserError: when there is none of this name, it cannot be read, or its file is of a version that
@@ -289,7 +294,7 @@ class Ledger:
                 its = evaluations.get(trial.number, ()), decisions.get(trial.number, ())
                 found.append(trial_history(trial, objective, *its, record.slots))
         confirming = tuple(trial for trial in found if trial.confirms is not None)
-        return SweepHistory(
+        written = SweepHistory(
             name=record.name,
             spec_yaml=record.spec_yaml,
             state=record.state,
@@ -305,7 +310,9 @@ class Ledger:
             code_version=record.code_version,
             confirmation=Confirmation(plans[-1], confirming, len(plans)) if plans else None,
             own_controls=own,
+            note=record.note,
         )
+        return written if as_written else standing(self, written)
 
     def seconds(self, name: str) -> float:
         """Wall-clock seconds that the sweep's drivers have spent, as the conductor notes them."""

@@ -259,10 +259,10 @@ def _check_existence(ledger: Ledger, spec: SweepSpec, resume: bool) -> None:
         holder, in_force = holder_of(ledger, spec.name)
         if in_force:
             raise LeaseHeld(spec.name, holder)
-    elif (record := ledger.find(spec.name)) is not None:
+    elif ledger.find(spec.name) is not None:
         raise UserError(
             Problem(
-                f"there is already a sweep named {spec.name}, {record.state}",
+                f"there is already a sweep named {spec.name}, {ledger.history(spec.name).state}",
                 hint=f"go on with it: lossweep resume {spec.name}; or give this one another name",
             )
         )

@@ -26,7 +26,7 @@ class ExistingSweep:
 
     Attributes:
         name: of the sweep.
-        state: as its row says.
+        state: as it stands.
         note: why it stands so, one line.
         counts: trials by outcome.
         left: trials that would start anew.
@@ -118,8 +118,8 @@ def existing_sweep(
         failed = len(history.failed_for_good)
         return ExistingSweep(
             name=name,
-            state=record.state,
-            note=record.note,
+            state=history.state,
+            note=history.note,
             counts=counts,
             left=0 if spent else max(0, budget.trials - len(history.standing)),
             unfinished=sum(not trial.outcome.is_final for trial in history.recorded),

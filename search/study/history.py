@@ -37,6 +37,8 @@ class SweepHistory:
         code_version: of lossweep.
         confirmation: leaders and control trained again with fresh seeds; None when there was none.
         own_controls: names of the user's own baselines.
+        note: why it stands so, in one line; empty where nothing is to be said.
+        driver: which process drives it; empty when none does, or none is known of.
     """
 
     name: str
@@ -54,6 +56,8 @@ class SweepHistory:
     code_version: str = ""
     confirmation: Confirmation | None = None
     own_controls: tuple[str, ...] = ()
+    note: str = ""
+    driver: str = ""
 
     @property
     def recorded(self) -> tuple[TrialHistory, ...]:
@@ -101,6 +105,17 @@ class SweepHistory:
             confirmation=confirmation and replace(confirmation, trials=confirming),
         )
 
+    def without_driver(self, why: str) -> SweepHistory:
+        """Return the sweep as it stands when no driver has it: what is marked as running was interrupted.
+
+        Args:
+            why: no driver has it.
+        """
+        trials = [_interrupted(trial, why) for trial in self.recorded]
+        if self.state is SweepState.RUNNING:
+            return replace(self, state=SweepState.INTERRUPTED, note=why).holding(trials, self.confirmation)
+        return self.holding(trials, self.confirmation)
+
     def ranked(self) -> tuple[TrialHistory, ...]:
         """Trials with a score, best first: feasible before infeasible, ties by number."""
         return ranked(self.trials, self.direction)
@@ -143,3 +158,9 @@ class SweepHistory:
     def counts(self) -> dict[str, int]:
         """How many trials ended in each way."""
         return {kind.value: sum(t.outcome is kind for t in self.trials) for kind in OutcomeKind}
+
+
+def _interrupted(trial: TrialHistory, why: str) -> TrialHistory:
+    if trial.outcome is not OutcomeKind.RUNNING:
+        return trial
+    return replace(trial, outcome=OutcomeKind.INTERRUPTED, reason=why)

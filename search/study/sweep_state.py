@@ -12,7 +12,7 @@ class SweepState(StrEnum):
     CREATED = "created"
     """Written, and not yet taken up by a driver."""
     RUNNING = "running"
-    """A driver has it, or had it and died."""
+    """A driver has it. One that died leaves this in the database; read, such a sweep is interrupted."""
     FINISHED = "finished"
     """Its budget is spent."""
     INTERRUPTED = "interrupted"

@@ -84,7 +84,7 @@ def _sweep(workspace: Workspace, ledger: Ledger, name: str, mlflow: MlflowMirror
     holder, in_force = holder_of(ledger, name)
     if in_force:
         return
-    history = ledger.history(name)
+    history = ledger.history(name, as_written=True)
     if holder is not None:
         yield Finding(
             name, "stale lease", f"held by {holder}, which is gone", lambda: _release(workspace, name)

@@ -117,7 +117,7 @@ def test_a_history_holds_everything(ledger: Ledger) -> None:
         if outcome.is_final:
             value = [0.4] if outcome is OutcomeKind.COMPLETED else None
             study.finish(number, Outcome(outcome, "why", {"x": 1.0}, "trace"), value, {})
-    history = ledger.history("small")
+    history = ledger.history("small", as_written=True)
     assert [trial.outcome.value for trial in history.trials] == ["completed", "failed", "running"]
     first = history.trials[0]
     assert (first.schedule, first.seed, first.control, first.reason) == (SCHEDULE, 11, "jaccard", "why")

@@ -200,7 +200,8 @@ def test_a_killed_driver_is_gone_on_from(tmp_path: Path) -> None:
     driver.wait()
     state = existing_sweep(workspace(tmp_path), "small")
     assert state is not None
-    assert state.state == "running"
+    assert state.state == "interrupted"
+    assert "is gone" in state.note
     assert state.holder is None
     subprocess.run([sys.executable, str(script), str(tmp_path), "resume"], env=environment, check=True)
     ledger = Ledger(workspace(tmp_path).database_url)
