@@ -18,7 +18,7 @@ from geodata import (
     write_geopackage,
     write_tiff,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lossweep.spaces.files.errors import UserError
@@ -119,6 +119,7 @@ def test_labels_that_fail_in_every_window_are_told_once(labelled: Path, tmp_path
 
 
 @settings(max_examples=60, deadline=None)
+@example(name="images/a.tif", places=[], head=True, kept=1.0)
 @given(
     name=st.sampled_from(["images/a.tif", "masks/a.geojson"]),
     places=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=6),
@@ -135,10 +136,12 @@ def test_a_damaged_scene_or_label_file_is_read_or_named(
     root = tmp_path_factory.mktemp("geo")
     write_tiff(root / "train/images/a.tif", scene(40, 40, 2), compress="deflate")
     write_geojson(root / "train/masks/a.geojson", [(box(0, 0, 9, 9), 1)], "EPSG:32633")
-    content = bytearray((root / "train" / name).read_bytes())
+    intact = (root / "train" / name).read_bytes()
+    content = bytearray(intact)
     for place, value in places:
         content[place % (min(400, len(content)) if head else len(content))] = value
-    (root / "train" / name).write_bytes(content[: round(len(content) * (0.5 + kept))])
+    written = bytes(content[: round(len(content) * (0.5 + kept))])
+    (root / "train" / name).write_bytes(written)
     for kind in ("images", "masks"):
         (root / "val" / kind).mkdir(parents=True)
     source = Raster(spec_of(root, class_field="kind"))
@@ -146,7 +149,14 @@ def test_a_damaged_scene_or_label_file_is_read_or_named(
     problems = [problem for problem in listing.problems if "no image is left" not in problem.message]
     for item in listing.items[:4]:
         try:
-            source.decode(item)
+            decoded = source.decode(item)
         except UserError as error:
             problems.extend(error.problems)
+            continue
+        assert decoded.image.shape[:2] == decoded.mask.shape == item.place.box[2:]
+        assert set(np.unique(decoded.mask)) <= {0, 1, 255}
+    if written == intact:
+        assert not problems
+        np.testing.assert_array_equal(decoded.image, np.moveaxis(scene(40, 40, 2), 0, -1))
+        assert decoded.mask.sum() == 81
     assert all(str(root / "train") in str(problem) or "a.tif[" in str(problem) for problem in problems)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -119,8 +119,13 @@ def test_windows_cover_everything_and_overlap_only_when_told(
 )
 def test_blocks_keep_their_distance(height: int, width: int, size: int, gap: int) -> None:
     found = list(blocks(height, width, size, gap))
-    assert all(box[2] > 0 and box[3] > 0 for box in found)
-    assert all(_distance(one, other) >= gap for one, other in combinations(found, 2))
+    rows, columns = (sorted({(box[i], box[i] + box[i + 2]) for box in found}) for i in (0, 1))
+    assert len(found) == len(rows) * len(columns)
+    for stretches, extent in ((rows, height), (columns, width)):
+        assert len(stretches) == max(1, round(extent / size))
+        assert (stretches[0][0], stretches[-1][1]) == (0, extent)
+        assert all(start < end for start, end in stretches)
+        assert all(after[0] - before[1] == gap for before, after in pairwise(stretches))
 
 
 def test_scenes_of_two_splits_that_overlap_are_noted(labelled: Path) -> None:

@@ -138,8 +138,8 @@ def test_a_scene_whose_only_foreground_is_the_ignored_value_is_suspicious(
     labelled: Path, tmp_path: Path
 ) -> None:
     """Counted over the scene: a window of it without foreground is nothing to look at."""
-    mask = truth()
-    mask[0, 60:, 80:] = 255
+    mask = np.zeros((1, 90, 120), np.uint8)
+    mask[0, 10:20, 10:20], mask[0, 60:, 80:] = 1, 255  # in its first window and in its last
     write_tiff(labelled / "train/masks/a.tif", mask)
     write_tiff(labelled / "val/masks/a.tif", truth() * 255, left=LEFT + 10_000)
     said = [

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
+from lossweep.trainers.data.sources import scenes
+from lossweep.trainers.data.sources.brush import Brush
 from lossweep.trainers.data.sources.scenes import Scenes, render
 from lossweep.trainers.data.spec import ScenesSource
 
@@ -38,6 +41,31 @@ def test_trucks_are_a_class_of_their_own_when_asked_for() -> None:
         if (three == 2).any():
             return
     pytest.fail("no truck in 30 scenes")
+
+
+def test_vehicles_lie_under_their_mask_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two pictures of one scene, with and without vehicles, as drawn: before the sensor's blur and noise.
+
+    What differs is a vehicle, or its shadow: that darkens all bands alike. A mask that is moved or turned
+    against its vehicles leaves some of them bare, as they are twice as long as wide.
+    """
+    monkeypatch.setattr(Brush, "developed", lambda brush, _: brush._picture.copy())
+    structure = np.ones((3, 3), bool)
+    vehicles = 0
+    for seed in range(12):
+        drawn, mask = render(np.random.default_rng(seed), 96)
+        with monkeypatch.context() as patch:
+            patch.setattr(scenes, "_VEHICLES", 0.0)  # drawn last: all else is the same
+            ground, none = render(np.random.default_rng(seed), 96)
+        assert not none.any()
+        vehicles += ndimage.label(mask, structure)[1]
+        changed = abs(drawn - ground).max(axis=2) > 1.0
+        assert changed[mask > 0].mean() > 0.97 if mask.any() else not changed.any()
+        left = np.sort(drawn / ground, axis=2)
+        shadow = (left[..., 2] - left[..., 0] < 1e-3) & (left[..., 2] < 1.0)
+        bare = changed & ~shadow & ~ndimage.binary_dilation(mask > 0, structure)
+        assert not bare.any()
+    assert vehicles >= 12
 
 
 def test_vehicles_can_be_told_from_the_ground_but_not_by_brightness_alone() -> None:
