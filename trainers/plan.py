@@ -64,6 +64,16 @@ class TrainingSpec(Frozen):
     threads: int = Field(default=1, ge=1)
     deterministic: bool = False
 
+    @property
+    def step_images(self) -> int:
+        """Images of an optimizer step; every step of an epoch has as many."""
+        return self.batch * self.accumulate
+
+    @property
+    def fewer_a_pass(self) -> tuple[int, ...]:
+        """Images of the passes of a step after a lack of memory, by which a trial's micro-batch is halved."""
+        return tuple(sorted(set(pass_sizes(self.step_images, max(1, self.batch // 2)))))
+
 
 class MeasureSpec(Frozen):
     """What an evaluation measures beyond the fixed metrics, and how it counts objects.
@@ -125,3 +135,10 @@ class TrialPlan:
         """The same trial and effective batch with half the images a pass; None when it has but one."""
         images = self.images_a_pass
         return replace(self, micro_batch=images // 2) if images > 1 else None
+
+
+def pass_sizes(images: int, most: int) -> tuple[int, ...]:
+    """Cut a step's images into the fewest forward passes of at most ``most``, as equal as can be."""
+    passes = -(-images // most)
+    size, larger = divmod(images, passes)
+    return (size + 1,) * larger + (size,) * (passes - larger)

@@ -44,7 +44,10 @@ def check(sweep_file: SweepFile, overrides: Overrides = None, workspace: Workspa
     from lossweep.spaces.class_prior import ClassPrior
 
     prior = ClassPrior(names=report.classes, frequencies=report.splits[0].fractions)
-    check_before_training(spec, prior, report.bands)
+    evaluated = {split.name: split.sizes for split in report.splits[1:]}
+    rehearsed = check_before_training(spec, prior, report.bands, evaluated)
+    for suspicion in rehearsed.suspicions:
+        typer.echo(f"suspicious: {suspicion}")
     if spec.confirm is not None:
         check_confirmable(sum(split.images for split in report.splits if split.name == "test"))
     typer.echo(f"{sweep_file}: ready to submit")

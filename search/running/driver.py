@@ -149,7 +149,7 @@ def _drive(
     dispatcher = Dispatcher(
         conductor,
         attempts=ledger.attempt_log(spec.name),
-        policy=RetryPolicy(spec.resources.max_failures),
+        policy=RetryPolicy(spec.resources.max_failures, work.least_micro_batch),
         alike=AlikeFailures(min(ALIKE, spec.budget.trials)),
         stop=stop,
         check=lease.check,

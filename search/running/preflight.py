@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from lossweep.search.choices import (
     guard_problems,
@@ -14,6 +16,10 @@ from lossweep.search.choices import (
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.trainers.data.spec import SplitName
+
+if TYPE_CHECKING:  # it pulls torch in, which reading a sweep file does without
+    from lossweep.trainers.loop.rehearsal import Rehearsed
 
 
 def check_before_loading(spec: SweepSpec) -> None:
@@ -52,26 +58,36 @@ def check_confirmable(test_images: int) -> None:
         )
 
 
-def check_before_training(spec: SweepSpec, prior: ClassPrior, channels: int) -> None:
+def check_before_training(
+    spec: SweepSpec,
+    prior: ClassPrior,
+    channels: int,
+    evaluated: Mapping[SplitName, Iterable[tuple[int, int]]] | None = None,
+) -> Rehearsed:
     """Check what needs the classes and bands: users' code computes, guards and the model build and fit.
 
     Args:
         spec: the sweep.
         prior: classes and their frequencies in the training masks.
         channels: bands of an image.
+        evaluated: (height, width) of the images of validation and test, by the split's name.
+
+    Returns:
+        What does not keep the sweep from starting.
 
     Raises:
         UserError: with everything that is wrong, pretrained weights that can't be loaded included.
     """
     from lossweep.trainers.guards import build_guards
+    from lossweep.trainers.loop.rehearsal import Rehearsed, rehearse_model
     from lossweep.trainers.losses import rehearse
     from lossweep.trainers.metrics.own import rehearse_own_metric
-    from lossweep.trainers.models import check_model
 
-    tile = spec.data.tile
+    tile, training = spec.data.tile, spec.training
+    passes = sorted({training.batch, *training.fewer_a_pass}, reverse=True)
     problems = [
         _within("space", problem)
-        for problem in of_each_import(spec.space, lambda loss: rehearse(loss, prior, tile))
+        for problem in of_each_import(spec.space, lambda loss: rehearse(loss, prior, tile, passes))
     ]
     problems += [
         dataclasses.replace(problem, key=key)
@@ -82,12 +98,14 @@ def check_before_training(spec: SweepSpec, prior: ClassPrior, channels: int) -> 
         build_guards(spec.guards, prior)
     except UserError as error:
         problems += (_within("guards", problem) for problem in error.problems)
+    rehearsed = Rehearsed()
     try:
-        check_model(spec.model, prior, channels, tile)
+        rehearsed = rehearse_model(spec.model, spec.training, prior, channels, tile, evaluated)
     except UserError as error:
         problems += error.problems
     if problems:
         raise UserError(problems)
+    return rehearsed
 
 
 def _within(place: str, problem: Problem) -> Problem:

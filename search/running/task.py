@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,12 @@ from lossweep.search.running.preflight import check_before_loading, check_before
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.class_prior import ClassPrior
+from lossweep.trainers.data.spec import SplitName
 
 if TYPE_CHECKING:  # it pulls torch in, which simulations do without
     from lossweep.trainers.trial import TrialTrainer
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +26,13 @@ class TrainingTask:
         trainer: sent to every worker.
         prior: classes and their frequencies in the training masks.
         fingerprint: of the decoded data; a sweep goes on only over the data it began with.
+        least_micro_batch: the smallest that its model can be trained with.
     """
 
     trainer: TrialTrainer
     prior: ClassPrior
     fingerprint: str = ""
+    least_micro_batch: int = 1
 
 
 def segmentation(spec: SweepSpec, workspace: Workspace, confirms: bool = False) -> TrainingTask:
@@ -46,7 +52,10 @@ def segmentation(spec: SweepSpec, workspace: Workspace, confirms: bool = False) 
     check_before_loading(spec)
     trainer = SegmentationTrainer(spec.data, workspace.cache, workspace.checkpoints(spec.name))
     data = trainer.data()
-    check_before_training(spec, data.prior, data.channels)
+    evaluated: dict[SplitName, tuple[tuple[int, int], ...]] = {"val": data.val.sizes, "test": data.test.sizes}
+    rehearsed = check_before_training(spec, data.prior, data.channels, evaluated)
+    for suspicion in rehearsed.suspicions:
+        log.warning("Suspicious: %s", suspicion)
     if confirms or spec.confirm is not None:
         check_confirmable(len(data.test))
-    return TrainingTask(trainer, data.prior, data.fingerprint)
+    return TrainingTask(trainer, data.prior, data.fingerprint, rehearsed.least_micro_batch)

@@ -79,9 +79,11 @@ class RetryPolicy:
 
     Attributes:
         max_failures: how often a trial is resumed after its worker or node was lost.
+        least_micro_batch: images a pass below which the model can't be trained.
     """
 
     max_failures: int = 2
+    least_micro_batch: int = 1
 
     def answer(self, fault: Fault, earlier: Sequence[FaultKind], micro_batch: int) -> Answer:
         """Decide about a trial's newest fault.
@@ -95,7 +97,7 @@ class RetryPolicy:
             case FaultKind.WORKER_LOST:
                 return Answer.RESUME if _count(earlier, fault.kind) < self.max_failures else Answer.FAIL
             case FaultKind.OUT_OF_MEMORY:
-                again = _count(earlier, fault.kind) == 0 and micro_batch > 1
+                again = _count(earlier, fault.kind) == 0 and micro_batch // 2 >= self.least_micro_batch
                 return Answer.HALVE if again else Answer.FAIL
             case FaultKind.DISK_FULL:
                 return Answer.PAUSE

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.losses import SegmentationLoss
-from lossweep.trainers.plan import TrainingSpec
+from lossweep.trainers.plan import TrainingSpec, pass_sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +69,17 @@ class Optimization:
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self._optimizer.zero_grad(set_to_none=True)
-        passes = -(-len(images) // self._micro_batch)
+        sizes = list(pass_sizes(len(images), self._micro_batch))
         parts: dict[str, Tensor] = {}
-        for some, truth in zip(images.tensor_split(passes), masks.tensor_split(passes), strict=True):
+        for some, truth in zip(torch.split(images, sizes), torch.split(masks, sizes), strict=True):
             share = len(some) / len(images)
             with self._numerics.autocast():
                 logits = self._forward(self._numerics.lay_out(some))
             losses = criterion.parts(logits, truth)
             loss = reduce(add, losses.values())
-            self._scaler.scale(loss if passes == 1 else loss * share).backward()  # type: ignore[no-untyped-call]  # torch's own
+            self._scaler.scale(loss if len(sizes) == 1 else loss * share).backward()  # type: ignore[no-untyped-call]  # torch's own
             for name, value in losses.items():
-                seen = value.detach() if passes == 1 else value.detach() * share
+                seen = value.detach() if len(sizes) == 1 else value.detach() * share
                 parts[name] = parts[name] + seen if name in parts else seen
         self._scaler.unscale_(self._optimizer)
         norm = self._clip()

@@ -12,8 +12,9 @@ from lossweep.spaces.schedules.schedule import Phase
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.plan import TrialPlan
 
-TRAINING_VERSION: Final = 1
-"""Raised when the same plan would train differently, so that no checkpoint of before is gone on from."""
+VERSIONS: Final = (2, 1)
+"""Of training, the newest first. One is added when the same plan would train differently, so that no
+checkpoint of before is gone on from; what was trained to its end is found under the earlier ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +69,19 @@ def address(history: Sequence[TrainedEpoch]) -> str:
     return key_of(trained)[:20]
 
 
-def context_key(plan: TrialPlan, *surroundings: str) -> str:
+def context_key(plan: TrialPlan, *surroundings: str, version: int = VERSIONS[0]) -> str:
     """The name of all that training follows from besides the schedule: data, model, settings, seed.
 
     Args:
         plan: the trial; neither its number nor its budget counts.
         surroundings: what else does: the data's fingerprint, the kind of device, its precision.
+        version: of training; an earlier one to find what was trained then.
     """
     measure = plan.measure.model_dump(mode="json")
     if not plan.measure.own:
         del measure["own"]  # checkpoints from before there were any are gone on from
     content = {
-        "version": TRAINING_VERSION,
+        "version": version,
         "surroundings": surroundings,
         "seed": plan.seed,
         "micro_batch": plan.micro_batch,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.optimization import Optimization
 from lossweep.trainers.loop.passes import PassSize
 from lossweep.trainers.loop.prefix import (
+    VERSIONS,
     TrainedEpoch,
     context_key,
     evaluates,
@@ -36,7 +38,7 @@ from lossweep.trainers.loop.prefix import (
 )
 from lossweep.trainers.loop.step_log import StepLog
 from lossweep.trainers.losses import SegmentationLoss, build_loss
-from lossweep.trainers.models import build_model
+from lossweep.trainers.models import build_model, raw_model
 from lossweep.trainers.plan import TrialPlan
 from lossweep.trainers.scoring.objectives import ObjectiveSpec, score
 
@@ -133,11 +135,12 @@ def trained_model(
         return (step is None or (last is not None and last.step == step)) and retrace(plan, past) is not None
 
     arithmetics = {str(Numerics.of(plan.training, device)) for device in (None, "cpu")}
-    for numerics in sorted(arithmetics, reverse=True):  # a GPU's weights before a CPU's
-        context = context_key(plan, data.fingerprint, numerics, torch.__version__)
+    # A GPU's weights before a CPU's; those that an earlier version trained are weights no less.
+    for version, numerics in product(VERSIONS, sorted(arithmetics, reverse=True)):
+        context = context_key(plan, data.fingerprint, numerics, torch.__version__, version=version)
         found = checkpoints.newest(context, wanted)
         if found:
-            model = build_model(
+            model = raw_model(
                 plan.model.model_copy(update={"weights": None}), data.prior, data.channels, plan.seed
             )
             model.load_state_dict(found[1]["model"])
@@ -160,15 +163,20 @@ class _Trial:
         self.cursor = cursor
         self.history = history
         self._plan, self._data, self._numerics = plan, data, numerics
-        self._batch = plan.training.batch * plan.training.accumulate
+        self._batch = plan.training.step_images
         self._steps = data.train.steps_per_epoch(self._batch)
         self._guards = build_guards(plan.guards, data.prior)
         self._log = StepLog(numerics.scales_gradients)
-        # What goes on from a checkpoint needs no pretrained weights, nor a network to fetch them from.
-        spec = plan.model.model_copy(update={"weights": None}) if state else plan.model
-        model = numerics.place(build_model(spec, data.prior, data.channels, plan.seed))
+        if state:
+            # Neither pretrained weights nor a network to fetch them from are needed to go on.
+            spec = plan.model.model_copy(update={"weights": None})
+            model = raw_model(spec, data.prior, data.channels, plan.seed)
+        else:
+            model = build_model(plan.model, data.prior, data.channels, plan.seed, plan.data.tile)
+        model = numerics.place(model)
         self._optimization = Optimization(model, plan.training, numerics, plan.images_a_pass)
-        size = PassSize.of(plan.images_a_pass, data.val.tile)
+        # The batch's, not the micro-batch's: what training ran short of is no measure of an evaluation.
+        size = PassSize.of(plan.training.batch, data.val.tile)
         self._measurer = Measurer(data.prior, plan.measure, numerics, size)
         self._criterion = self._build_criterion()
         self._training_seconds, self._since = 0.0, time.perf_counter()

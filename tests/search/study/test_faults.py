@@ -38,6 +38,13 @@ def test_the_retry_policy(
     assert RetryPolicy(max_failures=2).answer(Fault(kind, "x"), earlier, micro_batch) is answer
 
 
+def test_a_micro_batch_is_not_halved_below_what_the_model_can_be_trained_with() -> None:
+    policy, full = RetryPolicy(least_micro_batch=3), Fault(FULL, "x")
+    assert [policy.answer(full, [], batch) for batch in (8, 7, 6, 5, 3)] == [Answer.HALVE] * 3 + [
+        Answer.FAIL
+    ] * 2
+
+
 def _raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
     try:
         raise error from cause

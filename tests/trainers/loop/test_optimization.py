@@ -14,7 +14,7 @@ from lossweep.spaces.losses.terms import CrossEntropy
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.optimization import Optimization
 from lossweep.trainers.losses import build_loss
-from lossweep.trainers.plan import TrainingSpec
+from lossweep.trainers.plan import TrainingSpec, pass_sizes
 
 PRIOR = ClassPrior(names=("background", "vehicle"), frequencies=(0.5, 0.5))
 CRITERION = build_loss(CrossEntropy(), PRIOR)
@@ -125,6 +125,32 @@ def test_micro_batches_are_as_equal_as_they_can_be() -> None:
     trained.model.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
     trained.step(*batch(), CRITERION, 1e-2)
     assert seen == [2, 2], "3 and 1 would give batch normalization a batch of one"
+
+
+def test_unequal_micro_batches_count_by_their_images() -> None:
+    """5 by 2 are 2, 2 and 1: the gradient is the batch's, and not the mean of three."""
+    generator = torch.Generator().manual_seed(3)
+    images = torch.randn(5, 3, 8, 8, generator=generator)
+    images[4] *= 10.0  # the one alone is unlike the others
+    masks = (images[:, 0] > 0).to(torch.uint8)
+    spec = TrainingSpec(optimizer="sgd", momentum=0.0, weight_decay=0.0, precision="float32", clip_norm=None)
+    whole, cut = optimization(spec), optimization(spec, micro_batch=2)
+    seen: list[int] = []
+    cut.model.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    expected, found = (each.step(images, masks, CRITERION, 0.1) for each in (whole, cut))
+    assert seen == [2, 2, 1]
+    torch.testing.assert_close(parameters(cut), parameters(whole), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.gradient_norm, expected.gradient_norm)
+    torch.testing.assert_close(found.parts["cross_entropy"], expected.parts["cross_entropy"])
+
+
+@pytest.mark.parametrize(("images", "most"), [(1, 1), (4, 3), (5, 2), (7, 3), (8, 8), (9, 100), (12, 5)])
+def test_passes_are_few_and_equal(images: int, most: int) -> None:
+    sizes = pass_sizes(images, most)
+    assert sum(sizes) == images
+    assert max(sizes) <= most
+    assert max(sizes) - min(sizes) <= 1
+    assert (len(sizes) - 1) * most < images, "no fewer passes would do"
 
 
 def test_auto_precision_follows_from_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:

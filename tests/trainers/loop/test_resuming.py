@@ -16,6 +16,9 @@ from lossweep.trainers.data.loading import SegmentationData
 from lossweep.trainers.data.spec import Augmentation, ScenesSource
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.loop.checkpoints import CheckpointStore
+from lossweep.trainers.loop.measurement import evaluate_split
+from lossweep.trainers.loop.numerics import Numerics
+from lossweep.trainers.loop.prefix import context_key
 from lossweep.trainers.loop.training import train, trained_model
 from lossweep.trainers.plan import ModelSpec, TrainingSpec, TrialPlan
 
@@ -27,7 +30,7 @@ UNTIL = (
     " | 3 cycles"
 )
 BACK = (
-    "weighted_ce(power=1.5) @2e-2 until recall>=0.7 in 1..3 back <0.69"
+    "weighted_ce(power=1.0) @1e-2 until recall>=0.7 in 1..3 back <0.69"
     " -> cross_entropy @1e-2 x1 cosine warmup 5"
     " | 3 cycles"
 )
@@ -81,7 +84,7 @@ def test_resumed_at_every_evaluation(scenes: SegmentationData, plan_of: Plans, t
     ("line", "training", "path"),
     [
         # By metric: on at recall, back when the second phase lost it, warmed up over more than an epoch.
-        (BACK, TrainingSpec(batch=4, precision="float32"), [0, 1, 2, 3, 2, 3]),
+        (BACK, TrainingSpec(batch=4, precision="float32"), [0, 0, 1, 2, 2, 3, 2]),
         (
             "weighted_ce(power=0.5) @5e-2 x2 warmup 5 -> jaccard @1e-2 x2 fresh cosine | 2 cycles",
             TrainingSpec(batch=2, accumulate=3, precision="float32", optimizer="sgd"),
@@ -249,3 +252,18 @@ def test_a_torn_newest_checkpoint_gives_way_to_the_one_before(
     assert figures(resumed) == figures(expected)
     assert resumed[-1].seconds != expected[-1].seconds, "the last epoch was trained again"
     assert len(store.list()[-1].history) == 4
+
+
+def test_what_an_earlier_version_trained_is_read_and_not_gone_on_from(
+    scenes: SegmentationData, plan_of: Plans, tmp_path: Path
+) -> None:
+    plan, store = plan_of("jaccard @1e-3 x2", 2), CheckpointStore(tmp_path)
+    expected = list(train(plan, scenes, store))
+    surroundings = scenes.fingerprint, str(Numerics.of(plan.training)), torch.__version__
+    before = context_key(plan, *surroundings, version=1)
+    (tmp_path / context_key(plan, *surroundings)).rename(tmp_path / before)
+    model = trained_model(plan, scenes, store)
+    assert model is not None
+    again = evaluate_split(model, scenes.val, scenes.prior, plan.measure, training=plan.training)
+    assert again.metrics == expected[-1].metrics
+    assert list(train(plan, scenes, store))[-1].seconds != expected[-1].seconds, "it was trained again"

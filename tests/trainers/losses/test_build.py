@@ -150,6 +150,13 @@ def infinite():
 def raises():
     raise RuntimeError("built on a Sunday")
 
+def several_images():
+    def loss(logits, target):
+        if len(logits) == 1:
+            raise IndexError("of a single image")
+        return logits.square().mean()
+    return loss
+
 def nothing():
     return None
 
@@ -243,6 +250,15 @@ def test_a_rehearsal_tells_what_computing_would(two, users, name, message):
     (problem,) = rehearse(ImportedLoss(term=f"{users}:{name}"), two)
     assert message in problem.message
     assert problem.key == "term"
+
+
+def test_a_loss_is_rehearsed_on_every_size_of_pass(two, users):
+    several = ImportedLoss(term=f"{users}:several_images")
+    assert rehearse(several, two, passes=(4, 2)) == []
+    (problem,) = rehearse(several, two, passes=(4, 1))
+    assert problem.message == (
+        "computing it raised IndexError: of a single image (on 1 crop a pass, as when memory is short)"
+    )
 
 
 def test_a_sound_loss_passes_its_rehearsal(two, four, users):
