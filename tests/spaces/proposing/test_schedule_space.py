@@ -281,6 +281,80 @@ def test_schedules_of_another_budget_are_refused_or_refitted() -> None:
     assert space.parameters_of(space.refitted(alone))["cycles"] == 0
 
 
+UNTIL = {
+    "use": {"choice": [True, False]},
+    "metric": "recall",
+    "at_least": {"low": 0.5, "high": 0.9},
+    "least": 2,
+}
+DICE = {
+    "losses": [{"term": "dice"}],
+    "learning_rate": 1e-3,
+    "until": UNTIL,
+    "share": {"low": 0.25, "high": 0.75},
+}
+JACCARD = {"losses": [{"term": "jaccard"}], "learning_rate": 1e-4, "until": UNTIL}
+BOTH_WAIT = SpaceSpec.model_validate({"cycles": {"low": 0, "high": 3}, "phases": [DICE, JACCARD]})
+"""Phases of which each may end by a metric."""
+
+
+def both(first: str, second: str, more: str = "") -> str:
+    """The schedule whose phases last so long."""
+    return f"dice @1e-3 {first} -> jaccard @1e-4 {second}{more}"
+
+
+def until(level: float, most: int) -> str:
+    return f"until recall>={level} in 2..{most}"
+
+
+@pytest.mark.parametrize(
+    ("lengths", "cycles", "epochs", "fitted"),
+    [
+        # The metrics go on to end the phases, the last one's too while a cycle follows it.
+        (
+            (until(0.9, 6), until(0.6, 4)),
+            3,
+            36,
+            both(until(0.9, 7), until(0.6, 5), " | 3 cycles | 36 epochs"),
+        ),
+        # Three cycles would fit as well, but as many as there were do.
+        (
+            (until(0.9, 6), until(0.6, 4)),
+            2,
+            36,
+            both(until(0.9, 11), until(0.6, 7), " | 2 cycles | 36 epochs"),
+        ),
+        # The last phase of one cycle goes on to the end: no metric ends it.
+        ((until(0.9, 6), until(0.6, 4)), 1, 20, both(until(0.9, 12), "x8", " | 20 epochs")),
+        # A phase as short as its least length has no earlier end; one epoch longer it has.
+        ((until(0.9, 4), until(0.6, 4)), 3, 12, both("x2", "x2", " | 3 cycles | 12 epochs")),
+        ((until(0.9, 6), until(0.6, 4)), 3, 15, both(until(0.9, 3), "x2", " | 3 cycles | 15 epochs")),
+        # The budget holds two cycles, one, or a single phase.
+        ((until(0.9, 6), until(0.6, 4)), 3, 5, both("x1", "x1", " | 2 cycles | 5 epochs")),
+        ((until(0.9, 6), until(0.6, 4)), 3, 3, both("x2", "x1", " | 3 epochs")),
+        ((until(0.9, 6), until(0.6, 4)), 3, 1, "dice @1e-3 x1 | 1 epoch"),
+        # What ended by its length does so still.
+        (("x6", "x2"), 2, 16, both("x6", "x2", " | 2 cycles | 16 epochs")),
+    ],
+)
+def test_a_winner_whose_phases_end_by_metrics_is_refitted(
+    lengths: tuple[str, str], cycles: int, epochs: int, fitted: str
+) -> None:
+    space = ScheduleSpace(BOTH_WAIT, epochs, BINARY)
+    winner = LossSchedule.parse(both(*lengths, f" | {cycles} cycles" if cycles > 1 else ""))
+    found = space.refitted(winner)
+    assert str(found) == fitted
+    assert space.suggest(optuna.trial.FixedTrial(space.parameters_of(found))) == found
+
+
+def test_a_winner_of_another_number_of_phases_is_left_as_it_is() -> None:
+    space = ScheduleSpace(BOTH_WAIT, 12, BINARY)
+    three = "dice @1e-3 x1 -> jaccard @1e-4 x1 -> mcc @1e-4 x1"
+    for line in (three, f"{three} | 3 cycles"):
+        winner = LossSchedule.parse(line)
+        assert space.refitted(winner) == winner
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.integers(2, 40), st.integers(2, 40), st.integers(0, 10_000))
 def test_every_proposal_refits_another_budget(old: int, new: int, seed: int) -> None:

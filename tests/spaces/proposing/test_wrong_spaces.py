@@ -250,9 +250,38 @@ def test_mistakes_are_named(text: str, right: str, wrong: str, expected: str) ->
     assert str(problem).startswith(f"sweep.yaml:{expected}")
 
 
-def test_the_right_files_are_right() -> None:
-    for text in (SPELLED, PRESET):
-        validate(Sweep, parse_yaml(text))
+def test_the_right_files_are_read_as_they_are_written() -> None:
+    """Else a mistake that the cases above plant would be one among others that nobody sees."""
+    spelled, preset = (validate(Sweep, parse_yaml(text)) for text in (SPELLED, PRESET))
+    assert (spelled.name, preset.name) == ("vehicles", "vehicles")
+    assert spelled.space.model_dump(mode="json", exclude_defaults=True) == {
+        "cycles": {"low": 0, "high": 4},
+        "phases": [
+            {
+                "losses": [
+                    {"term": "weighted_ce", "weights": {"power": {"low": 0.2, "high": 1.0}}},
+                    {
+                        "term": "focal",
+                        "gamma": {"low": 0.5, "high": 4},
+                        "alpha": {"around_prior": {"low": 0, "high": 1}},
+                    },
+                ],
+                "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+                "until": {"metric": "recall", "at_least": {"low": 0.7, "high": 0.95}},
+            },
+            {"losses": [{"term": "jaccard"}], "learning_rate": {"choice": [1e-4, 1e-5]}},
+        ],
+    }
+    assert preset.space.model_dump(mode="json", exclude_defaults=True) == {
+        "preset": "cycling",
+        "cycles": {"low": 1, "high": 3},
+        "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True, "levels": 5},
+        "losses": ["focal", "jaccard"],
+        "parameters": {"focal": {"gamma": {"low": 1, "high": 3}}},
+    }
+    drawn = preset.space.spelled_out()
+    assert drawn.phases is not None
+    assert [[loss.label for loss in phase.losses] for phase in drawn.phases] == [["focal"], ["jaccard"]]
 
 
 def test_what_does_not_fit_the_classes_is_named() -> None:

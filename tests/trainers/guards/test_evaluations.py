@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -108,6 +110,91 @@ def test_all_background(sequence: list[dict[str, float]], stops_at: int | None) 
     check(first(watch, sequence), stops_at, "all_background")
 
 
+def above(value: float) -> float:
+    """The next number up."""
+    return math.nextafter(value, math.inf)
+
+
+def under(value: float) -> float:
+    """The next number down."""
+    return math.nextafter(value, -math.inf)
+
+
+EIGHTH = ClassPrior(names=("ground", "lake"), frequencies=(0.875, 0.125))
+"""Its limits are exact: twice the base rate is 0.25, and so is a lift of 1/7."""
+AT_ONCE: dict[str, Any] = {"patience": 1, "warm_up": 0, "lift": 1.0}
+LIFTED = {"ratio": 9.0, "lift": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("spec", "seen", "fires"),
+    [
+        pytest.param({}, figures(0.99, 0.25, 0.25), True, id="at every limit"),
+        pytest.param({}, figures(under(0.99), 0.25, 0.25), False, id="recall under it"),
+        pytest.param({}, figures(0.99, above(0.25), 0.25), False, id="precision above it"),
+        pytest.param({}, figures(0.99, 0.25, above(0.25)), False, id="AP above it"),
+        pytest.param({"ratio": 9.0, "lift": 0.5}, figures(1.0, 0.5625, 0.5625), True, id="at the lift"),
+        pytest.param(
+            {"ratio": 9.0, "lift": 0.5}, figures(1.0, 0.5625, above(0.5625)), False, id="above the lift"
+        ),
+        pytest.param({"warm_up": 250}, figures(1.0, 0.125, 0.125), True, id="at the warm-up's end"),
+        pytest.param({"warm_up": 251}, figures(1.0, 0.125, 0.125), False, id="within the warm-up"),
+    ],
+)
+def test_all_foreground_at_its_limits(spec: dict[str, Any], seen: dict[str, float], fires: bool) -> None:
+    limits = AllForegroundSpec(**{**AT_ONCE, **spec})
+    watch = build_guards(GuardSpec(all_foreground=limits, all_background=None, ap_collapse=None), EIGHTH)
+    check(first(watch, [seen]), 1 if fires else None, "all_foreground")
+
+
+@pytest.mark.parametrize(
+    ("spec", "seen", "fires"),
+    [
+        pytest.param({}, figures(0.001, 0.9, 0.25), True, id="at every limit"),
+        pytest.param({}, figures(above(0.001), 0.9, 0.25), False, id="recall above it"),
+        pytest.param({}, figures(0.001, 0.9, above(0.25)), False, id="AP above it"),
+        pytest.param({"warm_up": 250}, figures(0.0, 0.0, 0.1), True, id="at the warm-up's end"),
+        pytest.param({"warm_up": 251}, figures(0.0, 0.0, 0.1), False, id="within the warm-up"),
+    ],
+)
+def test_all_background_at_its_limits(spec: dict[str, Any], seen: dict[str, float], fires: bool) -> None:
+    limits = AllBackgroundSpec(**{**AT_ONCE, **spec})
+    watch = build_guards(GuardSpec(all_background=limits, all_foreground=None, ap_collapse=None), EIGHTH)
+    check(first(watch, [seen]), 1 if fires else None, "all_background")
+
+
+def test_a_rise_of_ap_starts_the_row_again() -> None:
+    def stops_at(*aps: float) -> int | None:
+        limits = AllBackgroundSpec(warm_up=0, patience=3, rise=0.5, lift=1.0)
+        watch = build_guards(GuardSpec(all_background=limits, all_foreground=None, ap_collapse=None), EIGHTH)
+        verdict = first(watch, [figures(0.0, 0.0, ap) for ap in aps])
+        return verdict and verdict[0]
+
+    assert stops_at(0.125, 0.125, 0.1875) == 3, "as much as the rise is not enough"
+    # Above it the third is the first of another row, which has to be as long: it is compared with this one.
+    assert stops_at(0.125, 0.125, above(0.1875), 0.2) is None
+    assert stops_at(0.125, 0.125, above(0.1875), 0.2, 0.2) == 5
+    # Compared is the first of the row, whatever came between.
+    assert stops_at(0.125, 0.25, 0.1875) == 3
+    assert stops_at(0.0625, 0.0625, 0.125, 0.125, 0.1875) == 5
+
+
+def test_a_collapse_is_told_with_its_figures() -> None:
+    watch = build_guards(GuardSpec(all_foreground=AllForegroundSpec(patience=2)), RARE)
+    verdict = first(watch, [EVERYTHING] * 2)
+    assert verdict is not None
+    assert verdict[1].message == (
+        "everything is predicted as foreground: recall 1 at precision 0.006, and AP 0.0061 is no better than "
+        "chance (0.006) in 2 evaluation(s) in a row"
+    )
+    seen = {"recall": 1.0, "precision": 0.006, "ap": 0.0061, "base_rate": 0.006, "evaluations": 2.0}
+    assert verdict[1].figures == seen
+    nothing = first(build_guards(GuardSpec(), RARE), [NOTHING] * 2)
+    assert nothing is not None
+    assert nothing[1].message.startswith("everything is predicted as background: recall 0, and AP 0.0061 is")
+    assert nothing[1].figures == {"recall": 0.0, "ap": 0.0061, "base_rate": 0.006, "evaluations": 2.0}
+
+
 def test_a_warm_up_counts_optimizer_steps() -> None:
     watch = build_guards(GuardSpec(all_background=AllBackgroundSpec(warm_up=200)), RARE)
     check(first(watch, [NOTHING] * 20, steps=50), 5, "all_background")  # 200 and 250
@@ -164,6 +251,42 @@ def test_ap_collapse(aps: list[float], positives: int | None, stops_at: int | No
     watch = build_guards(GuardSpec(), RARE)
     sequence = [figures(0.5, 0.5, ap) for ap in aps]
     check(first(watch, sequence, positives=positives), stops_at, "ap_collapse")
+
+
+@pytest.mark.parametrize(
+    ("aps", "spec", "positives", "stops_at"),
+    [
+        pytest.param([0.5, 0.125], {}, 200, 2, id="at every limit"),
+        pytest.param([0.5, above(0.125)], {}, 200, None, id="above the share"),
+        pytest.param([0.5, 0.125], {}, 199, None, id="too few positives"),
+        pytest.param([0.375, 0.09375], {}, None, 2, id="had learned just enough"),
+        pytest.param([under(0.375), 0.0], {}, None, None, id="had learned too little"),
+        pytest.param([0.5, 0.125], {"warm_up": 500}, None, 2, id="at the warm-up's end"),
+        pytest.param([0.5, 0.125], {"warm_up": 501}, None, None, id="within the warm-up"),
+        pytest.param([0.5, 0.125, 0.125], {"warm_up": 501, "patience": 2}, None, None, id="it is no streak"),
+        pytest.param([0.5, 0.125, 0.125], {"patience": 3}, None, None, id="less than patience"),
+        pytest.param([0.5, 0.125, 0.125, 0.125], {"patience": 3}, None, 4, id="as much as patience"),
+    ],
+)
+def test_ap_collapse_at_its_limits(
+    aps: list[float], spec: dict[str, Any], positives: int | None, stops_at: int | None
+) -> None:
+    limits = ApCollapseSpec(**{"patience": 1, **spec})
+    watch = build_guards(GuardSpec(all_foreground=None, all_background=None, ap_collapse=limits), EIGHTH)
+    sequence = [figures(0.5, 0.5, ap) for ap in aps]
+    check(first(watch, sequence, positives=positives), stops_at, "ap_collapse")
+
+
+def test_what_too_few_positives_say_neither_counts_nor_parts_a_row() -> None:
+    watch = build_guards(GuardSpec(), RARE)
+    told = [
+        watch.on_evaluation(evaluation(number, figures(0.5, 0.5, ap)), positives)
+        for number, (ap, positives) in enumerate([(0.4, 900), (0.1, 900), (0.9, 3), (0.1, 900)], 1)
+    ]
+    assert [verdict is not None for verdict in told] == [False, False, False, True]
+    assert told[-1] is not None
+    assert told[-1].figures == {"ap": 0.1, "best_ap": 0.4, "base_rate": 0.006, "evaluations": 2.0}
+    assert told[-1].message == "AP fell to 0.1, 25% of its best 0.4, in 2 evaluation(s) in a row"
 
 
 def test_ap_collapse_by_other_limits() -> None:

@@ -29,6 +29,9 @@ OFF = GuardSpec(
 )
 
 
+BOTH_TWICE = {"patience": 2, "skipped_patience": 2}
+
+
 def guards(spec: GuardSpec) -> Guards:
     built = build_guards(spec, PRIOR)
     built.phase_started(0)
@@ -68,6 +71,14 @@ def wave(length: int, level: float = 1.0, swing: float = 0.1) -> list[tuple[floa
         pytest.param([(NAN, 1)] * 3, (), {"patience": 3}, 3, id="more patience"),
         pytest.param([(NAN, 1), (1, 1)] * 9, (), {"patience": 2}, None, id="never twice in a row"),
         pytest.param([(NAN, 1)] * 5, (), {"warm_up": 3}, 4, id="after the warm-up"),
+        pytest.param([(NAN, 1)] * 5, (), {"warm_up": 3, "patience": 2}, 5, id="the warm-up is no streak"),
+        pytest.param([(NAN, 1)] * 6, (2, 4, 6), {"patience": 2}, None, id="skips part a streak"),
+        pytest.param(
+            [(NAN, 1)] * 6, (1, 3, 5), {"patience": 2, "skipped_patience": 2}, None, id="and are parted"
+        ),
+        pytest.param(
+            [(NAN, 1)] * 5, range(6), {"patience": 5, "skipped_patience": 3}, 3, id="skips have their own"
+        ),
     ],
 )
 def test_non_finite(steps, skipped, spec, stops_at) -> None:  # type: ignore[no-untyped-def]
@@ -75,6 +86,90 @@ def test_non_finite(steps, skipped, spec, stops_at) -> None:  # type: ignore[no-
     verdict = first(watch, steps, skipped)
     assert (verdict and verdict.step) == stops_at
     assert verdict is None or verdict.rule == "non_finite"
+
+
+def test_what_was_not_finite_is_told() -> None:
+    told = []
+    for loss, norm, skipped in ((NAN, 1.0, ()), (0.5, INF, ()), (0.5, INF, range(9))):
+        watch = guards(OFF.model_copy(update={"non_finite": NonFiniteSpec(patience=2, skipped_patience=3)}))
+        verdict = first(watch, [(loss, norm)] * 9, skipped)
+        assert verdict is not None
+        told.append((verdict.message, verdict.figures["steps"]))
+    assert told == [
+        ("the loss is not finite: loss nan, gradient norm 1, in 2 step(s) in a row", 2.0),
+        ("the gradient is not finite: loss 0.5, gradient norm inf, in 2 step(s) in a row", 2.0),
+        (
+            "the gradient is not finite: loss 0.5, gradient norm inf, in 3 step(s) in a row "
+            "although the loss scaler skipped them",
+            3.0,
+        ),
+    ]
+
+
+def above(value: float) -> float:
+    """The next number up."""
+    return math.nextafter(value, INF)
+
+
+def under(value: float) -> float:
+    """The next number down."""
+    return math.nextafter(value, -INF)
+
+
+SPREAD = [(-1.0, 1.0), (0.0, 1.0), (1.0, 1.0)] * 5
+"""Losses with median 0 and MAD 1."""
+LEVEL = [(2.0, 1.0)] * 15
+"""Losses with median 2 and MAD 0."""
+HIGH = [(9.0, 1.0)] * 3
+SUDDEN = {"warm_up": 15, "patience": 1}
+
+
+@pytest.mark.parametrize(
+    ("steps", "spec", "stops_at"),
+    [
+        pytest.param([*SPREAD, (1.4826 * 4, 1.0)], {**SUDDEN, "z": 4.0}, None, id="at z"),
+        pytest.param([*SPREAD, (above(1.4826 * 4), 1.0)], {**SUDDEN, "z": 4.0}, 16, id="above z"),
+        pytest.param([*LEVEL, (3.0, 1.0)], {**SUDDEN, "rise": 0.5}, None, id="at the rise"),
+        pytest.param([*LEVEL, (above(3.0), 1.0)], {**SUDDEN, "rise": 0.5}, 16, id="above the rise"),
+        # The last step of the warm-up does not count, the first after it does; and likewise of the streak.
+        pytest.param([*LEVEL, (9.0, 1.0)], {**SUDDEN, "warm_up": 16}, None, id="at the warm-up"),
+        pytest.param([*LEVEL, (2.0, 1.0), (9.0, 1.0)], {**SUDDEN, "warm_up": 16}, 17, id="after the warm-up"),
+        pytest.param(
+            [*LEVEL, *[(9.0, 1.0)] * 2, (2.0, 1.0)], {**SUDDEN, "patience": 3}, None, id="less than patience"
+        ),
+        pytest.param([*LEVEL, *[(9.0, 1.0)] * 3], {**SUDDEN, "patience": 3}, 18, id="as much as patience"),
+        # The window is the last so many: the first of 16 losses is not in one of 15.
+        pytest.param(
+            [(9.0, 1.0)] * 8 + LEVEL[:7] + [(9.0, 1.0)], {**SUDDEN, "window": 15}, None, id="as usual of late"
+        ),
+        pytest.param(
+            [(9.0, 1.0)] * 8 + LEVEL[:8] + [(9.0, 1.0)], {**SUDDEN, "window": 15}, 17, id="usual long ago"
+        ),
+        # A window shorter than the warm-up: the warm-up lasts as long as it says, all the same.
+        pytest.param([*LEVEL[:14], (9.0, 1.0)], {**SUDDEN, "window": 5}, None, id="warm-up, short window"),
+        pytest.param([*LEVEL, (9.0, 1.0)], {**SUDDEN, "window": 5}, 16, id="after it, short window"),
+        # Losses that aren't finite fill no window.
+        pytest.param([(NAN, 1.0)] * 15 + [(9.0, 1.0)], SUDDEN, None, id="nothing to compare with"),
+        pytest.param([(NAN, 1.0)] * 15 + [*LEVEL, (9.0, 1.0)], SUDDEN, 31, id="enough to compare with"),
+    ],
+)
+def test_loss_spike_at_its_limits(steps, spec, stops_at) -> None:  # type: ignore[no-untyped-def]
+    watch = guards(OFF.model_copy(update={"loss_spike": LossSpikeSpec(**spec)}))
+    verdict = first(watch, steps)
+    assert (verdict and verdict.step) == stops_at
+
+
+def test_a_spike_is_told_with_its_figures() -> None:
+    watch = guards(OFF.model_copy(update={"loss_spike": LossSpikeSpec(warm_up=15, patience=2)}))
+    verdict = first(watch, [*SPREAD, (14.826, 1.0), (14.826, 1.0)])
+    assert verdict is not None
+    assert verdict.figures == {"loss": 14.826, "median": 0.0, "z": pytest.approx(10.0), "steps": 2.0}
+    assert verdict.message == (
+        "the loss jumped from 0 to 14.83 within the phase (robust z 10) and stayed for 2 steps"
+    )
+    flat = first(guards(OFF.model_copy(update={"loss_spike": LossSpikeSpec(**SUDDEN)})), [*LEVEL, (4.0, 1.0)])
+    assert flat is not None
+    assert flat.figures["z"] == pytest.approx(2e12), "no spread: as if it were one in a million millions"
 
 
 @pytest.mark.parametrize(
@@ -124,6 +219,13 @@ def test_without_the_switch_it_would_be_one() -> None:
         pytest.param(([(1.0, 0.0)] * 19 + [(0.9, 0.1)]) * 9, {}, None, id="some empty batches"),
         pytest.param([(1.0, 0.0)] * 60, {"patience": 3, "warm_up": 0}, 3, id="less patience"),
         pytest.param([(0.96, 1e-6)] * 60, {"level": 0.95, "gradient_norm": 1e-5}, 30, id="other limits"),
+        pytest.param([(0.999, 0.0)] * 30, {}, 30, id="at the level, patience after the warm-up"),
+        pytest.param([(0.999, 0.0)] * 29, {}, None, id="one step less"),
+        pytest.param([(under(0.999), 0.0)] * 60, {}, None, id="under the level"),
+        pytest.param([(1.0, 1e-6)] * 60, {}, None, id="at the gradient's limit"),
+        pytest.param([(1.0, under(1e-6))] * 60, {}, 30, id="under it"),
+        pytest.param([(1.0, 0.0)] * 3, {"patience": 1, "warm_up": 2}, 3, id="the first after the warm-up"),
+        pytest.param([(1.0, 0.0)] * 2, {"patience": 1, "warm_up": 2}, None, id="the last of the warm-up"),
     ],
 )
 def test_stuck_loss(steps, spec, stops_at) -> None:  # type: ignore[no-untyped-def]
@@ -131,6 +233,14 @@ def test_stuck_loss(steps, spec, stops_at) -> None:  # type: ignore[no-untyped-d
     verdict = first(watch, steps)
     assert (verdict and verdict.step) == stops_at
     assert verdict is None or verdict.rule == "stuck_loss"
+
+
+def test_being_stuck_is_told_with_its_figures() -> None:
+    watch = guards(OFF.model_copy(update={"stuck_loss": StuckLossSpec(patience=3, warm_up=0)}))
+    verdict = first(watch, [(0.9995, 5e-7)] * 3)
+    assert verdict is not None
+    assert verdict.message == "the loss is stuck at 0.9995 with gradient norm 5e-07 for 3 steps"
+    assert verdict.figures == {"loss": 0.9995, "gradient_norm": 5e-7, "steps": 3.0}
 
 
 def test_a_new_phase_gets_its_own_chance_to_leave_the_ceiling() -> None:

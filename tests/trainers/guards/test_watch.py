@@ -113,10 +113,23 @@ def test_taking_the_state_changes_nothing_and_shares_nothing() -> None:
 
 
 def test_a_rule_switched_off_or_on_since_the_checkpoint() -> None:
-    some = GuardSpec(loss_spike=None)
-    state = build_guards(GuardSpec(), PRIOR).state_dict()
-    build_guards(some, PRIOR).load_state_dict(state)
-    build_guards(GuardSpec(), PRIOR).load_state_dict(build_guards(some, PRIOR).state_dict())
+    def watched(spec: GuardSpec, state: dict[str, Any]) -> dict[str, Any]:
+        watch = build_guards(spec, PRIOR)
+        watch.load_state_dict(state)
+        return watch.state_dict()
+
+    some, whole = build_guards(GuardSpec(loss_spike=None), PRIOR), build_guards(GuardSpec(), PRIOR)
+    for watch in (some, whole):
+        watch.phase_started(2)
+        for step in range(1, 14):
+            assert watch.on_step(step, 1.0, 0.0) is None
+    fresh = build_guards(GuardSpec(), PRIOR).state_dict()["rules"]["loss_spike"]
+    before = whole.state_dict()
+    assert before["rules"]["stuck_loss"] == {"streak": 3}
+    assert before["rules"]["loss_spike"]["window"] == [1.0] * 13
+    assert watched(GuardSpec(loss_spike=None), before) == some.state_dict(), "the others remember, off is off"
+    again = watched(GuardSpec(), some.state_dict())
+    assert again == {**before, "rules": {**before["rules"], "loss_spike": fresh}}, "on since starts afresh"
 
 
 @pytest.mark.parametrize("rule", list(GuardSpec.model_fields))

@@ -65,7 +65,8 @@ class LossSpike(Rule[LossSpikeSpec, LossSpikeState]):
         if not math.isfinite(step.loss):
             return None
         spec, state = self.spec, self.state
-        if len(state.window) >= min(spec.warm_up, spec.window):
+        # The window may be shorter than the warm-up; and losses that aren't finite are not in it.
+        if step.in_phase > spec.warm_up and len(state.window) >= min(spec.warm_up, spec.window):
             middle = median(state.window)
             sigma = _MAD_TO_SIGMA * median(abs(loss - middle) for loss in state.window)
             excess = step.loss - middle
