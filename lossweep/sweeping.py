@@ -68,7 +68,7 @@ class Sweep:
         workspace = Workspace.at(home)
         if workspace.is_new:  # a folder that is only looked at must not appear because its name was misspelt
             raise UserError(Problem(f"there are no sweeps in {workspace.root}"))
-        with closing(Ledger(workspace.database_url)) as ledger:
+        with closing(Ledger(workspace.database_url, read_only=True)) as ledger:
             return cls(ledger.history(name), workspace)
 
     @property

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from lossweep.search.addresses import sqlite_file, sqlite_url
 
 HOME_VARIABLE = "LOSSWEEP_HOME"
 DATABASE_VARIABLE = "LOSSWEEP_DATABASE"
@@ -22,8 +24,8 @@ class Workspace:
     """
 
     root: Path
-    database_url: str
-    mlflow_uri: str
+    database_url: str = field(repr=False)
+    mlflow_uri: str = field(repr=False)
 
     @classmethod
     def at(cls, root: Path | str | None = None) -> Workspace:
@@ -34,15 +36,15 @@ class Workspace:
         folder = Path(root or os.environ.get(HOME_VARIABLE) or "runs").expanduser().absolute()
         return cls(
             root=folder,
-            database_url=os.environ.get(DATABASE_VARIABLE) or f"sqlite:///{folder / 'lossweep.db'}",
-            mlflow_uri=os.environ.get(TRACKING_VARIABLE) or f"sqlite:///{folder / 'mlflow.db'}",
+            database_url=os.environ.get(DATABASE_VARIABLE) or sqlite_url(folder / "lossweep.db"),
+            mlflow_uri=os.environ.get(TRACKING_VARIABLE) or sqlite_url(folder / "mlflow.db"),
         )
 
     @property
     def is_new(self) -> bool:
         """Whether no sweep was ever submitted here: the SQLite file is not there. False of a server."""
-        kind, _, file = self.database_url.partition(":///")
-        return kind == "sqlite" and not Path(file.partition("?")[0]).exists()
+        file = sqlite_file(self.database_url)
+        return file is not None and not file.exists()
 
     @property
     def cache(self) -> Path:

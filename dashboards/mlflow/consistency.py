@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lossweep.dashboards.mlflow.address import check_store
@@ -11,6 +10,7 @@ from lossweep.dashboards.mlflow.internals.names import PARENT_TAG
 from lossweep.dashboards.mlflow.outage import reaching
 from lossweep.dashboards.mlflow.store import EXPERIMENT, agrees, quiet_mlflow, runs_of
 from lossweep.dashboards.mlflow.sweep_content import sweep_content
+from lossweep.search.addresses import sqlite_file
 from lossweep.search.study.history import SweepHistory
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def missing_runs(history: SweepHistory, tracking_uri: str, experiment: str = EXP
         UserError: when the store can't be reached, or can never work.
     """
     numbers = tuple(trial.number for trial in history.recorded)
-    database = tracking_uri.removeprefix("sqlite:///")
-    if database != tracking_uri and not Path(database).exists():
+    database = sqlite_file(tracking_uri)
+    if database is not None and not database.exists():
         return numbers
     check_store(tracking_uri)
     quiet_mlflow()
@@ -80,8 +80,8 @@ def run_of(history: SweepHistory, number: int, tracking_uri: str, experiment: st
     Raises:
         UserError: when the store can't be reached, or can never work.
     """
-    database = tracking_uri.removeprefix("sqlite:///")
-    if database != tracking_uri and not Path(database).exists():
+    database = sqlite_file(tracking_uri)
+    if database is not None and not database.exists():
         return None
     check_store(tracking_uri)
     quiet_mlflow()

@@ -1,11 +1,13 @@
-"""Makes MLflow's SQLite database whole or not at all."""
+"""MLflow's SQLite database: made whole or not at all, and moved with its home."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
+from lossweep.dashboards.mlflow.internals.locations import artifact_location, move_artifacts
 from lossweep.dashboards.mlflow.internals.tables import make_tables
 
 
@@ -30,3 +32,32 @@ def make_database(database: Path, artifacts: Path) -> None:
             left.unlink(missing_ok=True)
         make_tables(beside, artifacts)
         beside.replace(database)
+
+
+def moved_from(database: Path, artifacts: Path, experiment: str) -> Path | None:
+    """Return where a home lay before it was moved or copied, as MLflow still has it; None when it was not.
+
+    MLflow keeps absolute locations: it would make the old folder again, or write into the one copied from.
+
+    Args:
+        database: MLflow's.
+        artifacts: where the home keeps its artifacts now. A database that does not lie beside them is
+            shared by several homes, and was not moved with this one.
+        experiment: the project's experiment.
+    """
+    if not database.exists() or database.absolute().parent != artifacts.absolute().parent:
+        return None
+    location = urlsplit(artifact_location(database, experiment) or "")
+    before = Path(unquote(location.path))
+    if location.scheme != "file" or before.name != artifacts.name or before == artifacts.absolute():
+        return None
+    if before.exists() and artifacts.exists() and before.samefile(artifacts):  # by way of a link
+        return None
+    return before
+
+
+def settle(database: Path, artifacts: Path, experiment: str) -> None:
+    """Let MLflow's artifacts lie where a home that was moved or copied has them."""
+    before = moved_from(database, artifacts, experiment)
+    if before is not None:
+        move_artifacts(database, before.as_uri(), artifacts.absolute().as_uri())

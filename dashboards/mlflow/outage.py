@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lossweep.dashboards.mlflow.internals.names import OUTDATED, REFUSALS
+from lossweep.search.addresses import shown
 from lossweep.spaces.files.errors import Problem, UserError
 
 
@@ -21,9 +22,8 @@ def is_outage(error: Exception) -> bool:
 
 
 def without_secret(uri: str) -> str:
-    """Return a store's address as it may be shown: without user and password."""
-    head, _, tail = uri.rpartition("@")
-    return f"{head.partition('://')[0]}://***@{tail}" if head else uri
+    """Return a store's address as it may be shown; see `search.addresses.shown`."""
+    return shown(uri)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from lossweep.dashboards.mlflow.content import (
     sweep_id,
     trial_content,
 )
-from lossweep.dashboards.mlflow.database import make_database
+from lossweep.dashboards.mlflow.database import make_database, settle
 from lossweep.dashboards.mlflow.internals.names import (
     CONTEXT_TAG,
     KIND_TAG,
@@ -30,6 +30,7 @@ from lossweep.dashboards.mlflow.internals.names import (
 )
 from lossweep.dashboards.mlflow.sweep_content import sweep_content
 from lossweep.dashboards.mlflow.views import saved_views
+from lossweep.search.addresses import sqlite_file
 from lossweep.search.study.history import SweepHistory, TrialHistory
 
 if TYPE_CHECKING:
@@ -79,10 +80,11 @@ class MlflowStore:
         quiet_mlflow()
         import mlflow
 
-        if tracking_uri.startswith("sqlite:///"):
-            database = Path(tracking_uri.removeprefix("sqlite:///"))
+        database = sqlite_file(tracking_uri)
+        if database is not None:
             artifacts = artifacts or database.parent / "mlflow-artifacts"
             make_database(database, artifacts)
+            settle(database, artifacts, experiment)
         self.client: MlflowClient = mlflow.MlflowClient(tracking_uri=tracking_uri)
         self.experiment_id = self._experiment(experiment, artifacts)
         self._data = _dataset(sweep)

@@ -15,6 +15,7 @@ from lossweep.search.study.history import SweepHistory
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.upkeep.export import export_best
 from lossweep.search.workspace import Workspace
+from lossweep.spaces.files.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,8 @@ class SweepReport:
             spec = SweepSpec.model_validate(yaml.safe_load(history.spec_yaml))
             return validation_tiles(history, spec, self._workspace, seconds=self._seconds)
         except Exception as error:
-            log.warning("no overlays of sweep %s: %s", history.name, error, exc_info=True)
+            ours = not isinstance(error, UserError)
+            log.warning("no overlays of sweep %s: %s", history.name, error, exc_info=ours)
             return ()
 
 

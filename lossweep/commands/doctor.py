@@ -25,12 +25,16 @@ def doctor(
     """
     from lossweep.commands.reading import existing
     from lossweep.dashboards.mlflow.consistency import missing_runs
+    from lossweep.dashboards.mlflow.database import moved_from, settle
+    from lossweep.dashboards.mlflow.store import EXPERIMENT
     from lossweep.dashboards.mlflow.tracking import sync
     from lossweep.dashboards.report.sweep_report import SweepReport
+    from lossweep.search.addresses import sqlite_file
     from lossweep.search.upkeep.doctor import MlflowMirror, examine
     from lossweep.spaces.files.errors import UserError
 
     where = existing(workspace)
+    store = sqlite_file(where.mlflow_uri)
 
     def missing(history: SweepHistory) -> tuple[int, ...]:
         try:
@@ -44,6 +48,8 @@ def doctor(
         sync=lambda history: sync(
             history, where.mlflow_uri, artifacts=where.artifacts, report=SweepReport(where)
         ),
+        moved=lambda: moved_from(store, where.artifacts, EXPERIMENT) if store is not None else None,
+        settle=lambda: settle(store, where.artifacts, EXPERIMENT) if store is not None else None,
     )
     findings = examine(where, name, mirror)
     for finding in findings:

@@ -157,5 +157,5 @@ def _spec(name: str, workspace: Workspace) -> SweepSpec:
     from lossweep.search.ledger import Ledger
     from lossweep.search.running.existing import stored_spec
 
-    with closing(Ledger(workspace.database_url)) as ledger:
+    with closing(Ledger(workspace.database_url, read_only=True)) as ledger:
         return stored_spec(ledger.sweep(name))

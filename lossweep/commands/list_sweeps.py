@@ -26,7 +26,7 @@ def list_sweeps(workspace: WorkspaceFolder = None) -> None:
     histories: list[SweepHistory] = []
     unreadable: list[UserError] = []
     if not where.is_new:
-        with closing(Ledger(where.database_url)) as ledger:
+        with closing(Ledger(where.database_url, read_only=True)) as ledger:
             for name in ledger.names():
                 try:
                     histories.append(ledger.history(name))

@@ -43,7 +43,7 @@ def history_of(name: str, workspace: Workspace) -> SweepHistory:
     """
     from lossweep.search.ledger import Ledger
 
-    with closing(Ledger(workspace.database_url)) as ledger:
+    with closing(Ledger(workspace.database_url, read_only=True)) as ledger:
         return ledger.history(name)
 
 
@@ -55,7 +55,7 @@ def newest(workspace: Workspace) -> str:
     """
     from lossweep.search.ledger import Ledger
 
-    with closing(Ledger(workspace.database_url)) as ledger:
+    with closing(Ledger(workspace.database_url, read_only=True)) as ledger:
         names = ledger.names()
     if not names:
         raise UserError(no_sweeps(workspace))

@@ -36,7 +36,7 @@ def replay(
     if name is None:
         raise UserError(Problem("which sweep?", file=str(schedule_file), key="provenance", found="no sweep"))
     where = existing(workspace)
-    with closing(Ledger(where.database_url)) as ledger:
+    with closing(Ledger(where.database_url, read_only=True)) as ledger:
         spec = stored_spec(ledger.sweep(str(name)))
         history = ledger.history(str(name))
     trial = exported_trial(exported, history)

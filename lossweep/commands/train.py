@@ -135,7 +135,7 @@ def _setting(chosen: ScheduleFile, sweep_file: Path | None, workspace: Workspace
     name = chosen.provenance.get("sweep")
     record = None
     if name and not workspace.is_new:
-        with closing(Ledger(workspace.database_url)) as ledger:
+        with closing(Ledger(workspace.database_url, read_only=True)) as ledger:
             record = ledger.find(str(name))
     if record is None:
         found = f"sweep {name}, which is not in {workspace.root}" if name else "no sweep in its provenance"

@@ -26,7 +26,7 @@ def why(
     from lossweep.spaces.files.errors import UserError
 
     where = existing(workspace)
-    ledger = Ledger(where.database_url)
+    ledger = Ledger(where.database_url, read_only=True)
     try:
         history = ledger.history(name)
         with reading(name, "an attempt"):

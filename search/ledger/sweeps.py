@@ -10,13 +10,15 @@ import yaml
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 from pydantic import ValidationError
-from sqlalchemy import exc, func, select, update
+from sqlalchemy import exc, func, inspect, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
+from lossweep.search.addresses import shown
 from lossweep.search.ledger.attempts import Attempt, LedgerAttempts
-from lossweep.search.ledger.database import open_engine, open_storage, patient, shown
+from lossweep.search.ledger.database import open_engine, open_storage
 from lossweep.search.ledger.journal import SweepJournal, decision_of
-from lossweep.search.ledger.migrations import upgrade
+from lossweep.search.ledger.migrations import is_current, upgrade
+from lossweep.search.ledger.patience import patient
 from lossweep.search.ledger.records import (
     NewSweep,
     SweepRecord,
@@ -45,15 +47,27 @@ class Ledger:
     Every write is one transaction; while the database is away, calls wait (`search.ledger.database.patient`).
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
         """Open the database, bringing its tables to this code's schema.
 
+        Args:
+            url: SQLAlchemy's.
+            read_only: only look: nothing is made or changed, but an older schema is brought forward.
+
         Raises:
-            UserError: when it cannot be opened, lies on a network file system, or is newer than this code.
+            UserError: when it cannot be opened, is damaged, may not be written, lies on a network file
+                system, or is newer than this code.
         """
         self._url = url
-        self._engine = open_engine(url)
-        upgrade(self._engine)
+        self._read_only = read_only
+        self._engine = open_engine(url, read_only=read_only)
+        current = is_current(self._engine)
+        if not current and not (read_only and current is None):
+            writer = open_engine(url) if read_only else self._engine
+            upgrade(writer)
+            if read_only:
+                writer.dispose()
+        self._is_empty = read_only and current is None
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
         self._storage: RDBStorage | None = None
 
@@ -64,7 +78,7 @@ class Ledger:
     def storage(self) -> RDBStorage:
         """The Optuna storage in the same database."""
         if self._storage is None:
-            self._storage = open_storage(self._url)
+            self._storage = open_storage(self._url, read_only=self._read_only)
         return self._storage
 
     def close(self) -> None:
@@ -139,12 +153,16 @@ class Ledger:
         Raises:
             UserError: when its row is damaged.
         """
+        if self._is_empty:
+            return None
         with reading(name, "its row"):
             row = self.do(lambda session: session.scalar(select(SweepRow).where(SweepRow.name == name)))
             return None if row is None else record_of(row)
 
     def names(self) -> tuple[str, ...]:
         """The names of all sweeps, oldest first, of those that cannot be read as well."""
+        if self._is_empty:
+            return ()
         query = select(SweepRow.name).order_by(SweepRow.id)
         return tuple(self.do(lambda session: list(session.scalars(query))))
 
@@ -319,6 +337,8 @@ class Ledger:
         return float(self._study_attributes(name).get("seconds", 0.0))
 
     def _study_id(self, name: str) -> int | None:
+        if self._read_only and not inspect(self._engine).has_table("studies"):
+            return None  # its driver was killed before it made Optuna's tables
         try:
             return self.storage.get_study_id_from_name(name)
         except KeyError:

@@ -51,11 +51,13 @@ def gc(workspace: Workspace, name: str, *, leaders: int = 3, dry_run: bool = Fal
 
     Raises:
         UserError: when there is no such sweep.
-        LeaseHeld: while a driver runs it.
+        LeaseHeld: while a driver runs it, unless it is a ``dry_run``.
     """
-    ledger = Ledger(workspace.database_url)
+    ledger = Ledger(workspace.database_url, read_only=dry_run)
     try:
         ledger.sweep(name)
+        if dry_run:
+            return _clear(workspace, ledger.history(name), leaders, dry_run)
         # Under the lease, so that no trial starts between looking and deleting.
         with Lease(ledger, name, lambda reason, kind: None):
             return _clear(workspace, ledger.history(name), leaders, dry_run)

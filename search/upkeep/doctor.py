@@ -28,7 +28,7 @@ class Finding:
     Attributes:
         sweep: the sweep concerned.
         kind: ``zombie``, ``stale state``, ``stale lease``, ``orphan checkpoints``, ``missing runs``,
-            ``left over`` or ``unreadable``.
+            ``left over``, ``unreadable`` or, of a home, ``moved home``.
         message: what, in one line.
         mend: does away with it and says what it did. Safe to call twice. None when only a person can.
     """
@@ -49,10 +49,14 @@ class MlflowMirror:
     Attributes:
         missing: numbers of the trials that have no run, or another state there.
         sync: makes MLflow equal the sweep; returns how many runs it changed.
+        moved: where the home lay, as MLflow still has it, when it was moved or copied.
+        settle: lets MLflow know where the home lies now.
     """
 
     missing: Callable[[SweepHistory], Sequence[int]]
     sync: Callable[[SweepHistory], int]
+    moved: Callable[[], Path | None] = lambda: None
+    settle: Callable[[], None] = lambda: None
 
 
 def examine(
@@ -63,11 +67,13 @@ def examine(
     Raises:
         UserError: when there is no sweep of that name.
     """
-    ledger = Ledger(workspace.database_url)
+    ledger = Ledger(workspace.database_url, read_only=True)
     try:
         if name is not None and name not in ledger.names():
             ledger.sweep(name)  # raises, with the nearest name
         found: list[Finding] = []
+        if mlflow is not None and (before := mlflow.moved()) is not None:
+            found.append(_moved(workspace, before, mlflow))
         for one in ledger.names() if name is None else (name,):
             try:
                 found += _sweep(workspace, ledger, one, mlflow)
@@ -113,6 +119,15 @@ def _sweep(workspace: Workspace, ledger: Ledger, name: str, mlflow: MlflowMirror
         yield Finding(
             name, "missing runs", message, lambda: f"{_shown(workspace, name, mlflow)} runs written"
         )
+
+
+def _moved(workspace: Workspace, before: Path, mlflow: MlflowMirror) -> Finding:
+    def mend() -> str:
+        mlflow.settle()
+        return f"MLflow's artifacts are those in {workspace.artifacts}"
+
+    message = f"the home was moved or copied: MLflow would write its artifacts into {before}"
+    return Finding(workspace.root.name, "moved home", message, mend)
 
 
 def _ownerless(workspace: Workspace, known: set[str]) -> Iterator[Finding]:

@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from lossweep.search.addresses import sqlite_url
+
 _PUBLIC_WAY: Final = (
     "import sys, mlflow; mlflow.MlflowClient(tracking_uri=sys.argv[1]).search_experiments(max_results=1)"
 )
@@ -38,14 +40,14 @@ def _by_store(database: Path, artifacts: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     store = SqlAlchemyStore(  # type: ignore[no-untyped-call] # of MLflow
-        f"sqlite:///{database}", artifacts.absolute().as_uri()
+        sqlite_url(database), artifacts.absolute().as_uri()
     )
     store.engine.dispose()
 
 
 def _by_client(database: Path) -> None:
     """In a process of its own: the client keeps its store, and the store its connections, to the end."""
-    command = [sys.executable, "-c", _PUBLIC_WAY, f"sqlite:///{database}"]
+    command = [sys.executable, "-c", _PUBLIC_WAY, sqlite_url(database)]
     subprocess.run(command, check=True, capture_output=True, env=dict(os.environ))
 
 

@@ -9,9 +9,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
-from lossweep.search.ledger.database import shown, writing
+from lossweep.search.addresses import shown
+from lossweep.search.ledger.database import writing
 from lossweep.spaces.files.errors import Problem, UserError
 
 VERSION_TABLE = "lossweep_alembic_version"
@@ -24,33 +25,47 @@ def upgrade(engine: Engine) -> None:
     Raises:
         UserError: when the database was written by a newer lossweep.
     """
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    scripts = ScriptDirectory.from_config(config)
-    head = scripts.get_current_head()
-    if _current(engine) == head:
+    if is_current(engine):
         return
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    config = _config()
     with writing(engine) as connection:
         # Read again, now alone: another process may have done it meanwhile.
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        current = context.get_current_revision()
-        if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
-            raise UserError(
-                Problem(
-                    f"database {shown(engine.url)} was written by a newer lossweep",
-                    found=f"schema {current}",
-                    allowed=f"up to schema {head}",
-                    hint="update lossweep, or use another LOSSWEEP_HOME",
-                )
-            )
-        if current != head:
+        if _revision(connection) != ScriptDirectory.from_config(config).get_current_head():
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
 
-def _current(engine: Engine) -> str | None:
+def is_current(engine: Engine) -> bool | None:
+    """Whether the ledger's tables are of this code's schema; None when there are none.
+
+    Raises:
+        UserError: when the database was written by a newer lossweep.
+    """
     with engine.connect() as connection:
-        return MigrationContext.configure(
-            connection, opts={"version_table": VERSION_TABLE}
-        ).get_current_revision()
+        revision = _revision(connection)
+    scripts = ScriptDirectory.from_config(_config())
+    head = scripts.get_current_head()
+    if revision is None or revision == head:
+        return None if revision is None else True
+    if revision not in {script.revision for script in scripts.walk_revisions()}:
+        raise UserError(
+            Problem(
+                f"database {shown(engine.url)} was written by a newer lossweep",
+                found=f"schema {revision}",
+                allowed=f"up to schema {head}",
+                hint="update lossweep, or use another LOSSWEEP_HOME",
+            )
+        )
+    return False
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    return context.get_current_revision()

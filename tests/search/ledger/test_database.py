@@ -8,15 +8,11 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import exc, text
 
-from lossweep.search.ledger import database
-from lossweep.search.ledger.database import (
-    file_system_of,
-    is_passing,
-    open_engine,
-    open_storage,
-    patient,
-    shown,
-)
+from lossweep.search.addresses import shown
+from lossweep.search.ledger import database, patience
+from lossweep.search.ledger.database import open_engine, open_storage
+from lossweep.search.ledger.file_systems import file_system_of
+from lossweep.search.ledger.patience import is_passing, patient
 from lossweep.spaces.files.errors import UserError
 
 
@@ -104,7 +100,7 @@ def test_what_is_waited_for(error: Exception, passes: bool) -> None:
 
 def test_a_call_waits_until_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(database.time, "sleep", slept.append)
+    monkeypatch.setattr(patience.time, "sleep", slept.append)
     answers = iter([_sqlite_error("locked"), _sqlite_error("locked"), 7])
 
     @patient
@@ -121,8 +117,8 @@ def test_a_call_waits_until_the_database_is_back(monkeypatch: pytest.MonkeyPatch
 
 def test_a_call_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 10**6, 100))
-    monkeypatch.setattr(database.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(database.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(patience.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(patience.time, "monotonic", lambda: next(clock))
 
     @patient
     def call() -> None:

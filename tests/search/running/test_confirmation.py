@@ -15,8 +15,8 @@ from small_sweeps import spec, task, workspace
 
 from lossweep.search.control_spec import ConfirmSpec
 from lossweep.search.ledger import Ledger
-from lossweep.search.ledger.database import PatientStorage
 from lossweep.search.ledger.journal import SweepJournal
+from lossweep.search.ledger.patience import PatientStorage
 from lossweep.search.running.driver import run_sweep
 from lossweep.search.running.existing import existing_sweep
 from lossweep.search.running.stopping import StopRequest

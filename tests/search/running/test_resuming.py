@@ -12,9 +12,9 @@ from small_sweeps import spec, task, workspace
 
 from lossweep.search.ledger import Ledger
 from lossweep.search.ledger.attempts import LedgerAttempts
-from lossweep.search.ledger.database import PatientStorage
 from lossweep.search.ledger.journal import SweepJournal
 from lossweep.search.ledger.lease import Lease
+from lossweep.search.ledger.patience import PatientStorage
 from lossweep.search.running.driver import run_sweep
 from lossweep.search.running.existing import existing_sweep
 from lossweep.search.simulation.planted_trainer import PlantedTrainer

@@ -1,0 +1,87 @@
+"""What is waited for when the database is away for a moment."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy import exc
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+WAIT_AT_MOST_S = 900.0
+"""How long a call waits for a database that is away, before the driver gives up (and can be resumed)."""
+
+_SQLITE_PASSING = ("locked", "busy", "disk i/o error", "is full", "unable to open")
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether an error says that the database is away for the moment, not that the statement is wrong."""
+    if isinstance(error, StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, exc.TimeoutError):
+        return True
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    if error.connection_invalidated:
+        return True
+    if type(error.orig).__module__.startswith("sqlite3"):
+        return any(word in str(error.orig).lower() for word in _SQLITE_PASSING)
+    return isinstance(error, exc.OperationalError | exc.InterfaceError)
+
+
+def patient(call: Callable[P, R]) -> Callable[P, R]:
+    """Make ``call`` (one transaction) wait, with growing pauses, while the database does not answer.
+
+    A transaction that broke off was rolled back, so it is simply done again. What still fails after
+    `WAIT_AT_MOST_S` is raised.
+    """
+
+    @functools.wraps(call)
+    def waiting(*args: P.args, **kwargs: P.kwargs) -> R:
+        started: float | None = None
+        pause = 0.25
+        while True:
+            try:
+                result = call(*args, **kwargs)
+            except (exc.SQLAlchemyError, StorageInternalError) as error:
+                if not is_passing(error):
+                    raise
+                now = time.monotonic()
+                if started is None:
+                    started = now
+                    log.warning("The database does not answer; waiting for it (%s).", _first_line(error))
+                if now - started > WAIT_AT_MOST_S:
+                    raise
+                time.sleep(pause)
+                pause = min(2 * pause, 5.0)
+            else:
+                if started is not None:
+                    log.warning("The database answers again after %.0f s.", time.monotonic() - started)
+                return result
+
+    return waiting
+
+
+class PatientStorage(RDBStorage):
+    """An Optuna storage whose every call waits for a database that is away for a moment."""
+
+
+for _name in sorted(
+    BaseStorage.__abstractmethods__ | {"_create_new_trial", "_get_trials", "_set_trial_param"}
+):
+    if _name in RDBStorage.__dict__:
+        setattr(PatientStorage, _name, patient(getattr(RDBStorage, _name)))
+
+
+def _first_line(error: BaseException) -> str:
+    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+    return str(getattr(cause, "orig", cause)).strip().partition("\n")[0]
