@@ -9,6 +9,12 @@ from typing import Any
 from lossweep.spaces.files.errors import Problem, UserError, nearest
 
 
+def look_in_working_directory() -> None:
+    """Let modules be imported from the working directory as well, after all other places."""
+    if "" not in sys.path:
+        sys.path.append("")
+
+
 def load_object(path: str, key: str) -> Any:
     """Import what ``package.module:name`` names.
 
@@ -27,8 +33,7 @@ def load_object(path: str, key: str) -> Any:
         raise UserError(
             Problem("is not an import path", key=key, found=repr(path), allowed="package.module:name")
         )
-    if "" not in sys.path:
-        sys.path.append("")
+    look_in_working_directory()
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

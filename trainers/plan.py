@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -108,6 +109,8 @@ class TrialPlan:
         held_out: the objective by which the test split is read at the end, of a confirmation trial; None
             leaves the test split alone.
         micro_batch: images a forward pass; less than ``training.batch`` after running out of memory.
+        code: digests of the source of the user's own parts, by import path (`trainers.own_code`); None for
+            that of the process that trains.
     """
 
     number: int
@@ -120,6 +123,7 @@ class TrialPlan:
     measure: MeasureSpec
     held_out: ObjectiveSpec | None = None
     micro_batch: int | None = None
+    code: Mapping[str, str] | None = None
 
     @property
     def epochs(self) -> int:

@@ -57,6 +57,7 @@ def why(
         history.metric: number(trial.score) + ("" if trial.feasible else " (misses a constraint)"),
         "reason": trial.reason or "–",
         **_tries(history, trial),
+        **({"own code": _code_words(trial)} if trial.code else {}),
         seconds_words(history): f"{trial.gpu_seconds:.1f}",
         "checkpoint": f"{checkpoints[-1]} ({len(checkpoints)} in all)" if checkpoints else "none left",
         "MLflow run": run or "none",
@@ -102,6 +103,10 @@ def _tries(history: SweepHistory, trial: TrialHistory) -> dict[str, str]:
     later = next((other.number for other in history.recorded if other.retries == trial.number), None)
     told = {"another try of": trial.retries, "tried again as": later}
     return {key: f"trial {number}" for key, number in told.items() if number is not None}
+
+
+def _code_words(trial: TrialHistory) -> str:
+    return ", ".join(f"{path} {digest}" for path, digest in trial.code.items())
 
 
 def _seed_index(trial: TrialHistory) -> str:

@@ -5,23 +5,25 @@ crash: the database decides what is known already. Only the driver's process hol
 writes to the study.
 
 Where a trial's end is decided: a rule (`search.pruning.rules`) judges its curve against those of its peers;
-the pruner (`search.pruning.pruner`) exempts controls and spares some; `Conductor.observe` asks the pruner,
-unless a guard stopped the trial, and returns the decision with the outcome; the dispatcher obeys and closes
-the trial.
+the pruner (`search.pruning.pruner`) exempts controls and spares some; `search.conducting.judging` asks the
+pruner, unless a guard stopped the trial; `Conductor.observe` returns the decision with the outcome; the
+dispatcher obeys and closes the trial.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from lossweep.search.conducting.confirming import Confirming
+from lossweep.search.conducting.judging import Judging
 from lossweep.search.conducting.searching import Searching
 from lossweep.search.conducting.settings import PlanTemplate, SearchSettings
-from lossweep.search.pruning import Pruner
+from lossweep.search.conducting.violations import violations
 from lossweep.search.study.confirmation import Confirmation
 from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.events import (
@@ -38,11 +40,11 @@ from lossweep.search.study.journal import Journal
 from lossweep.search.study.outcomes import Observed, Outcome, OutcomeKind, divergence, outcome_by
 from lossweep.search.study.ranking import best_plain
 from lossweep.search.study.record import (
+    CODE,
     CONFIRMS,
     CONTROL,
-    DIVERGED,
+    OUTDATED,
     SEED,
-    UNSEARCHED,
     Proposal,
     StudyRecord,
     failed_for_good,
@@ -50,7 +52,7 @@ from lossweep.search.study.record import (
     schedule_of,
     trial_history,
 )
-from lossweep.spaces.schedules.controls import PLAIN, plain
+from lossweep.spaces.schedules.controls import plain
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.plan import TrialPlan
@@ -68,6 +70,7 @@ class Conductor:
         listeners: who is told.
         slots: GPUs a trial holds, or 1 on a CPU; for the seconds accounted.
         clock: seconds, for the budget of hours.
+        code_of: tells the digests of the user's own parts that a trial would train by now.
 
     Raises:
         UserError: when the sampler or pruner cannot be built or does not fit.
@@ -82,6 +85,7 @@ class Conductor:
         listeners: Iterable[Listener] = (),
         slots: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
+        code_of: Callable[[TrialPlan], Mapping[str, str]] = lambda plan: {},
     ) -> None:
         settings.check()
         self.settings = settings
@@ -90,18 +94,19 @@ class Conductor:
         self._journal = journal
         self._slots = slots
         self._clock = clock
+        self._code_of = code_of
         self._since = clock()
         self._spent_before = float(study.user_attrs.get("seconds", 0.0))
         self._seconds_stored = self._spent_before
         self._study = study
         self._record = StudyRecord(study)
-        self._pruner = Pruner(settings.pruning, settings.objective.pilot, settings.seed)
+        self._judging = Judging(settings, journal)
         trials = self._record.trials()
         self._outcomes = {trial.number: outcome_of(trial).kind for trial in trials}
         self._started_here: set[int] = set()
         for trial in trials:
             if self._outcomes[trial.number] is not OutcomeKind.FAILED:
-                self._add_to_pruner(trial)
+                self._judging.add(trial)
         self._confirms = {t.number for t in trials if CONFIRMS in t.user_attrs}
         self._controls = {t.number for t in trials if t.user_attrs.get(CONTROL) is not None}
         self._told = False
@@ -115,8 +120,9 @@ class Conductor:
             settings.trained_otherwise,
             lambda: [self.history(number) for number in sorted(self._outcomes.keys() - self._confirms)],
         )
-        for failed in failed_for_good(trials) if settings.retry_failed else ():
-            self._try_again(failed)
+        for failed in failed_for_good(trials):
+            if settings.retry_failed or OUTDATED in failed.user_attrs:
+                self._try_again(failed)
 
     # --- what is asked ------------------------------------------------------------------------------------
 
@@ -129,6 +135,28 @@ class Conductor:
         for number in left:
             self._interrupt(number, Outcome(OutcomeKind.INTERRUPTED, "its driver died"))
         return tuple(left)
+
+    def begin_anew(self) -> dict[int, tuple[str, ...]]:
+        """End interrupted trials as failed whose own code has changed since, and let them come again.
+
+        What they reported was measured of other code, and stays with them. Call it after `adopt`.
+
+        Returns:
+            The import paths that changed, by the trial's number.
+        """
+        found = {}
+        for number in self.interrupted:
+            trial = self._record.trial(number)
+            then, now = trial.user_attrs.get(CODE, {}), self._plan(trial).code or {}
+            changed = tuple(path for path in now if now[path] != then.get(path))
+            if changed and self._journal.evaluations(number):
+                self._record.note_outdated(number)
+                self._run(number)
+                reason = f"{', '.join(changed)} has changed since: it begins anew as another trial"
+                self.close(number, Outcome(OutcomeKind.FAILED, reason))
+                self._try_again(trial)
+                found[number] = changed
+        return found
 
     def ask(self) -> TrialPlan | None:
         """Return the next trial to train, or None when nothing more is to be started.
@@ -184,9 +212,9 @@ class Conductor:
         finite = finite_only(evaluation)
         new = self._journal.record_evaluation(number, finite)
         diverged = divergence(evaluation)  # of what was reported: what is not finite is its evidence
-        decision = None if new else self._decision_at(number, evaluation.step)
+        decision = None if new else self._judging.taken_at(number, evaluation.step)
         if decision is None:
-            decision = self._decide(number, finite, diverged)
+            decision = self._judging.decide(number, finite, diverged, number in self._confirms)
             self._journal.record_decision(number, decision)
             self._report_score(number, finite)
             self.listeners.tell(TrialEvaluated(number, finite, decision))
@@ -299,55 +327,37 @@ class Conductor:
         found = best_plain(histories, self.settings.objective.directions[0])
         return found.schedule if found is not None else plain(self._template.epochs)
 
-    def _add_to_pruner(self, trial: FrozenTrial) -> None:
-        """Let it be compared: the searched controls with one another, never with the proposals."""
-        if CONFIRMS in trial.user_attrs:
-            return
-        control = trial.user_attrs.get(CONTROL)
-        searched = control == PLAIN and self.settings.control_search is not None
-        evaluations = self._journal.evaluations(trial.number)
-        self._pruner.add_trial(
-            trial.number,
-            schedule_of(trial),
-            exempt=control is not None and not searched,
-            evaluations=evaluations,
-            group=PLAIN if searched else "",
-        )
-
-    def _resume(self, number: int) -> TrialPlan:
+    def _run(self, number: int) -> None:
+        """Let an interrupted trial be running."""
         self._record.resume(number)
         self._search.set_state(number, TrialState.RUNNING)
+        self._outcomes[number] = OutcomeKind.RUNNING
+
+    def _resume(self, number: int) -> TrialPlan:
+        self._run(number)
         return self._start(self._record.trial(number))
 
     def _start(self, trial: FrozenTrial) -> TrialPlan:
+        plan = self._plan(trial)
+        if plan.code != trial.user_attrs.get(CODE, {}):
+            self._record.note_code(trial.number, plan.code or {})
+            trial = self._record.trial(trial.number)
         self._outcomes[trial.number] = OutcomeKind.RUNNING
         self._started_here.add(trial.number)
         if trial.user_attrs.get(CONTROL) is not None:
             self._controls.add(trial.number)
-        self._add_to_pruner(trial)
+        self._judging.add(trial)
         self.listeners.tell(TrialStarted(self.history(trial.number)))
+        return plan
+
+    def _plan(self, trial: FrozenTrial) -> TrialPlan:
+        """The plan of a trial, by the code as it is now."""
         held_out = self.settings.objective if CONFIRMS in trial.user_attrs else None
         control = trial.user_attrs.get(CONTROL)
-        return self._template.plan(
+        plan = self._template.plan(
             trial.number, trial.user_attrs[SEED], schedule_of(trial), held_out, control
         )
-
-    def _decision_at(self, number: int, step: int) -> DecisionRecord | None:
-        """The decision that was taken upon an evaluation; the dispatcher's retries are none of those."""
-        taken = self._journal.decisions(number)
-        return next((d for d in taken if d.step == step and d.action is not Decision.RETRY), None)
-
-    def _decide(self, number: int, evaluation: Evaluation, diverged: Outcome | None) -> DecisionRecord:
-        if diverged is not None:
-            figures = evaluation.verdict.figures if evaluation.verdict else {}
-            return DecisionRecord(evaluation.step, Decision.DIVERGE, diverged.reason, figures)
-        if number in self._confirms:
-            return DecisionRecord(evaluation.step, Decision.CONTINUE, "a confirmation is never pruned")
-        decision = self._pruner.decide(number, evaluation)
-        if evaluation.finished and decision.action is not Decision.CONTINUE:
-            reason = "trained its whole budget"
-            return DecisionRecord(evaluation.step, Decision.CONTINUE, reason, decision.figures)
-        return decision
+        return replace(plan, code=self._code_of(plan))
 
     def _report_score(self, number: int, evaluation: Evaluation) -> None:
         """Give Optuna the score so far, where it can take one: with one metric, once there is one."""
@@ -364,28 +374,17 @@ class Conductor:
             names = ", ".join(self.settings.objective.names)
             outcome = Outcome(OutcomeKind.FAILED, f"no evaluation holds {names}")
         state = outcome.kind.optuna_state
-        violations = self._violations(number, outcome, scored)
+        evaluations, confirms = self._journal.evaluations(number), number in self._confirms
+        violated = violations(self.settings.objective, outcome.kind, scored, evaluations, confirms)
         reported = self._record.trial(number).intermediate_values
         values = scored.values if scored and state is TrialState.COMPLETE else None
         if state is TrialState.PRUNED and reported:
             values = (reported[max(reported)],)  # as study.tell does
-        self._record.finish(number, outcome, values, violations)
-        self._search.finish(number, state, values, reported, violations)
+        self._record.finish(number, outcome, values, violated)
+        self._search.finish(number, state, values, reported, violated)
         self._outcomes[number] = outcome.kind
         if outcome.kind is OutcomeKind.FAILED and number not in self._confirms:
-            self._pruner.forget(number)
-
-    def _violations(self, number: int, outcome: Outcome, scored: Score | None) -> dict[str, float]:
-        """The objective's constraints, and one that a diverged trial violates, the more the sooner it did."""
-        violations = dict(scored.violations) if scored and outcome.kind is not OutcomeKind.FAILED else {}
-        if number in self._confirms:
-            violations[UNSEARCHED] = 1.0
-        if outcome.kind is OutcomeKind.DIVERGED:
-            evaluations = self._journal.evaluations(number)
-            unmeasured = {str(constraint): 1.0 for constraint in self.settings.objective.constraints}
-            violations = unmeasured | violations
-            violations[DIVERGED] = 2.0 - (evaluations[-1].share if evaluations else 0.0)
-        return violations
+            self._judging.forget(number)
 
     def _interrupt(self, number: int, outcome: Outcome) -> None:
         self._record.interrupt(number, outcome)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,7 +34,8 @@ def template_of(spec: SweepSpec) -> PlanTemplate:
 
 def plan_of(spec: SweepSpec, trial: TrialHistory) -> TrialPlan:
     """The plan a trial was trained by: what its checkpoints are found by. It leaves the test split alone."""
-    return template_of(spec).plan(trial.number, trial.seed, trial.schedule, control=trial.control)
+    plan = template_of(spec).plan(trial.number, trial.seed, trial.schedule, control=trial.control)
+    return dataclasses.replace(plan, code=trial.code)
 
 
 def measuring(measure: MeasureSpec, metrics: Iterable[str]) -> MeasureSpec:

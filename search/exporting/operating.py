@@ -90,7 +90,8 @@ def weights_of(trial: TrialHistory, spec: SweepSpec, workspace: Workspace) -> Tr
         raise UserError(
             Problem(
                 f"trial {trial.number} of sweep {spec.name} has no checkpoint of epoch {scored.epoch} left",
-                hint="it was deleted, or data or torch have changed since; lossweep train trains it again",
+                hint="it was deleted, or data, torch or the model's code have changed since; "
+                "lossweep train trains it again",
             )
         )
     return TrainedWeights(model, data, plan, scored)

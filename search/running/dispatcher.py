@@ -115,7 +115,7 @@ class Dispatcher:
 
     Attributes:
         stop: asks the running trials to end at their next evaluation and hands out no more.
-        paused: why the sweep has to pause (a full disk), or empty.
+        paused: why the sweep has to pause (a full disk, code that was edited meanwhile), or empty.
         job_began: told by the Ray Tune runner which job runs the trials.
         workers: the processes that train; the runner says where they are not this one.
     """
@@ -263,7 +263,9 @@ class Dispatcher:
                 return
             case Answer.PAUSE:
                 self.paused = fault.message
-                self.stop.set(f"paused: {fault.message}", StopKind.DISK_FULL)
+                full = fault.kind is FaultKind.DISK_FULL
+                kind = StopKind.DISK_FULL if full else StopKind.CODE_CHANGED
+                self.stop.set(f"paused: {fault.message}", kind)
                 self._end(attempt, Outcome(OutcomeKind.INTERRUPTED, fault.message), fault)
                 return
             case Answer.HALVE:

@@ -16,6 +16,7 @@ from lossweep.search.conducting.settings import ConfirmSettings, ControlSearch, 
 from lossweep.search.control_spec import ConfirmSpec
 from lossweep.search.ledger import Ledger, NewSweep, SweepRecord
 from lossweep.search.ledger.lease import Lease, LeaseHeld, holder_of
+from lossweep.search.own_code import change_words, code_of, own_code
 from lossweep.search.running.dispatcher import Dispatcher
 from lossweep.search.running.existing import resume_problems, stored_spec
 from lossweep.search.running.runner import Runner, runner_for
@@ -25,6 +26,7 @@ from lossweep.search.running.task import TrainingTask, segmentation
 from lossweep.search.study.events import Listener, SweepEnded, SweepStarted
 from lossweep.search.study.faults import AlikeFailures, RetryPolicy, SweepFailed
 from lossweep.search.study.history import SweepHistory
+from lossweep.search.study.record import CODE
 from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
@@ -135,13 +137,15 @@ def _drive(
     runner: Runner,
     listeners: tuple[Listener, ...],
 ) -> SweepHistory:
+    study, code = _study(ledger, spec), own_code(spec)
     conductor = Conductor(
-        _study(ledger, spec),
+        study,
         settings,
         template_of(spec),
         ledger.journal(spec.name),
         listeners,
         slots=spec.resources.gpus_per_trial or 1.0,
+        code_of=lambda plan: code_of(plan, code),
     )
     before = ledger.sweep(spec.name).state
     ledger.enter(spec.name, SweepState.RUNNING)
@@ -159,6 +163,9 @@ def _drive(
     try:
         conductor.adopt()
         conductor.listeners.tell(SweepStarted(ledger.history(spec.name)))
+        if words := change_words(study.user_attrs.get(CODE, {}), code, conductor.begin_anew()):
+            log.warning(words)
+        study.set_user_attr(CODE, code)
         with SilenceWatch(dispatcher, spec.resources.evaluation_limit_s):
             runner.run(dispatcher, work.trainer)
         state, note = _end_of(conductor, dispatcher, stop, before)

@@ -19,6 +19,8 @@ class FaultKind(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     EXCEPTION = "exception"
     DISK_FULL = "disk_full"
+    CODE_CHANGED = "code_changed"
+    """The user's own code is not what it was when the driver started."""
 
 
 class Answer(StrEnum):
@@ -99,7 +101,7 @@ class RetryPolicy:
             case FaultKind.OUT_OF_MEMORY:
                 again = _count(earlier, fault.kind) == 0 and micro_batch // 2 >= self.least_micro_batch
                 return Answer.HALVE if again else Answer.FAIL
-            case FaultKind.DISK_FULL:
+            case FaultKind.DISK_FULL | FaultKind.CODE_CHANGED:
                 return Answer.PAUSE
             case FaultKind.EXCEPTION:
                 return Answer.FAIL
@@ -154,10 +156,12 @@ def _signature(fault: Fault) -> str:
 
 
 def _kind_of(error: BaseException) -> FaultKind:
-    if isinstance(error, UserError):
-        return FaultKind.EXCEPTION
     names = {one.__name__ for one in type(error).__mro__}
     # By name: this module does not import torch only to ask.
+    if "CodeChanged" in names:
+        return FaultKind.CODE_CHANGED
+    if isinstance(error, UserError):
+        return FaultKind.EXCEPTION
     if names & {"OutOfMemory", "OutOfMemoryError", "MemoryError"}:
         return FaultKind.OUT_OF_MEMORY
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

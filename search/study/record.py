@@ -34,6 +34,10 @@ CONFIRMS: Final = "confirms"
 """Of a confirmation trial: the index of its seed."""
 WARM_START: Final = "warm_start"
 """Of a proposal that is a former winner: its index in the sweep file."""
+CODE: Final = "code"
+"""Of a trial: digests of the user's own parts that it trains by. Of the study: of all, as last driven."""
+OUTDATED: Final = "outdated"
+"""Of a trial that ended because the code it had trained by is gone: it is tried again unasked."""
 RETRIES: Final = "retries"
 """Of a trial that tries a failed one again: the number of that one, which stays as it ended."""
 CONFIRMATIONS: Final = "confirmations"
@@ -119,6 +123,14 @@ class StudyRecord:
     def resume(self, number: int) -> None:
         """Let an interrupted trial run again."""
         self._storage.set_trial_state_values(self._trial_id(number), TrialState.RUNNING)
+
+    def note_code(self, number: int, code: Mapping[str, str]) -> None:
+        """Write which code a trial trains by."""
+        self._storage.set_trial_user_attr(self._trial_id(number), CODE, dict(code))
+
+    def note_outdated(self, number: int) -> None:
+        """Write that a trial is about to end because its code is gone."""
+        self._storage.set_trial_user_attr(self._trial_id(number), OUTDATED, True)
 
     def interrupt(self, number: int, outcome: Outcome) -> None:
         """Mark a running trial as interrupted: neither running nor finished."""
@@ -236,6 +248,7 @@ def trial_history(
         confirms=trial.user_attrs.get(CONFIRMS),
         warm_start=trial.user_attrs.get(WARM_START),
         retries=trial.user_attrs.get(RETRIES),
+        code=trial.user_attrs.get(CODE, {}),
     )
 
 

@@ -60,6 +60,8 @@ class StopKind(StrEnum):
     """``lossweep stop``, from any process."""
     DISK_FULL = "disk_full"
     """A trial could not be saved: the sweep pauses."""
+    CODE_CHANGED = "code_changed"
+    """A worker has other code of the user's than the driver: the sweep pauses."""
     LEASE_LOST = "lease_lost"
     """Another driver took the sweep over; this one writes nothing more."""
     FAILURE = "failure"

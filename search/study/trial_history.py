@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from lossweep.search.study.decisions import DecisionRecord
@@ -36,6 +36,7 @@ class TrialHistory:
         values: one a metric of the objective; the first is ``score``.
         warm_start: of a proposal that is a former winner: its index in the sweep file; None for any other.
         retries: number of the failed trial that it tries again; None for any other.
+        code: digests of the source of the user's own parts that it trained by, by import path.
         confirms: of a confirmation trial: the index of its seed; None for a trial of the search.
     """
 
@@ -59,6 +60,7 @@ class TrialHistory:
     confirms: int | None = None
     warm_start: int | None = None
     retries: int | None = None
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def scored(self) -> Evaluation | None:

@@ -70,6 +70,7 @@ def export(history: SweepHistory, chosen: Chosen, at: AskedPoint | None = None) 
             "seed": trial.seed,
             "data": history.data_fingerprint,
             "lossweep": history.code_version,
+            **({"code": dict(trial.code)} if trial.code else {}),
             "objective": history.objective,
             "scored_at_epoch": taken.evaluation.epoch,
             "threshold_of": point.rule,

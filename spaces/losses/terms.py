@@ -130,6 +130,12 @@ Loss = Annotated[
 """Any loss a phase may train with."""
 
 
+def imported_terms(loss: Loss) -> tuple[ImportedLoss, ...]:
+    """The user's own losses in a loss."""
+    terms = [part.loss for part in loss.sum] if isinstance(loss, Compound) else [loss]
+    return tuple(term for term in terms if isinstance(term, ImportedLoss))
+
+
 def family(loss: Loss) -> str:
     """The loss without its parameters: ``focal``, ``cross_entropy+dice``, an import path.
 

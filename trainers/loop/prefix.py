@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from lossweep.spaces.files.canonical import canonical_json, key_of
+from lossweep.spaces.losses.terms import imported_terms
 from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.spaces.schedules.schedule import Phase
 from lossweep.trainers.evaluation import Evaluation
@@ -51,13 +52,20 @@ class TrainedEpoch:
         return cls(**{**data, "evaluation": Evaluation.from_dict(evaluation) if evaluation else None})
 
 
-def identity(phase: Phase) -> str:
+def identity(phase: Phase, code: Mapping[str, str] | None = None) -> str:
     """What of a phase decides how each of its epochs trains.
 
     Its length is left out where nothing but its end depends on it, so that the first five epochs of a phase
     are the same, whether it then ends or goes on.
+
+    Args:
+        phase: which.
+        code: digests of the user's own parts, by import path; those of the phase's losses count.
     """
     data = phase.model_dump(mode="json", exclude={"until", "epochs"})
+    own = {term.term for term in imported_terms(phase.loss)} & (code or {}).keys()
+    if own:
+        data["code"] = {path: (code or {})[path] for path in own}
     if phase.shape != "constant":
         data["most_epochs"] = phase.most_epochs
     return canonical_json(data)
@@ -90,6 +98,10 @@ def context_key(plan: TrialPlan, *surroundings: str, version: int = VERSIONS[0])
         **{name: getattr(plan, name).model_dump(mode="json") for name in ("model", "training", "guards")},
         "measure": measure,
     }
+    losses = {term.term for phase in plan.schedule.phases for term in imported_terms(phase.loss)}
+    # What a phase trains by belongs to the phase: trials with other losses share what came before it.
+    if code := {path: digest for path, digest in (plan.code or {}).items() if path not in losses}:
+        content["code"] = code
     return key_of(content)[:32]
 
 
@@ -114,7 +126,7 @@ def retrace(
     """
     cursor, own = ScheduleCursor.start(plan.schedule), []
     for epoch in history:
-        if cursor.finished or (identity(cursor.current), cursor.epochs_in_phase) != (
+        if cursor.finished or (identity(cursor.current, plan.code), cursor.epochs_in_phase) != (
             epoch.phase,
             epoch.epoch_in_phase,
         ):

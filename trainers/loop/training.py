@@ -39,6 +39,7 @@ from lossweep.trainers.loop.prefix import (
 from lossweep.trainers.loop.step_log import StepLog
 from lossweep.trainers.losses import SegmentationLoss, build_loss
 from lossweep.trainers.models import build_model, raw_model
+from lossweep.trainers.own_code import is_current, with_code
 from lossweep.trainers.plan import TrialPlan
 from lossweep.trainers.scoring.objectives import ObjectiveSpec, score
 
@@ -81,9 +82,11 @@ def train(
         OutOfMemory: the device cannot hold the micro-batch.
         EvaluationTooLarge: nor the smallest pass of an evaluation.
         CheckpointDiskFull: a checkpoint could not be written.
-        UserError: the model or a loss cannot be built, or a phase waits for a metric that is not measured.
+        UserError: the model or a loss cannot be built, a phase waits for a metric that is not measured, or
+            the user's own code is not the one of the plan.
     """
     check_metrics(plan.schedule.metrics, plan.measure, data.prior)
+    plan = with_code(plan)
     numerics = Numerics.of(plan.training, device)
     context = context_key(plan, data.fingerprint, str(numerics), torch.__version__)
     cursor = ScheduleCursor.start(plan.schedule)
@@ -127,8 +130,13 @@ def trained_model(
         step: of the evaluation wanted, such as the one the trial's score was taken from; the last when None.
 
     Returns:
-        The model as it was at that evaluation, or None when no checkpoint of it is left.
+        The model as it was at that evaluation, or None when no checkpoint of it is left, or the model is the
+        user's own and its code has changed since.
     """
+    if plan.code is None:
+        plan = with_code(plan)
+    elif not is_current(plan.model.architecture, plan.code):
+        return None
 
     def wanted(past: Sequence[TrainedEpoch]) -> bool:
         last = past[-1].evaluation if past else None
@@ -211,7 +219,8 @@ class _Trial:
             evaluation = relabelled(evaluation, before, after, plan.epochs)
             verdict = self._guards.on_evaluation(evaluation, self._positives)
             evaluation = replace(evaluation, verdict=verdict)
-        trained = TrainedEpoch(identity(before.current), before.epochs_in_phase, evaluation, plan.number)
+        phase = identity(before.current, plan.code)
+        trained = TrainedEpoch(phase, before.epochs_in_phase, evaluation, plan.number)
         self.cursor, self.history = after, (*self.history, trained)
         return evaluation
 

@@ -7,13 +7,14 @@ import pytest
 
 from lossweep.search.simulation.simulated_trainer import OutOfMemory
 from lossweep.search.study.faults import AlikeFailures, Answer, Fault, FaultKind, RetryPolicy, SweepFailed
-from lossweep.spaces.files.errors import UserError
+from lossweep.spaces.files.errors import Problem, UserError
 
-LOST, FULL, BROKEN, DISK = (
+LOST, FULL, BROKEN, DISK, CHANGED = (
     FaultKind.WORKER_LOST,
     FaultKind.OUT_OF_MEMORY,
     FaultKind.EXCEPTION,
     FaultKind.DISK_FULL,
+    FaultKind.CODE_CHANGED,
 )
 
 
@@ -30,6 +31,7 @@ LOST, FULL, BROKEN, DISK = (
         (FULL, [], 1, Answer.FAIL),
         (BROKEN, [], 8, Answer.FAIL),
         (DISK, [DISK], 8, Answer.PAUSE),
+        (CHANGED, [CHANGED], 8, Answer.PAUSE),
     ],
 )
 def test_the_retry_policy(
@@ -72,9 +74,11 @@ def test_the_kind_of_an_exception(error: Exception, kind: FaultKind) -> None:
 
 def test_the_trainers_own_errors_are_known() -> None:
     from lossweep.trainers.loop.checkpoints import CheckpointDiskFull
+    from lossweep.trainers.own_code import CodeChanged
 
     cause = OSError(errno.ENOSPC, "No space left on device")
     assert Fault.of(_raised(CheckpointDiskFull("the disk is full"), cause)).kind is DISK
+    assert Fault.of(_raised(CodeChanged(Problem("the code has changed")))).kind is CHANGED
 
 
 def test_first_failures_alike_stop_the_sweep_with_the_first_traceback() -> None:

@@ -23,6 +23,7 @@ from lossweep.trainers.data.sources.masks import MaskCoding
 from lossweep.trainers.data.sources.picture import TURNED, Picture, as_image
 from lossweep.trainers.data.sources.source import Decoded, Item, Listing, Progress
 from lossweep.trainers.data.spec import SPLITS, ImportSource, SplitName
+from lossweep.trainers.source_code import source_digest
 
 _SAMPLED = 8
 """Items of a split whose pixels go into the cache's key."""
@@ -51,7 +52,7 @@ class Imported:
         return Listing(tuple(items), tuple(problems), notes)
 
     def content_key(self, listing: Listing, cache: Path, progress: Progress) -> str:
-        """Hash the function's source file, its parameters, the lengths, and a few items.
+        """Hash the function's source and what it imports beside it, its parameters, the lengths, a few items.
 
         Reading every item only to know that nothing changed would make every worker decode everything: when
         other items change, ``version`` has to.
@@ -61,6 +62,7 @@ class Imported:
         """
         spec, key = self._spec, hashlib.sha256()
         key.update(_source(self._function))
+        key.update(source_digest(spec.function).encode())
         key.update(
             json.dumps([spec.function, spec.parameters, spec.version], sort_keys=True, default=str).encode()
         )

@@ -11,6 +11,8 @@ import torch
 from lossweep.spaces.files.errors import UserError
 from lossweep.trainers.data.checking.check import check_data
 from lossweep.trainers.data.loading import load_data
+from lossweep.trainers.data.sources.imported import Imported
+from lossweep.trainers.data.sources.source import silent
 from lossweep.trainers.data.spec import ImportSource
 
 MODULE = """
@@ -156,6 +158,17 @@ def test_parameters_and_version_are_part_of_the_key(module_folder: Path, tmp_pat
     assert load_data(spec_of(module_folder, "tensors"), tmp_path).fingerprint == first.fingerprint
     load_data(spec_of(module_folder, "tensors").model_copy(update={"version": "2"}), tmp_path)
     assert len([path for path in (tmp_path / "data").iterdir() if path.is_dir()]) == 3
+
+
+def test_what_the_function_imports_beside_it_is_part_of_the_key(module_folder: Path, tmp_path: Path) -> None:
+    with (module_folder / "their_data.py").open("a") as file:
+        file.write("\n\ndef edited():\n    import their_helper\n")
+    keys = set[str]()
+    for text in ("WIDTH = 3\n", "WIDTH = 4\n", "WIDTH = 4  # pixels\n"):
+        (module_folder / "their_helper.py").write_text(text)
+        source = Imported(spec_of(module_folder, "tensors"))
+        keys.add(source.content_key(source.listing(), tmp_path, silent))
+    assert len(keys) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,73 @@
+"""What is decided upon an evaluation: the guard's word first, then the pruner's, among trials of one kind."""
+
+from __future__ import annotations
+
+from optuna.trial import FrozenTrial
+
+from lossweep.search.conducting.settings import SearchSettings
+from lossweep.search.pruning import Pruner
+from lossweep.search.study.decisions import Decision, DecisionRecord
+from lossweep.search.study.journal import Journal
+from lossweep.search.study.outcomes import Outcome
+from lossweep.search.study.record import CONFIRMS, CONTROL, schedule_of
+from lossweep.spaces.schedules.controls import PLAIN
+from lossweep.trainers.evaluation import Evaluation
+
+
+class Judging:
+    """Decides whether trials go on.
+
+    Args:
+        settings: of the search, with its pruner.
+        journal: what trials reported and what was decided so far.
+    """
+
+    def __init__(self, settings: SearchSettings, journal: Journal) -> None:
+        self._pruner = Pruner(settings.pruning, settings.objective.pilot, settings.seed)
+        self._searched_control = settings.control_search is not None
+        self._journal = journal
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Let it be compared: the searched controls with one another, never with the proposals."""
+        if CONFIRMS in trial.user_attrs:
+            return
+        control = trial.user_attrs.get(CONTROL)
+        searched = control == PLAIN and self._searched_control
+        self._pruner.add_trial(
+            trial.number,
+            schedule_of(trial),
+            exempt=control is not None and not searched,
+            evaluations=self._journal.evaluations(trial.number),
+            group=PLAIN if searched else "",
+        )
+
+    def forget(self, number: int) -> None:
+        """Compare a failed trial with no other any more: its curve says nothing of its schedule."""
+        self._pruner.forget(number)
+
+    def taken_at(self, number: int, step: int) -> DecisionRecord | None:
+        """The decision that was taken upon an evaluation; the dispatcher's retries are none of those."""
+        taken = self._journal.decisions(number)
+        return next((d for d in taken if d.step == step and d.action is not Decision.RETRY), None)
+
+    def decide(
+        self, number: int, evaluation: Evaluation, diverged: Outcome | None, confirms: bool
+    ) -> DecisionRecord:
+        """Decide upon a trial's newest evaluation.
+
+        Args:
+            number: of the trial.
+            evaluation: what it reported.
+            diverged: how it ends by a guard's verdict, if one was given.
+            confirms: whether it is a trial of the confirmation.
+        """
+        if diverged is not None:
+            figures = evaluation.verdict.figures if evaluation.verdict else {}
+            return DecisionRecord(evaluation.step, Decision.DIVERGE, diverged.reason, figures)
+        if confirms:
+            return DecisionRecord(evaluation.step, Decision.CONTINUE, "a confirmation is never pruned")
+        decision = self._pruner.decide(number, evaluation)
+        if evaluation.finished and decision.action is not Decision.CONTINUE:
+            reason = "trained its whole budget"
+            return DecisionRecord(evaluation.step, Decision.CONTINUE, reason, decision.figures)
+        return decision
