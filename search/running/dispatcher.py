@@ -263,7 +263,7 @@ class Dispatcher:
                 return
             case Answer.PAUSE:
                 self.paused = fault.message
-                self.stop.set(f"paused: {fault.message}", StopKind.DISK_FULL)
+                self.stop.set(f"paused: {fault.message}", StopKind.PAUSED)
                 self._end(attempt, Outcome(OutcomeKind.INTERRUPTED, fault.message), fault)
                 return
             case Answer.HALVE:
