@@ -23,6 +23,7 @@ from training_roofline import Machine, Work
 
 from lossweep.trainers.data.loading import SegmentationData, load_data
 from lossweep.trainers.data.spec import ScenesSource
+from lossweep.trainers.gpu import indexed
 from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.losses import build_loss
@@ -35,7 +36,7 @@ LIGHTNING = {torch.float32: "32-true", torch.bfloat16: "bf16-mixed", torch.float
 def main() -> None:
     options = arguments()
     warnings.filterwarnings("ignore")
-    device = torch.device(options.device)
+    device = indexed(torch.device(options.device))
     lines = [*heading(options, device)]
     for batch in options.batches:
         with tempfile.TemporaryDirectory() as folder:
@@ -157,7 +158,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--scenes", type=int, default=256, help="different training scenes at most")
     parser.add_argument("--architecture", default="Unet")
     parser.add_argument("--encoder", default="resnet18")
-    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    parser.add_argument(
+        "--precision", default="auto", choices=["auto", "float32", "tf32", "bfloat16", "float16"]
+    )
     parser.add_argument("--threads", type=int, default=cores)
     parser.add_argument("--workers", type=int, default=min(cores, 8), help="of Lightning's DataLoader")
     parser.add_argument("--output", type=Path, help="a Markdown file; printed when not given")

@@ -21,6 +21,7 @@ def isolated(
     device: torch.device | None = None,
     threads: int | None = None,
     deterministic: bool = True,
+    tf32: bool = False,
 ) -> Iterator[None]:
     """Compute from a seed of one's own, and leave the process's random numbers and settings as they were.
 
@@ -34,6 +35,7 @@ def isolated(
         device: whose generator is seeded beside the CPU's.
         threads: of one operation; as they are when None.
         deterministic: use deterministic algorithms where there are some.
+        tf32: let a GPU multiply float32 with ten bits of mantissa.
     """
     python, numpy = random.getstate(), np.random.get_state()
     threads_before = torch.get_num_threads()
@@ -41,6 +43,7 @@ def isolated(
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
+    allowed = _tf32()
     memory: Any = torch.utils.deterministic  # a module whose attribute is a property: mypy does not see it
     filling = memory.fill_uninitialized_memory
     cuda = [device] if device is not None and device.type == "cuda" else []
@@ -56,6 +59,7 @@ def isolated(
                     torch.cuda.manual_seed(own)
             torch.use_deterministic_algorithms(deterministic, warn_only=True)
             memory.fill_uninitialized_memory = False
+            _allow_tf32(tf32, tf32)
             if threads is not None and threads != threads_before:
                 torch.set_num_threads(threads)
             yield
@@ -64,5 +68,33 @@ def isolated(
                 torch.set_num_threads(threads_before)
             torch.use_deterministic_algorithms(before[0], warn_only=before[1])
             memory.fill_uninitialized_memory = filling
+            _allow_tf32(*allowed)
             random.setstate(python)
             np.random.set_state(numpy)
+
+
+@contextmanager
+def in_any_order() -> Iterator[None]:
+    """Compute what no order can change, sums of integers, by the fast kernels.
+
+    Deterministic kernels sort before they add; on a GPU that takes many times as long.
+    """
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def _tf32() -> tuple[bool, bool]:
+    """Whether convolutions and matrix products may use it."""
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+def _allow_tf32(convolutions: bool, products: bool) -> None:
+    torch.backends.cudnn.allow_tf32 = convolutions
+    torch.backends.cuda.matmul.allow_tf32 = products

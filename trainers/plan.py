@@ -43,7 +43,9 @@ class TrainingSpec(Frozen):
         momentum: of SGD.
         clip_norm: largest L2 norm of a step's gradient; None clips nothing.
         precision: of the autocast regions; ``auto`` is bfloat16 where the hardware has it, else float16 on
-            a GPU and float32 on a CPU. Weights and losses are float32 always.
+            a GPU and float32 on a CPU. ``tf32`` is float32 whose convolutions and products a GPU multiplies
+            with ten bits of mantissa, which torch takes for float32 by default; ``float32`` is exact here.
+            Weights and losses are float32 always.
         channels_last: keep the channels of a pixel together in memory, which most convolutions like better.
         compile: ``torch.compile`` the model; some minutes, made up for by long trainings only.
         accumulate: batches whose gradients make one step.
@@ -57,7 +59,7 @@ class TrainingSpec(Frozen):
     weight_decay: float = Field(default=0.01, ge=0.0)
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
     clip_norm: float | None = Field(default=1.0, gt=0.0)
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    precision: Literal["auto", "float32", "tf32", "bfloat16", "float16"] = "auto"
     channels_last: bool = True
     compile: bool = False
     accumulate: int = Field(default=1, ge=1)

@@ -263,9 +263,7 @@ class Dispatcher:
                 return
             case Answer.PAUSE:
                 self.paused = fault.message
-                full = fault.kind is FaultKind.DISK_FULL
-                kind = StopKind.DISK_FULL if full else StopKind.CODE_CHANGED
-                self.stop.set(f"paused: {fault.message}", kind)
+                self.stop.set(f"paused: {fault.message}", StopKind.PAUSED)
                 self._end(attempt, Outcome(OutcomeKind.INTERRUPTED, fault.message), fault)
                 return
             case Answer.HALVE:

@@ -30,8 +30,8 @@ class PlantedTrainer:
         delay: seconds an epoch takes.
         planted: faults by trial number: ``exception``, ``memory`` (until the micro-batch is smaller) and
             ``diverge`` as in `SimulatedTrainer`; half-way through the trial ``disk`` (the disk is full, until
-            the file ``roomy`` stands in the folder) and, once, ``kill`` (the process kills itself), ``stop``
-            (it stops itself), ``sleep`` and ``loop`` (neither ends).
+            the file ``roomy`` stands in the folder) and, once, ``device`` (the process has lost its GPU),
+            ``kill`` (it kills itself), ``stop`` (it stops itself), ``sleep`` and ``loop`` (neither ends).
         simulated: where the figures come from.
         writing: seconds a checkpoint takes to write.
     """
@@ -98,7 +98,12 @@ def _loop() -> None:
         pass
 
 
+def _lose_device() -> None:
+    raise RuntimeError("CUDA error: device-side assert triggered")
+
+
 _ONCE: Mapping[str, Callable[[], None]] = {
+    "device": _lose_device,
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
     "sleep": lambda: time.sleep(3600.0),

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lossweep.spaces.files.errors import LossweepError, UserError
+from lossweep.trainers.gpu_errors import is_dead, is_out_of_memory
 
 
 class FaultKind(StrEnum):
     """The kinds of fault that are told apart. A divergence is none: it is an outcome, and never retried."""
 
     WORKER_LOST = "worker_lost"
+    DEVICE_LOST = "device_lost"
     OUT_OF_MEMORY = "out_of_memory"
     EXCEPTION = "exception"
     DISK_FULL = "disk_full"
@@ -56,6 +58,10 @@ class Fault:
         text = "".join(traceback.format_exception(error))
         message = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
         return cls(_kind_of(error), message, text)
+
+
+class DeviceLost(LossweepError):
+    """A process has lost its GPU: whatever it computes there fails from now on, so that it has to end."""
 
 
 class SweepFailed(LossweepError):
@@ -101,7 +107,8 @@ class RetryPolicy:
             case FaultKind.OUT_OF_MEMORY:
                 again = _count(earlier, fault.kind) == 0 and micro_batch // 2 >= self.least_micro_batch
                 return Answer.HALVE if again else Answer.FAIL
-            case FaultKind.DISK_FULL | FaultKind.CODE_CHANGED:
+            case FaultKind.DISK_FULL | FaultKind.CODE_CHANGED | FaultKind.DEVICE_LOST:
+                # Where workers are processes, one without its device ends, and is a lost worker.
                 return Answer.PAUSE
             case FaultKind.EXCEPTION:
                 return Answer.FAIL
@@ -156,14 +163,16 @@ def _signature(fault: Fault) -> str:
 
 
 def _kind_of(error: BaseException) -> FaultKind:
+    # By name: the trainer's own errors are defined where torch is imported.
     names = {one.__name__ for one in type(error).__mro__}
-    # By name: this module does not import torch only to ask.
     if "CodeChanged" in names:
         return FaultKind.CODE_CHANGED
     if isinstance(error, UserError):
         return FaultKind.EXCEPTION
-    if names & {"OutOfMemory", "OutOfMemoryError", "MemoryError"}:
+    if "OutOfMemory" in names or is_out_of_memory(error):
         return FaultKind.OUT_OF_MEMORY
+    if is_dead(error):
+        return FaultKind.DEVICE_LOST
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if full or "No space left on device" in str(error) or "PytorchStreamWriter failed writing" in str(error):
         return FaultKind.DISK_FULL

@@ -58,10 +58,9 @@ class StopKind(StrEnum):
     """The program that runs the sweep, through the `StopRequest` that it passed."""
     USER = "user"
     """``lossweep stop``, from any process."""
-    DISK_FULL = "disk_full"
-    """A trial could not be saved: the sweep pauses."""
-    CODE_CHANGED = "code_changed"
-    """A worker has other code of the user's than the driver: the sweep pauses."""
+    PAUSED = "paused"
+    """A trial could not be saved, this process lost its GPU, or a worker has other code of the user's than the
+    driver: what was recorded waits for a `resume`."""
     LEASE_LOST = "lease_lost"
     """Another driver took the sweep over; this one writes nothing more."""
     FAILURE = "failure"

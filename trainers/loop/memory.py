@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 
 from lossweep.spaces.files.errors import LossweepError
+from lossweep.trainers.gpu_errors import is_out_of_memory
 from lossweep.trainers.plan import TrialPlan
 
 T = TypeVar("T")
@@ -48,10 +49,8 @@ def attempted(work: Callable[[], T]) -> T | Shortage:
     """
     try:
         return work()
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        shortage = Shortage(str(error).partition("\n")[0])
-    except RuntimeError as error:
-        if "DefaultCPUAllocator" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
             raise
         shortage = Shortage(str(error).partition("\n")[0])
     if torch.cuda.is_available():

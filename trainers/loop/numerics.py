@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from lossweep.trainers.gpu import indexed
 from lossweep.trainers.plan import TrainingSpec
+
+LossT = TypeVar("LossT", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +23,13 @@ class Numerics:
         device: where the model and the batches are.
         dtype: of the autocast regions; None computes in float32 throughout.
         channels_last: whether images and weights lie in memory channel by channel for each pixel.
+        tf32: whether a GPU's tensor cores multiply float32 with ten bits of mantissa.
     """
 
     device: torch.device
     dtype: torch.dtype | None
     channels_last: bool = True
+    tf32: bool = False
 
     @classmethod
     def of(cls, training: TrainingSpec, device: torch.device | str | None = None) -> Numerics:
@@ -35,7 +40,8 @@ class Numerics:
         It is a function of the machine alone, so a trial repeats itself there bit for bit on a CPU.
         """
         place = indexed(torch.device(device)) if device is not None else best_device()
-        return cls(place, _DTYPES.get(training.precision) or _auto(place), training.channels_last)
+        dtype = _DTYPES.get(training.precision) or _auto(place)
+        return cls(place, dtype, training.channels_last, training.precision == "tf32")
 
     def autocast(self) -> AbstractContextManager[object]:
         """A fresh autocast region; switched off explicitly in float32, whatever surrounds it."""
@@ -56,6 +62,10 @@ class Numerics:
             return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # an overload torch does not declare
         return model.to(self.device)
 
+    def place_loss(self, loss: LossT) -> LossT:
+        """The loss on the device. Apple's GPUs have no float64, in which losses keep their constants."""
+        return (loss.float() if self.device.type == "mps" else loss).to(self.device)
+
     def lay_out(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) in the memory format; crops are cut channels last, so that the other copies."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
@@ -63,10 +73,16 @@ class Numerics:
 
     def __str__(self) -> str:
         """Device type and precision, such as ``cpu bfloat16``: what a checkpoint's numbers depend on."""
-        return f"{self.device.type} {str(self.dtype or torch.float32).removeprefix('torch.')}"
+        name = "tf32" if self.tf32 else str(self.dtype or torch.float32).removeprefix("torch.")
+        return f"{self.device.type} {name}"
 
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DTYPES = {
+    "float32": torch.float32,
+    "tf32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 def best_device() -> torch.device:

@@ -292,6 +292,7 @@ class _Trial:
             device=device,
             threads=training.threads,
             deterministic=device.type == "cpu" or training.deterministic,
+            tf32=self._numerics.tf32,
         )
 
     def _watch(self) -> GuardVerdict | None:
@@ -311,7 +312,7 @@ class _Trial:
 
     def _build_criterion(self) -> SegmentationLoss:
         with isolated(self._plan.seed, "loss", self.cursor.phase):
-            return build_loss(self.cursor.current.loss, self._data.prior).to(self._numerics.device)
+            return self._numerics.place_loss(build_loss(self.cursor.current.loss, self._data.prior))
 
     def _evaluate(self, step: int, verdict: GuardVerdict | None = None) -> Evaluation:
         plan, cursor = self._plan, self.cursor

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lossweep.spaces.class_prior import IGNORE_INDEX, ClassPrior
+from lossweep.trainers.determinism import in_any_order
 from lossweep.trainers.evaluation import ImageCounts
 from lossweep.trainers.metrics.computing import Counted
 from lossweep.trainers.metrics.counts import Counts
@@ -113,11 +114,11 @@ class Meter:
             scores, leader = one_vs_rest(finite)
             scores, argmax = scores[:, 1:], leader.to(torch.uint8)
             cells = truth.long() * labelled * len(self._prior.names) + argmax
-            self._confusion.view(-1).scatter_add_(0, cells.flatten(), labelled.flatten())
+            _count(self._confusion, cells, labelled)
         ranks = keys(scores)
         for c in range(self._foreground):  # class by class, so that the 64-bit indices stay small
             cells = (truth == c + 1).long() * BINS + (ranks[:, c].long() - LOWEST_KEY)
-            self._histogram[c].view(-1).scatter_add_(0, cells.flatten(), labelled.flatten())
+            _count(self._histogram[c], cells, labelled)
         if self._objects:
             self._kept.add(truth, ranks, argmax)
 
@@ -232,3 +233,9 @@ def _of_each_class(confusion: NDArray[np.int64]) -> list[Counts]:
         Counts(int(hits[c]), int(called[c] - hits[c]), int(true[c] - hits[c]))
         for c in range(1, len(confusion))
     ]
+
+
+def _count(table: Tensor, cells: Tensor, amounts: Tensor) -> None:
+    """Add integers to the cells of a table, where they belong by their flat position."""
+    with in_any_order():
+        table.view(-1).scatter_add_(0, cells.flatten(), amounts.flatten())

@@ -17,7 +17,7 @@ from lossweep.search.running.tune.cluster import IdleWatch
 from lossweep.search.running.tune.ray_private import actors_with_resources
 from lossweep.search.running.tune.worker import ASSIGNMENT, REPORT
 from lossweep.search.running.tune.workers import RayWorkers
-from lossweep.search.study.faults import Fault, FaultKind
+from lossweep.search.study.faults import DeviceLost, Fault, FaultKind
 
 R = TypeVar("R")
 
@@ -179,6 +179,10 @@ def _fault_of_lost(trial: Trial) -> Fault:
     lines = [line for line in text.splitlines() if line.strip()][1:]
     if "raised in its creation task" in text:
         return Fault(FaultKind.EXCEPTION, lines[-1].strip(), text)
+    if gone := [line for line in lines if DeviceLost.__name__ in line]:
+        return Fault(
+            FaultKind.WORKER_LOST, f"a worker lost its GPU: {gone[-1].partition(': ')[2].strip()}", text
+        )
     facts = dict(line.strip().partition(": ")[::2] for line in lines if line.startswith("\t"))
     said = next((line for line in lines if not line.startswith(("\t", "The actor died"))), "")
     where = f" (process {facts['pid']} on {facts['ip']})" if {"pid", "ip"} <= facts.keys() else ""

@@ -13,7 +13,7 @@ from ray import tune
 from lossweep.search.running.assignment import Assignment, Report
 from lossweep.search.running.tune.cluster import node_id
 from lossweep.search.running.worker_process import WorkerProcess, telling
-from lossweep.search.study.faults import Fault
+from lossweep.search.study.faults import DeviceLost, Fault, FaultKind
 from lossweep.trainers.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ class TrialWorker(tune.Trainable):
     """A class Trainable whose actor is reused: the trainer and its data stay, the trial changes.
 
     ``setup`` may run for a trial that another actor takes over, so the trial itself begins in the first
-    ``step``. Exceptions become reports: a raised one would cost the warm actor.
+    ``step``. Exceptions become reports: a raised one would cost the warm actor. One that has lost its GPU is
+    to be lost.
     """
 
     # tune.with_parameters adds the keywords.
@@ -52,7 +53,11 @@ class TrialWorker(tune.Trainable):
             self._broken = Fault.of(error)
 
     def step(self) -> dict[str, Any]:
-        """Train up to the next evaluation."""
+        """Train up to the next evaluation.
+
+        Raises:
+            DeviceLost: this process has no GPU any more; Tune ends it, as any whose step raises.
+        """
         assignment: Assignment = self.config[ASSIGNMENT]
         return {REPORT: self._report(assignment)}
 
@@ -90,7 +95,10 @@ class TrialWorker(tune.Trainable):
             evaluation = next(self._evaluations, None)
         except Exception as error:
             self._close()
-            return Report(attempt, fault=Fault.of(error))
+            fault = Fault.of(error)
+            if fault.kind is FaultKind.DEVICE_LOST:
+                raise DeviceLost(fault.message) from error  # ends this process: see the class
+            return Report(attempt, fault=fault)
         return Report(attempt, evaluation=evaluation)
 
     def _tell(self) -> WorkerProcess | None:

@@ -47,3 +47,21 @@ def test_a_trainer_that_stops_short_has_failed() -> None:
     InlineRunner().run(Dispatcher(boss), Scripted({0: [evaluation(1)]}))
     assert boss.history(0).outcome is OutcomeKind.FAILED
     assert "before the trial's budget" in boss.history(0).reason
+
+
+def test_a_process_that_lost_its_gpu_pauses_the_sweep() -> None:
+    """Whatever it would train next fails within seconds: each trial would be lost to it."""
+
+    class Losing(Scripted):
+        def trial(self, plan):
+            started.append(plan.number)
+            yield evaluation(1)
+            raise RuntimeError("CUDA error: device-side assert triggered")
+
+    started: list[int] = []
+    boss = conductor(4)
+    dispatcher = Dispatcher(boss)
+    InlineRunner().run(dispatcher, Losing({}))
+    assert dispatcher.paused == "RuntimeError: CUDA error: device-side assert triggered"
+    assert boss.history(0).outcome is OutcomeKind.INTERRUPTED
+    assert started == [0]

@@ -9,8 +9,9 @@ from lossweep.search.simulation.simulated_trainer import OutOfMemory
 from lossweep.search.study.faults import AlikeFailures, Answer, Fault, FaultKind, RetryPolicy, SweepFailed
 from lossweep.spaces.files.errors import Problem, UserError
 
-LOST, FULL, BROKEN, DISK, CHANGED = (
+LOST, GONE, FULL, BROKEN, DISK, CHANGED = (
     FaultKind.WORKER_LOST,
+    FaultKind.DEVICE_LOST,
     FaultKind.OUT_OF_MEMORY,
     FaultKind.EXCEPTION,
     FaultKind.DISK_FULL,
@@ -32,6 +33,7 @@ LOST, FULL, BROKEN, DISK, CHANGED = (
         (BROKEN, [], 8, Answer.FAIL),
         (DISK, [DISK], 8, Answer.PAUSE),
         (CHANGED, [CHANGED], 8, Answer.PAUSE),
+        (GONE, [], 8, Answer.PAUSE),
     ],
 )
 def test_the_retry_policy(
@@ -61,6 +63,8 @@ def _raised(error: BaseException, cause: BaseException | None = None) -> BaseExc
         (UserError("no such folder"), BROKEN),
         (OutOfMemory("full"), FULL),
         (MemoryError(), FULL),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), FULL),
+        (RuntimeError("CUDA error: device-side assert triggered"), GONE),
         (OSError(errno.ENOSPC, "No space left on device"), DISK),
         (OSError(errno.EACCES, "Permission denied"), BROKEN),
     ],

@@ -24,6 +24,7 @@ from lossweep.search.running.tune import cluster
 from lossweep.search.running.tune.cluster import IdleWatch, TrialResources, ray_session
 from lossweep.search.running.tune.runner import TuneRunner
 from lossweep.search.simulation.training_log import TrainingLog, trained
+from lossweep.search.study.decisions import Decision
 from lossweep.search.study.events import Event, TrialEvaluated
 from lossweep.search.study.faults import FaultKind, SweepFailed
 from lossweep.spaces.files.errors import UserError
@@ -80,19 +81,19 @@ def agree(root: Path) -> list[TrialState]:
 def test_every_fault_ends_its_trial_rightly_and_the_sweep_goes_on(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    planted = {1: "exception", 2: "memory", 3: "diverge", 4: "kill"}
+    planted = {1: "exception", 2: "memory", 3: "diverge", 4: "kill", 5: "device"}
     sweep = spec(trials=14, epochs=8, resources=TUNE, pruning={"pruner": "rungs"})
     history = run_sweep(sweep, workspace(tmp_path), task=task(tmp_path / "work", planted))
     assert history.state == "finished"
     kinds = [trial.outcome.value for trial in history.trials]
-    assert kinds[:5] == ["completed", "failed", "completed", "diverged", "completed"]
-    assert set(kinds[5:]) == {"completed", "pruned"}
+    assert kinds[:6] == ["completed", "failed", "completed", "diverged", "completed", "completed"]
+    assert set(kinds[6:]) == {"completed", "pruned"}
     states = agree(tmp_path)
     assert states == [trial.outcome.optuna_state for trial in history.trials]
     assert "SimulatedFault" in history.trials[1].traceback
     ledger = Ledger(workspace(tmp_path).database_url)
     sweep_id = ledger.sweep("small").id
-    faults = {n: [one.fault for one in ledger.attempts(sweep_id, n)] for n in range(5)}
+    faults = {n: [one.fault for one in ledger.attempts(sweep_id, n)] for n in range(6)}
     ledger.close()
     assert faults == {
         0: [None],
@@ -100,12 +101,19 @@ def test_every_fault_ends_its_trial_rightly_and_the_sweep_goes_on(
         2: [FaultKind.OUT_OF_MEMORY, None],
         3: [None],
         4: [FaultKind.WORKER_LOST, None],
+        5: [FaultKind.WORKER_LOST, None],
     }
+    (retry,) = [one for one in history.trials[5].decisions if one.action is Decision.RETRY]
+    assert "lost its GPU: RuntimeError: CUDA error: device-side assert triggered" in retry.reason
+    # The process that has no GPU trains nothing more.
+    entries = list(TrainingLog(tmp_path / "work").entries())
+    lost_at = [(one.deed, one.trial, one.epoch) for one in entries].index(("trained", 5, 5))
+    assert entries[lost_at].pid not in {one.pid for one in entries[lost_at + 1 :]}
     # The killed worker's trial went on behind its checkpoint.
     epochs = Counter(trained(tmp_path / "work"))
     assert [epochs[4, epoch] for epoch in range(1, 9)] == [1, 1, 1, 1, 2, 1, 1, 1]
-    # Warm workers: far fewer processes than trials, one of them lost.
-    assert len({entry.pid for entry in TrainingLog(tmp_path / "work").entries()}) <= 4
+    # Warm workers: far fewer processes than trials, two of them lost.
+    assert len({entry.pid for entry in entries}) <= 5
     assert capfd.readouterr().err == ""
     assert not list((tmp_path / "logs" / "small").glob("tune-*"))
 

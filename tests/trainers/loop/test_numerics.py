@@ -1,0 +1,59 @@
+"""Where and in what numbers a trial computes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.losses.terms import Dice
+from lossweep.trainers.loop.numerics import Numerics
+from lossweep.trainers.losses import build_loss
+from lossweep.trainers.plan import TrainingSpec
+
+
+def test_cuda_without_a_number_is_the_gpu_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    numerics = Numerics.of(TrainingSpec(precision="float32"), "cuda")
+    assert numerics.device == torch.device("cuda", 1)
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype", "tf32", "named"),
+    [
+        ("float32", torch.float32, False, "cpu float32"),
+        ("tf32", torch.float32, True, "cpu tf32"),
+        ("bfloat16", torch.bfloat16, False, "cpu bfloat16"),
+    ],
+)
+def test_float32_is_exact_unless_tf32_is_asked_for(
+    precision: str, dtype: torch.dtype, tf32: bool, named: str
+) -> None:
+    numerics = Numerics.of(TrainingSpec.model_validate({"precision": precision}), "cpu")
+    assert (numerics.dtype, numerics.tf32, str(numerics)) == (dtype, tf32, named)
+    with numerics.autocast():
+        product = nn.Linear(2, 2)(torch.ones(1, 2))
+    assert product.dtype is (dtype if dtype is torch.bfloat16 else torch.float32)
+
+
+class WithoutFloat64(nn.Module):
+    """Moves as to Apple's GPUs: float64 is refused."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def to(self, device: torch.device) -> WithoutFloat64:  # type: ignore[override]  # what Numerics calls
+        assert device.type == "mps"
+        assert all(buffer.dtype is not torch.float64 for buffer in self.buffers())
+        return self
+
+
+def test_losses_can_move_to_apples_gpus() -> None:
+    loss = build_loss(Dice(), ClassPrior(names=("a", "b"), frequencies=(0.5, 0.5)))
+    logits, target = torch.randn(2, 1, 8, 8), torch.ones(2, 8, 8, dtype=torch.uint8)
+    exact = loss(logits, target)
+    numerics = Numerics(torch.device("mps"), torch.float32)
+    moved = numerics.place_loss(WithoutFloat64(loss))
+    torch.testing.assert_close(moved.loss(logits, target), exact)

@@ -1,0 +1,36 @@
+"""A computation leaves the process's settings as they were."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lossweep.trainers.determinism import in_any_order, isolated
+
+
+def allowed() -> tuple[bool, bool]:
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_a_gpu_multiplies_float32_as_asked(tf32: bool) -> None:
+    """torch's own default is TF32 for convolutions and not for products: float32 was not what it said."""
+    before = allowed()
+    with isolated(1, "x", tf32=tf32):
+        assert allowed() == (tf32, tf32)
+    assert allowed() == before
+
+
+def test_settings_come_back_after_an_error() -> None:
+    before = allowed(), torch.are_deterministic_algorithms_enabled()
+    with pytest.raises(ZeroDivisionError), isolated(1, "x", tf32=not before[0][0]):
+        raise ZeroDivisionError
+    assert (allowed(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+def test_sums_of_integers_are_left_to_the_fast_kernels() -> None:
+    with isolated(1, "x", deterministic=True):
+        with in_any_order():
+            assert not torch.are_deterministic_algorithms_enabled()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
