@@ -59,8 +59,7 @@ class StopKind(StrEnum):
     USER = "user"
     """``lossweep stop``, from any process."""
     PAUSED = "paused"
-    """A trial could not be saved, this process lost its GPU, or a worker has other code of the user's than the
-    driver: what was recorded waits for a `resume`."""
+    """The disk is full, this process lost its GPU, or the user's code changed: what was recorded waits."""
     LEASE_LOST = "lease_lost"
     """Another driver took the sweep over; this one writes nothing more."""
     FAILURE = "failure"

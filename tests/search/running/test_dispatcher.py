@@ -21,6 +21,7 @@ from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPl
 LOST = Fault(FaultKind.WORKER_LOST, "the worker was lost")
 FULL = Fault(FaultKind.OUT_OF_MEMORY, "OutOfMemory: full")
 CHANGED = Fault(FaultKind.CODE_CHANGED, "the code has changed")
+GONE = Fault(FaultKind.DEVICE_LOST, "device-side assert")
 DISK = Fault(FaultKind.DISK_FULL, "no space left")
 
 
@@ -187,20 +188,14 @@ def test_a_fault_under_a_stop_leaves_the_trial_to_the_next_driver(conductor: Con
     assert dispatcher.running == 0
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [(DISK, StopKind.DISK_FULL), (CHANGED, StopKind.CODE_CHANGED)],
-    ids=lambda p: str(p)[:9],
-)
-def test_a_full_disk_or_edited_code_pauses_everything(
-    conductor: Conductor, fault: Fault, kind: StopKind
-) -> None:
+@pytest.mark.parametrize("fault", [DISK, CHANGED, GONE], ids=lambda fault: fault.kind)
+def test_a_full_disk_edited_code_or_a_lost_gpu_pauses_everything(conductor: Conductor, fault: Fault) -> None:
     dispatcher = Dispatcher(conductor)
     first, second = dispatcher.next(), dispatcher.next()
     assert first is not None
     assert second is not None
     dispatcher.faulted(first.attempt, fault)
-    assert (dispatcher.paused, dispatcher.stop.kind) == (fault.message, kind)
+    assert (dispatcher.paused, dispatcher.stop.kind) == (fault.message, StopKind.PAUSED)
     assert dispatcher.next() is None
     assert not dispatcher.evaluated(second.attempt, evaluation(1))
     assert {one.kind for one in conductor.closed.values()} == {OutcomeKind.INTERRUPTED}
