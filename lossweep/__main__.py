@@ -7,15 +7,18 @@ import sys
 import typer
 
 from lossweep import commands
-from lossweep.spaces.files.errors import LossweepError
+from lossweep.dashboards.terminal.encoding import tolerate
+from lossweep.spaces.files.errors import LossweepError, visible_lines
 
 
 def main() -> None:
     """Run the command line: exit code 0 when all went well, 2 for the user's mistakes, 1 for ours."""
+    for stream in (sys.stdout, sys.stderr):
+        tolerate(stream)
     try:
         commands.app()
     except LossweepError as error:
-        typer.echo(f"{error}", err=True)
+        typer.echo(visible_lines(str(error)), err=True)
         sys.exit(error.exit_code)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -227,15 +228,16 @@ def _progress(stop: StopRequest, show: bool) -> Iterator[tuple[Listener, ...]]:
     if not show:
         yield ()
         return
-    from rich.console import Console
-
+    from lossweep.dashboards.terminal.console import TerminalConsole
+    from lossweep.dashboards.terminal.encoding import tolerate
     from lossweep.dashboards.terminal.progress import ProgressDisplay
 
     # A file of its own: while the sweep runs, standard error itself leads Ray's noise into a log.
     with (
-        os.fdopen(os.dup(2), "w") as terminal,
-        ProgressDisplay(Console(file=terminal), stopping=lambda: stop.reason) as display,
+        os.fdopen(os.dup(2), "w", encoding=getattr(sys.stderr, "encoding", None)) as terminal,
+        ProgressDisplay(TerminalConsole(file=terminal), stopping=lambda: stop.reason) as display,
     ):
+        tolerate(terminal)
         yield (display,)
 
 

@@ -9,6 +9,8 @@ from typing import Literal
 from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
+from lossweep.dashboards.terminal.console import cell
+
 GAP = "  "
 
 
@@ -56,10 +58,10 @@ class FittedTable:
 
     def add(self, *cells: str | Text, long: str | Text = "", above: Text | None = None) -> None:
         """Add a row: a cell for every column, its long text, and a line of its own above it."""
-        texts = tuple(_text(cell) for cell in cells)
+        texts = tuple(map(cell, cells))
         if len(texts) != len(self._columns):
             raise ValueError(f"{len(texts)} cells for {len(self._columns)} columns")
-        self._rows.append(_Row(texts, _text(long), above))
+        self._rows.append(_Row(texts, cell(long), above))
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -102,21 +104,17 @@ class FittedTable:
 
     def _line(self, kept: Sequence[int], cells: Sequence[Text], long: Text) -> Text:
         line = Text()
-        for i, cell in zip(kept, cells, strict=True):
-            padding = Text(" " * (self._cell_width(i) - cell.cell_len))
-            line += (padding + cell if self._columns[i].justify == "right" else cell + padding) + Text(GAP)
+        for i, words in zip(kept, cells, strict=True):
+            padding = Text(" " * (self._cell_width(i) - words.cell_len))
+            line += (padding + words if self._columns[i].justify == "right" else words + padding) + Text(GAP)
         line += long
         line.rstrip()
         return line
 
 
-def _text(words: str | Text) -> Text:
-    return words if isinstance(words, Text) else Text(words)
-
-
-def _styled(cell: Text, style: str) -> Text:
+def _styled(words: Text, style: str) -> Text:
     if not style:
-        return cell
-    styled = cell.copy()
+        return words
+    styled = words.copy()
     styled.stylize_before(style)
     return styled

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from rich.table import Table
-from rich.text import Text
+
+from lossweep.dashboards.terminal.console import cell
 
 ROOMY: Final = 72
 """Characters from which on two blanks stand between columns, rather than one."""
@@ -25,10 +26,10 @@ def named_rows(
     """
     gap = 2 if width >= ROOMY else 1
     table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="dim")
-    longest = max(Text(row[0]).cell_len for row in (titles, *rows))
-    table.add_column(Text(titles[0]), overflow="fold", width=min(longest, 2 * width // 5))
+    longest = max(cell(row[0]).cell_len for row in (titles, *rows))
+    table.add_column(cell(titles[0]), overflow="fold", width=min(longest, 2 * width // 5))
     for title in titles[1:]:
-        table.add_column(Text(title), overflow="fold", justify="right" if figures else "left")
+        table.add_column(cell(title), overflow="fold", justify="right" if figures else "left")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(cell, row))
     return table

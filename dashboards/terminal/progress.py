@@ -16,9 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lossweep.dashboards.result import sweep_result
+from lossweep.dashboards.terminal.console import TerminalConsole
 from lossweep.dashboards.terminal.sweep_progress import SweepProgress
 from lossweep.dashboards.terminal.tables import running_table, tally
 from lossweep.search.study.events import Event, SweepEnded, TrialEvaluated
+from lossweep.spaces.files.errors import one_line
 
 TICK_S = 0.5
 """Seconds between two looks at whether the sweep is about to stop, where there is no terminal."""
@@ -55,7 +57,7 @@ class ProgressDisplay:
             most_running: running trials shown at once.
             stopping: why the sweep is about to stop; empty as long as it is not. Asked often, by any thread.
         """
-        self._console = console or Console(file=sys.stderr)
+        self._console = console or TerminalConsole(file=sys.stderr)
         self._plain = not self._console.is_terminal if plain is None else plain
         self._clock, self._most_running, self._stopping = clock, most_running, stopping
         self._lock = threading.Lock()
@@ -162,7 +164,7 @@ class ProgressDisplay:
 
     def _print(self, line: str, style: str | None = None) -> None:
         self._printed = self._clock()
-        self._console.print(line, style=style, highlight=False, markup=False, soft_wrap=self._plain)
+        self._console.print(one_line(line), style=style, highlight=False, markup=False, soft_wrap=self._plain)
 
     def _stop_note(self) -> str:
         """Say what is waited for; whoever calls holds the lock."""

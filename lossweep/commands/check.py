@@ -12,9 +12,9 @@ def check(sweep_file: SweepFile, overrides: Overrides = None, workspace: Workspa
 
     Exit code 2 when something has to be mended before the sweep can run.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+    from lossweep.dashboards.terminal.console import TerminalConsole
     from lossweep.search.sweep_spec import SweepSpec
     from lossweep.search.workspace import Workspace
 
@@ -27,7 +27,7 @@ def check(sweep_file: SweepFile, overrides: Overrides = None, workspace: Workspa
 
     check_store(where.mlflow_uri)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Progress(*columns, console=TerminalConsole(stderr=True), transient=True) as bars:
         tasks: dict[str, TaskID] = {}
 
         def progress(stage: str, done: int, total: int) -> None:
@@ -36,7 +36,7 @@ def check(sweep_file: SweepFile, overrides: Overrides = None, workspace: Workspa
             bars.update(tasks[stage], completed=done, total=total)
 
         report = check_data(spec.data, where.cache, progress)
-    print_data_report(report, Console())
+    print_data_report(report, TerminalConsole())
     if report.problems:
         raise typer.Exit(2)
 

@@ -22,11 +22,10 @@ def compare(
     where = existing(workspace)
     comparison = build_comparison(history_of(first, where), history_of(second, where))
     if output is None:
-        from rich.console import Console
-
         from lossweep.dashboards.terminal.compare import ComparisonTable
+        from lossweep.dashboards.terminal.console import TerminalConsole
 
-        Console().print(ComparisonTable(comparison))
+        TerminalConsole().print(ComparisonTable(comparison))
     else:
         from lossweep.dashboards.comparison.page import comparison_page
 

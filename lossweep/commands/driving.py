@@ -46,7 +46,11 @@ def drive(
     logs = workspace.logs(spec.name)
     logs.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
-        filename=logs / "driver.log", level=logging.INFO, format="%(asctime)s %(name)s %(message)s"
+        filename=logs / "driver.log",
+        level=logging.INFO,
+        format="%(asctime)s %(name)s %(message)s",
+        encoding="utf-8",
+        errors="backslashreplace",
     )
     try:
         history = run_recorded(
@@ -70,13 +74,12 @@ def drive(
 
 def conclude(history: SweepHistory, workspace: Workspace) -> None:
     """Print the leaderboard and what to do next."""
-    from rich.console import Console
-
     from lossweep.dashboards.terminal.confirmation import confirmation_table
-    from lossweep.dashboards.terminal.fitted_table import Column, FittedTable
+    from lossweep.dashboards.terminal.console import TerminalConsole
+    from lossweep.dashboards.terminal.next_steps import print_next_steps
     from lossweep.dashboards.terminal.tables import leaderboard, pareto_front, pruner_audit
 
-    console = Console()
+    console = TerminalConsole()
     console.print()
     told = (confirmation_table(history), pareto_front(history), pruner_audit(history))
     for part in (leaderboard(history), *(part for parts in told for part in parts)):
@@ -98,8 +101,5 @@ def conclude(history: SweepHistory, workspace: Workspace) -> None:
         }
     if history.failed_for_good:
         steps[f"lossweep resume {name}{where} --retry-failed"] = "try what failed again, once mended"
-    table = FittedTable(Column("Next", justify="left", style="bold"), least=24)
-    for command, purpose in steps.items():
-        table.add(command, long=purpose)
     console.print()
-    console.print(table)
+    print_next_steps(steps, console)

@@ -138,7 +138,8 @@ def export(
         hint = "" if form is Format.PYTHON else f"; train with it: lossweep train {output}"
         typer.echo(f"wrote {output}{hint}")
     elif checkpoint is None:
-        typer.echo(content, nl=False)
+        # A file's content, wherever it goes: in the encoding of the files, not of the terminal.
+        typer.echo(content.encode("utf-8"), nl=False)
     if checkpoint is not None:
         from lossweep.search.exporting.weights import write_weights
 

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 def list_sweeps(workspace: WorkspaceFolder = None) -> None:
     """List the sweeps of a home: how far each is, how its trials ended, its best against its control."""
-    from rich.console import Console
-
+    from lossweep.dashboards.terminal.console import TerminalConsole
     from lossweep.dashboards.terminal.tables import sweeps
     from lossweep.search.ledger import Ledger
     from lossweep.search.workspace import Workspace
@@ -33,7 +32,7 @@ def list_sweeps(workspace: WorkspaceFolder = None) -> None:
                 except UserError as error:  # one that cannot be read hides none of the others
                     unreadable.append(error)
     if histories:
-        Console().print(sweeps(histories))
+        TerminalConsole().print(sweeps(histories))
     for why in unreadable:
         typer.echo(f"{why}", err=True)
     if not histories and not unreadable:

@@ -21,6 +21,7 @@ def space(
 
     from lossweep.search.sweep_spec import SweepSpec
     from lossweep.search.workspace import Workspace
+    from lossweep.spaces.files.errors import one_line
     from lossweep.spaces.proposing.control_space import ControlSpace, control_rates
     from lossweep.spaces.proposing.schedule_space import ScheduleSpace
     from lossweep.spaces.schedules.controls import PLAIN, named_controls
@@ -38,7 +39,7 @@ def space(
         for start in starts[: controls.at_least]:
             typer.echo(f"{PLAIN}, among others: {start}")
     for name, schedule in controls.baselines.items():
-        typer.echo(f"{name}: {schedule}")
+        typer.echo(one_line(f"{name}: {schedule}"))
     for name, schedule in named_controls(starts[0], epochs).items():
         if name in controls.named:
             typer.echo(f"{name}, at the rate that will be found for {PLAIN}: {schedule}")

@@ -22,15 +22,15 @@ def status(
     """Show how far a sweep is, what is running and the leaderboard, with the control beside the best."""
     import time
 
-    from rich.console import Console
     from rich.live import Live
 
     from lossweep.commands.reading import existing, history_of, home_words
+    from lossweep.dashboards.terminal.console import TerminalConsole
     from lossweep.dashboards.terminal.tables import status as status_table
     from lossweep.search.study.sweep_state import SweepState
 
     where = existing(workspace)
-    console = Console()
+    console = TerminalConsole()
     history = history_of(name, where)
     if not watch:
         console.print(status_table(history, most))

@@ -15,10 +15,9 @@ def why(
     workspace: WorkspaceFolder = None,
 ) -> None:
     """Tell what a trial was, each decision about it with its figures, and how it ended."""
-    from rich.console import Console
-
     from lossweep.commands.reading import existing
     from lossweep.dashboards.mlflow.consistency import run_of
+    from lossweep.dashboards.terminal.console import TerminalConsole
     from lossweep.dashboards.terminal.trial_story import why as story
     from lossweep.search.ledger import Ledger
     from lossweep.search.ledger.records import reading
@@ -38,4 +37,4 @@ def why(
     except UserError as error:  # MLflow is only a view: all else is known
         run = f"not looked up: {error}"
     files = checkpoints_of(where, name, trial)
-    Console().print(story(history, trial, attempts=attempts, checkpoints=files, run=run))
+    TerminalConsole().print(story(history, trial, attempts=attempts, checkpoints=files, run=run))

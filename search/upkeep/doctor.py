@@ -18,7 +18,7 @@ from lossweep.search.study.record import StudyRecord, outcome_of
 from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.upkeep.checkpoints import orphans
 from lossweep.search.workspace import Workspace
-from lossweep.spaces.files.errors import UserError
+from lossweep.spaces.files.errors import UserError, one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Finding:
     mend: Callable[[], str] | None
 
     def __str__(self) -> str:
-        return f"{self.sweep}: {self.kind}: {self.message}"
+        return one_line(f"{self.sweep}: {self.kind}: {self.message}")
 
 
 @dataclass(frozen=True, slots=True)

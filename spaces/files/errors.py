@@ -49,6 +49,11 @@ def one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
+def visible_lines(text: str) -> str:
+    """Return several lines, such as a traceback, fit for any terminal; see `one_line`."""
+    return "\n".join(one_line(line.rstrip("\r").expandtabs()) for line in text.split("\n"))
+
+
 class LossweepError(Exception):
     """The root of all errors raised on purpose. ``exit_code`` is what the command line returns."""
 
