@@ -313,3 +313,36 @@ def test_the_hint_for_a_class_that_is_the_ignored_value_can_be_followed(tmp_path
         load_data(spec, tmp_path / "cache")
     told = spec.model_copy(update={"colors": {"vehicle": 254}})
     assert load_data(told, tmp_path / "cache").prior.frequencies[1] == pytest.approx(64 / 1024)
+
+
+@pytest.mark.parametrize(("classes", "said"), [(("background", "car"), True), (("water", "land"), False)])
+def test_masks_that_seem_inverted_are_suspicious(
+    classes: tuple[str, str], said: bool, tmp_path: Path
+) -> None:
+    spec = data_set(tmp_path / "set", mask=lambda m, p, _: Image.fromarray(m == 0).save(p))
+    lines = checked(spec.model_copy(update={"classes": classes}), tmp_path).suspicions
+    assert any("6.250% of the pixels" in line and "inverted?" in line for line in lines) == said
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP"])
+def test_a_file_of_another_kind_than_its_name_says_is_named(kind: str, tmp_path: Path) -> None:
+    spec = data_set(tmp_path / "set", image=lambda a, p, _: Image.fromarray(a).save(p, format=kind))
+    with pytest.raises(UserError, match=f"neither PNG, JPEG nor TIFF; found {kind}"):
+        check_quick(spec)
+
+
+def test_what_is_whole_but_not_read_is_not_called_damaged(tmp_path: Path) -> None:
+    def pages(mask: np.ndarray, path: Path, _: int) -> None:
+        tifffile.imwrite(path, np.stack([mask, mask]), photometric="minisblack")
+
+    with pytest.raises(UserError, match="file holds 2 pages") as caught:
+        check_quick(data_set(tmp_path / "set", mask=pages, names=("{}.png", "{}.tif")))
+    assert "damaged" not in str(caught.value)
+
+
+def test_fractions_are_shown_as_a_person_wrote_them(tmp_path: Path) -> None:
+    def likely(mask: np.ndarray, path: Path, _: int) -> None:
+        tifffile.imwrite(path, mask * np.float32(0.98))
+
+    with pytest.raises(UserError, match=r"no whole numbers; found 0\.98 in 64 pixels"):
+        load_data(data_set(tmp_path / "set", mask=likely, names=("{}.png", "{}.tif")), tmp_path / "cache")
