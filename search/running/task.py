@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,13 @@ from lossweep.search.running.preflight import check_before_loading, check_before
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.files.errors import one_line
 
 if TYPE_CHECKING:  # it pulls torch in, which simulations do without
     from lossweep.trainers.trial import TrialTrainer
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,8 @@ def segmentation(spec: SweepSpec, workspace: Workspace, confirms: bool = False) 
     check_before_loading(spec)
     trainer = SegmentationTrainer(spec.data, workspace.cache, workspace.checkpoints(spec.name))
     data = trainer.data()
+    for suspicion in data.suspicions:
+        log.warning("suspicious data: %s", one_line(suspicion))
     check_before_training(spec, data.prior, data.channels)
     if confirms or spec.confirm is not None:
         check_confirmable(len(data.test))
