@@ -66,7 +66,7 @@ class _Writer:
         self._anchors: list[list[NDArray[np.int64]]] = []
         self._notes: dict[str, list[str]] = {}
         self._suspicions: dict[str, list[str]] = {}
-        self._kinds: dict[tuple[int, str], list[str]] = {}
+        self._kinds: dict[tuple[int, str], dict[str, None]] = {}  # names, each once, in order
         self._hash = hashlib.sha256("\n".join(spec.classes).encode())
         self._pixels, self._sums, self._squares = 0, np.zeros(1), np.zeros(1)
 
@@ -80,7 +80,7 @@ class _Writer:
             return
         image: Pixels = decoded.image
         kind = (image.shape[2], str(image.dtype))
-        self._kinds.setdefault(kind, []).append(item.name)
+        self._kinds.setdefault(kind, {})[item.scene or item.name] = None
         for found, remarks in ((self._notes, decoded.notes), (self._suspicions, decoded.suspicions)):
             for remark in remarks:
                 found.setdefault(remark, []).append(item.name)
@@ -118,14 +118,14 @@ class _Writer:
         """Images of another kind than most, which need not be that of the first."""
         if not self._kinds:
             return
-        (bands, dtype), usual = max(self._kinds.items(), key=lambda entry: len(entry[1]))
+        most, usual = max(self._kinds.items(), key=lambda entry: len(entry[1]))
         for kind, names in self._kinds.items():
-            for name in names if kind != (bands, dtype) else ():
+            for name in names if kind != most else ():
                 yield Problem(
                     "image of another kind than most",
                     file=name,
-                    found=f"{kind[0]} band{'s' if kind[0] > 1 else ''} of {kind[1]}",
-                    allowed=f"{bands} band{'s' if bands > 1 else ''} of {dtype} as in {_counted(usual)}",
+                    found=_kind(kind),
+                    allowed=f"{_kind(most)} as in {_counted(list(usual))}",
                     hint="convert it, or leave it out",
                 )
 
@@ -166,6 +166,11 @@ class _Writer:
                 *self._scaling.suspicions,
             ),
         ).write(self._folder / "meta.json")
+
+
+def _kind(kind: tuple[int, str]) -> str:
+    bands, dtype = kind
+    return f"{bands} band{'s' if bands > 1 else ''} of {dtype}"
 
 
 def _counted(names: Sequence[str]) -> str:
