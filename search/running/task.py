@@ -10,6 +10,7 @@ from lossweep.search.running.preflight import check_before_loading, check_before
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.files.errors import one_line
 from lossweep.trainers.data.spec import SplitName
 
 if TYPE_CHECKING:  # it pulls torch in, which simulations do without
@@ -54,8 +55,8 @@ def segmentation(spec: SweepSpec, workspace: Workspace, confirms: bool = False) 
     data = trainer.data()
     evaluated: dict[SplitName, tuple[tuple[int, int], ...]] = {"val": data.val.sizes, "test": data.test.sizes}
     rehearsed = check_before_training(spec, data.prior, data.channels, evaluated)
-    for suspicion in rehearsed.suspicions:
-        log.warning("Suspicious: %s", suspicion)
+    for suspicion in (*data.suspicions, *rehearsed.suspicions):
+        log.warning("Suspicious: %s", one_line(suspicion))
     if confirms or spec.confirm is not None:
         check_confirmable(len(data.test))
     return TrainingTask(trainer, data.prior, data.fingerprint, rehearsed.least_micro_batch)

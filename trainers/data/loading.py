@@ -37,6 +37,7 @@ class SegmentationData:
         train: crops for training.
         val: whole images that thresholds and switches are decided on.
         test: whole images that only a confirmation reads; may be empty.
+        suspicions: what a person should look at, of what files say; `check_data` finds more in the figures.
     """
 
     prior: ClassPrior
@@ -45,6 +46,7 @@ class SegmentationData:
     train: Split
     val: Split
     test: Split
+    suspicions: tuple[str, ...] = ()
 
 
 def load_data(spec: DataSpec, cache: Path, progress: Progress | None = None) -> SegmentationData:
@@ -70,7 +72,10 @@ def load_data(spec: DataSpec, cache: Path, progress: Progress | None = None) -> 
     train, val, test = (
         Split(store, name, spec.tile, spec.augment, spec.crops) for name in ("train", "val", "test")
     )
-    return SegmentationData(store.prior, store.meta.fingerprint, store.meta.bands, train, val, test)
+    meta = store.meta
+    return SegmentationData(
+        store.prior, meta.fingerprint, meta.bands, train, val, test, suspicions=meta.suspicions
+    )
 
 
 def open_source(spec: DataSpec) -> Source:

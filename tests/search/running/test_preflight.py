@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from lossweep.search.running.preflight import check_confirmable
 from lossweep.search.running.task import segmentation
@@ -59,6 +61,27 @@ def read(tmp_path: Path, *changes: tuple[str, str]) -> SweepSpec:
 
 def test_a_sound_sweep_starts(tmp_path: Path) -> None:
     assert segmentation(read(tmp_path), Workspace.at(tmp_path / "runs")).prior.names[0] == "background"
+
+
+def test_suspicious_data_are_named_when_the_sweep_starts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A JPEG that is shown turned from its mask may be right, but nobody trains on it without being told."""
+    for split in ("train", "val"):
+        for kind in ("images", "masks"):
+            (tmp_path / "tiles" / split / kind).mkdir(parents=True)
+        image = Image.effect_noise((64, 64), 60).convert("RGB")
+        exif = image.getexif()
+        exif[0x0112] = 3
+        image.save(tmp_path / "tiles" / split / "images/a.jpg", exif=exif)
+        Image.fromarray(np.eye(64, dtype=np.uint8)).save(tmp_path / "tiles" / split / "masks/a.png")
+    scenes = "{source: scenes, train: 8, val: 4, test: 2, tile: 64}"
+    spec = read(tmp_path, (scenes, "{source: folder, root: tiles, tile: 64}"))
+    for _ in range(2):  # decoded, then from the cache
+        caplog.clear()
+        segmentation(spec, Workspace.at(tmp_path / "runs"))
+        (record,) = [record for record in caplog.records if "suspicious data" in record.message]
+        assert "train/images/a.jpg and 1 more: by EXIF the image is shown turned" in record.message
 
 
 def test_a_users_loss_is_checked_when_the_file_is_read(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ _DRIFT_FRACTION = 2.0
 """A class this many times as common in validation as in training (or as rare) is worth a line."""
 _DRIFT_LEVEL = 0.5
 """So is a band whose mean differs by more than this many standard deviations."""
+_BACKGROUND = "background"
+"""A first class of this name is expected to be what most of an image shows."""
 _FEW_OBJECTS = 20
 """With fewer objects than this, one object moves recall by more than 5 points."""
 
@@ -112,6 +114,11 @@ def _suspicions(store: Store, splits: Sequence[SplitReport]) -> Iterator[str]:
         return
     train, *others = (split for split in splits if split.images)
     names = store.meta.classes
+    if names[0] == _BACKGROUND and train.fractions[0] < min(train.fractions[1:]):
+        yield (
+            f"train: class {names[0]} covers {train.fractions[0]:.3%} of the pixels, less than any other: are"
+            " the masks inverted?"
+        )
     for split in others:
         for index, name in enumerate(names):
             if split.fractions[index] == 0.0:

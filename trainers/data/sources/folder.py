@@ -86,8 +86,8 @@ class Folder:
         if problems or image is None or coded is None:
             raise UserError(problems)
         coded.mask[~valid] = IGNORE_INDEX
-        if problems := list(non_finite(image, coded.mask, str(image_file))):
-            raise UserError(problems)
+        if (broken := non_finite(image, coded.mask)).any():
+            raise UserError(non_finite_problem(np.argwhere(broken), str(image_file)))
         name = mask_file.relative_to(self._spec.root).as_posix()
         return Decoded(image, coded.mask, tuple(notes), tuple(suspicions), coded.file(name))
 
@@ -150,19 +150,19 @@ def _image(picture: Picture, file: Path) -> tuple[Pixels, tuple[str, ...]]:
         raise UserError(Problem(f"image can't be used: {error}", file=str(file))) from None
 
 
-def non_finite(image: Pixels, mask: NDArray[np.uint8], file: str) -> tuple[Problem, ...]:
-    """What is wrong with a float image: labelled pixels that are NaN or infinite."""
+def non_finite(image: Pixels, mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where (height, width) a float image is NaN or infinite though the mask labels it."""
     if image.dtype.kind != "f":
-        return ()
-    bad = ~np.isfinite(image).all(axis=2) & (mask != IGNORE_INDEX)
-    if not bad.any():
-        return ()
-    row, column = np.argwhere(bad)[0]
-    return (
-        Problem(
-            "image holds NaN or infinite values",
-            file=file,
-            found=f"{int(bad.sum())} pixels, the first at row {row}, column {column}",
-            hint="give those pixels the ignored value in the mask, or replace them",
-        ),
+        return np.zeros(mask.shape, bool)
+    return np.asarray(~np.isfinite(image).all(axis=2) & (mask != IGNORE_INDEX))
+
+
+def non_finite_problem(places: NDArray[np.int64], file: str) -> Problem:
+    """What is wrong with an image that is NaN or infinite in those places (row, column)."""
+    row, column = places[np.lexsort(places.T[::-1])[0]]
+    return Problem(
+        "image holds NaN or infinite values",
+        file=file,
+        found=f"{len(places)} pixels, the first at row {row}, column {column}",
+        hint="give those pixels the ignored value in the mask, or replace them",
     )

@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.trainers.data.sources import tiff
-from lossweep.trainers.data.sources.picture import Picture, orientation, split_alpha, three
+from lossweep.trainers.data.sources.picture import NotUnderstood, Picture, orientation, split_alpha, three
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _MAGIC: Final = {
@@ -55,6 +55,8 @@ def _reported(path: Path) -> Iterator[None]:
         if error.errno == errno.ELOOP:
             raise UserError(Problem("symbolic links lead in a circle", file=str(path))) from None
         raise UserError(Problem(f"file is damaged or no image: {_line(error)}", file=str(path))) from None
+    except NotUnderstood as error:
+        raise UserError(Problem(str(error), file=str(path))) from None
     except Exception as error:  # decoders raise anything at all on damaged files: struct.error, KeyError, ...
         raise UserError(Problem(f"file is damaged or no image: {_line(error)}", file=str(path))) from None
 
@@ -109,8 +111,18 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
             raise UserError(Problem("file is empty (0 bytes)", file=str(path)))
         kind = next((kind for kind, magics in _MAGIC.items() if start.startswith(magics)), None)
         if kind is None:
-            raise UserError(Problem("file is neither PNG, JPEG nor TIFF", file=str(path)))
+            found = _kind_of(path)
+            raise UserError(Problem("file is neither PNG, JPEG nor TIFF", file=str(path), found=found))
         yield file, kind
+
+
+def _kind_of(path: Path) -> str | None:
+    """What a file of another kind is called."""
+    try:
+        with Image.open(path) as image:
+            return image.format
+    except Exception:  # it is nothing that Pillow knows
+        return None
 
 
 def _check_size(path: Path, header: Header, largest: int) -> None:

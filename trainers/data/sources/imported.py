@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from lossweep.spaces.files.errors import Problem, UserError
-from lossweep.trainers.data.sources.folder import QUARTER_TURN, non_finite
+from lossweep.trainers.data.sources.folder import QUARTER_TURN, non_finite, non_finite_problem
 from lossweep.trainers.data.sources.images import orientation_of, palette_of
 from lossweep.trainers.data.sources.mask_hints import spec_function
 from lossweep.trainers.data.sources.masks import MaskCoding
@@ -126,8 +126,8 @@ class Imported:
         if labels.values.size == 0:
             raise UserError(Problem("image has no pixels", file=named, found=f"{columns} x {rows} pixels"))
         coded = self._coding.decode(labels, named)
-        if problems := non_finite(pixels, coded.mask, named):
-            raise UserError(problems)
+        if (broken := non_finite(pixels, coded.mask)).any():
+            raise UserError(non_finite_problem(np.argwhere(broken), named))
         suspicions = coded.suspicions
         if picture.orientation != labels.orientation:
             how = TURNED[picture.orientation if picture.orientation != 1 else labels.orientation]

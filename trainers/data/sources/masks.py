@@ -229,7 +229,9 @@ def _counted(values: NDArray[Any]) -> Counter[Value]:
 
 
 def _shown(value: Value) -> str:
-    return str(list(value)) if isinstance(value, tuple) else f"{value:.9g}"
+    if isinstance(value, tuple):
+        return str(list(value))
+    return f"{value:.0f}" if value == round(value, 0) and abs(value) < 1e15 else f"{value:.4g}"
 
 
 def _used(picture: Picture) -> dict[int, tuple[int, ...]]:

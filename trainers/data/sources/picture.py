@@ -23,6 +23,10 @@ TURNED: Final = {
 """How a file of each EXIF orientation is shown, seen from how it is stored; 1 is shown as it is stored."""
 
 
+class NotUnderstood(ValueError):
+    """A file may be whole, but is of a kind that isn't read. Says so in a sentence of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A decoded file, its bands as stored.

@@ -17,7 +17,7 @@ from lossweep.spaces.class_prior import IGNORE_INDEX
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.trainers.data.sources import grids, polygons
 from lossweep.trainers.data.sources.content import content_key
-from lossweep.trainers.data.sources.folder import QUARTER_TURN, non_finite
+from lossweep.trainers.data.sources.folder import QUARTER_TURN, non_finite, non_finite_problem
 from lossweep.trainers.data.sources.masks import CodedMask, MaskCoding
 from lossweep.trainers.data.sources.pairs import Pair, divide, find_pairs, list_pairs, missing_splits
 from lossweep.trainers.data.sources.picture import Picture, as_image
@@ -54,6 +54,7 @@ class Raster:
             raise UserError(problem) from None
         self._labels = lru_cache(maxsize=8)(self._read_labels)
         self._refused = lru_cache(maxsize=None)(self._refuse)
+        self._broken = lru_cache(maxsize=None)(self._infinite)
         self._damages: dict[Path, Problem] = {}
         self._projected = lru_cache(maxsize=8)(self._project)
 
@@ -83,7 +84,7 @@ class Raster:
             for part, region in parts:
                 overlap = spec.overlap_pixels if part == "train" else 0
                 for box in windows(region, spec.window_pixels, overlap):
-                    items.append(Item(f"{name}[{box[0]},{box[1]}]", part, _Piece(image, mask, box)))
+                    items.append(Item(f"{name}[{box[0]},{box[1]}]", part, _Piece(image, mask, box), name))
         items.sort(key=lambda item: ("train", "val", "test").index(item.split))
         if spec.blocks is not None and not problems:
             problems.extend(missing_splits(items, Path(spec.root)))
@@ -130,10 +131,17 @@ class Raster:
             UserError: either can't be read, or they don't fit.
         """
         piece: _Piece = item.place
+        decoded = self._read(piece)
+        if non_finite(decoded.image, decoded.mask).any():
+            raise UserError(self._broken(piece.image, piece.mask))
+        return decoded
+
+    def _read(self, piece: _Piece) -> Decoded:
         file = piece.mask.relative_to(self._spec.root).as_posix()
         with self._opened(piece.image) as dataset:
             window = self._window(piece.box)
-            picture = self._read(piece.image, dataset, window)
+            picture = self._picture(piece.image, dataset, window)
+            shown = picture.valid()[0] & (self._shown(piece.image, dataset, window) > 0)
             if piece.mask.suffix.lower() in _SCENES:
                 with self._opened(piece.mask) as labels:
                     if problems := self._grids_differ(piece, dataset, labels):
@@ -148,10 +156,7 @@ class Raster:
             image, image_notes = as_image(picture)
         except ValueError as error:
             raise UserError(Problem(f"image can't be used: {error}", file=str(piece.image))) from None
-        valid, _ = picture.valid()  # nodata is what scenes have: no note
-        mask[~valid] = IGNORE_INDEX
-        if problems := non_finite(image, mask, item.name):
-            raise UserError(problems)
+        mask[~shown] = IGNORE_INDEX
         return Decoded(image, mask, (*image_notes, *notes), suspicions, said)
 
     def _opened(self, path: Path) -> Any:
@@ -167,40 +172,57 @@ class Raster:
         row, column, height, width = box
         return self._rasterio.windows.Window(column, row, width, height)
 
-    def _read(self, path: Path, dataset: Any, window: Any) -> Picture:
-        alpha = self._rasterio.enums.ColorInterp.alpha
-        bands = [
-            i for i, meaning in zip(dataset.indexes, dataset.colorinterp, strict=True) if meaning != alpha
-        ]
+    def _picture(self, path: Path, dataset: Any, window: Any) -> Picture:
+        """A window's bands as stored, and what the file says of them."""
+        meanings = list(zip(dataset.indexes, dataset.colorinterp, strict=True))
+        alphas = [i for i, meaning in meanings if meaning == self._rasterio.enums.ColorInterp.alpha]
+        bands = [i for i, _ in meanings if i not in alphas]
         try:
             values = np.moveaxis(dataset.read(bands, window=window), 0, -1)
-            valid = dataset.dataset_mask(window=window) > 0
+            alpha = dataset.read(alphas[0], window=window) > 0 if alphas else None
         except Exception as error:  # GDAL raises many kinds on damaged files
             raise self._damaged(path, error) from None
-        palette = _palette(dataset) if len(bands) == 1 else None
-        return Picture(values, alpha=valid, palette=palette, nodata=dataset.nodata)
+        single = len(bands) == 1
+        bits = int(dataset.tags(bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 8)) if bands else 8
+        return Picture(
+            values,
+            alpha=alpha,
+            palette=_palette(dataset) if single else None,
+            step=255 // (2**bits - 1) if single and bits < 8 else 1,
+            nodata=dataset.nodata,
+            lossy=dataset.compression == self._rasterio.enums.Compression.jpeg,
+        )
+
+    def _shown(self, path: Path, dataset: Any, window: Any) -> NDArray[np.uint8]:
+        """GDAL's own mask of a window: of nodata, an alpha band, or a page or a file that masks the image."""
+        try:
+            return np.asarray(dataset.dataset_mask(window=window))
+        except Exception as error:  # GDAL raises many kinds on damaged files
+            raise self._damaged(path, error) from None
 
     def _raster_mask(self, path: Path, labels: Any, window: Any) -> CodedMask:
-        coded = self._coding.attempt(self._mask_picture(path, labels, window), str(path))
+        coded = self._coding.attempt(self._picture(path, labels, window), str(path))
         if coded.tally.unknown:
             raise UserError(self._refused(path))
         return coded
-
-    def _mask_picture(self, path: Path, labels: Any, window: Any) -> Picture:
-        try:
-            values = np.moveaxis(labels.read(window=window), 0, -1)
-        except Exception as error:  # GDAL raises many kinds on damaged files
-            raise self._damaged(path, error) from None
-        palette = _palette(labels) if labels.count == 1 else None
-        return Picture(values, palette=palette, nodata=labels.nodata)
 
     def _refuse(self, path: Path) -> Problem:
         """What is wrong with a scene's mask, counted over all of it: one line, not one a window."""
         with self._opened(path) as labels:
             boxes = windows((0, 0, labels.height, labels.width), self._spec.window_pixels, 0)
-            pictures = (self._mask_picture(path, labels, self._window(box)) for box in boxes)
+            pictures = (self._picture(path, labels, self._window(box)) for box in boxes)
             tallies = (self._coding.attempt(picture, str(path)).tally for picture in pictures)
             return self._coding.refusal(reduce(operator.add, tallies), str(path))
+
+    def _infinite(self, image: Path, mask: Path) -> Problem:
+        """What is wrong with a scene that holds NaN, counted over all of it."""
+        with self._opened(image) as dataset:
+            boxes = list(windows((0, 0, dataset.height, dataset.width), self._spec.window_pixels, 0))
+        places = list[NDArray[np.int64]]()
+        for box in boxes:
+            decoded = self._read(_Piece(image, mask, box))
+            places.append(np.argwhere(non_finite(decoded.image, decoded.mask)) + box[:2])
+        return non_finite_problem(np.concatenate(places), str(image))
 
     def _damaged(self, path: Path, error: Exception) -> UserError:
         """The error of a file that can't be read; what was said of its first window stands for the others."""

@@ -31,11 +31,13 @@ class Item:
         name: unique within its split, and what a person finds it by.
         split: which split it belongs to.
         place: where the source finds it; only the source understands it.
+        scene: what it is a part of, as a person finds it; empty: it is whole.
     """
 
     name: str
     split: SplitName
     place: Any
+    scene: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,14 @@ from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from tifffile import COMPRESSION, TiffFile, TiffPage
 
-from lossweep.trainers.data.sources.picture import Picture, orientation, split_alpha, three, upright
+from lossweep.trainers.data.sources.picture import (
+    NotUnderstood,
+    Picture,
+    orientation,
+    split_alpha,
+    three,
+    upright,
+)
 
 _NODATA, _ORIENTATION = 42113, 274
 _REDUCED, _MASK = 1, 4
@@ -37,7 +44,7 @@ def read_tiff(path: Path, file: BinaryIO) -> Picture:
     """Decode a TIFF of one page; smaller copies of it (overviews) are left out.
 
     Raises:
-        ValueError: it holds several pages, or axes other than height, width and bands.
+        NotUnderstood: it holds several pages, or axes other than height, width and bands.
         Exception: anything at all, of the reader that failed first, when none can read it.
     """
     with TiffFile(file) as tiff:
@@ -68,7 +75,9 @@ def _pages(tiff: TiffFile) -> list[TiffPage]:
     pages = [page for page in tiff.pages if isinstance(page, TiffPage) and not page.subfiletype & _REDUCED]
     images = [page for page in pages if not page.subfiletype & _MASK]
     if len(images) != 1:
-        raise ValueError(f"it holds {len(images)} pages; save it as one page, with several bands if need be")
+        raise NotUnderstood(
+            f"file holds {len(images)} pages; save it as one page, with several bands if need be"
+        )
     return images + [page for page in pages if page.subfiletype & _MASK]
 
 
@@ -110,9 +119,11 @@ def _decoded(path: Path, file: BinaryIO, page: TiffPage) -> NDArray[Any]:
             return values.astype(values.dtype.newbyteorder("="), copy=False)
         failures.append(ValueError(f"it decodes to {values.shape[1]} x {values.shape[0]} pixels"))
     first, *_, last = failures
+    if isinstance(first, NotUnderstood):
+        raise first
     if _lacks_a_codec(first) and isinstance(last, ImportError):
-        raise ValueError(
-            f"nothing that is installed reads its compression ({COMPRESSION(page.compression).name}):"
+        raise NotUnderstood(
+            f"nothing that is installed reads the file's compression ({COMPRESSION(page.compression).name}):"
             " `pip install 'lossweep[geo]'` reads more; or save it with deflate compression"
         )
     raise last if _lacks_a_codec(first) else first
@@ -129,7 +140,7 @@ def _by_tifffile(page: TiffPage) -> NDArray[Any]:
         values = np.moveaxis(values, axes.index("S"), -1)
     values = three(values)
     if values.ndim != 3:
-        raise ValueError(f"it has the axes {axes}; only height, width and bands are understood")
+        raise NotUnderstood(f"file has the axes {axes}; only height, width and bands are understood")
     return values
 
 

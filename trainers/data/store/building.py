@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,27 +16,11 @@ from lossweep.trainers.data.source_spec import SPLITS, FilesSpec, SourceSpec
 from lossweep.trainers.data.sources.agreement import MaskAgreement
 from lossweep.trainers.data.sources.source import Decoded, Item, Pixels, Progress, Source
 from lossweep.trainers.data.store.decoded import Meta, even_anchors
-
-Range = tuple[float, float]
+from lossweep.trainers.data.store.decoding import decode_all
+from lossweep.trainers.data.store.scaling import Scaling, scaling_of
 
 _PIECE = 1 << 22
 """Pixels of an image that are summed at once: the largest images would take gigabytes as float64."""
-
-
-def decode_all(source: Source, items: Sequence[Item]) -> Iterator[tuple[Item, Decoded | UserError]]:
-    """Decode items in order, several at a time, holding only a few decoded ones."""
-    threads = min(8, os.cpu_count() or 1)
-
-    def attempt(item: Item) -> Decoded | UserError:
-        try:
-            return source.decode(item)
-        except UserError as error:
-            return error
-
-    with ThreadPoolExecutor(threads) as pool:
-        for first in range(0, len(items), 2 * threads):
-            few = items[first : first + 2 * threads]
-            yield from zip(few, pool.map(attempt, few), strict=True)
 
 
 def build(
@@ -60,56 +42,31 @@ def build(
     Returns:
         The problems met; the store is fit for training only when there are none.
     """
-    writer = _Writer(spec, folder)
     percentiles = spec.percentiles if isinstance(spec, FilesSpec) else (0.1, 99.9)
-    ranges = _float_ranges(source, [item for item in items if item.split == "train"], percentiles, progress)
+    train = [item for item in items if item.split == "train"]
+    writer = _Writer(spec, folder, scaling_of(source, train, percentiles, progress))
     with ExitStack() as stack:
         writer.open(stack)
         for done, (item, decoded) in enumerate(decode_all(source, items), start=1):
-            writer.add(item, decoded, ranges)
+            writer.add(item, decoded)
             progress("decode", done, len(items))
-    writer.close(ranges)
+    writer.close()
     problems = (*writer.problems, *writer.odd_kinds(), *writer.agreement.problems())
     return tuple(dict.fromkeys(problems))  # a scene's labels fail the same way in each of its windows
-
-
-def _float_ranges(
-    source: Source, items: Sequence[Item], percentiles: Range, progress: Progress
-) -> tuple[Range, ...]:
-    """The ends of each band's range when the images are floats; nothing when they are integers."""
-    for item in items:
-        try:
-            if source.decode(item).image.dtype != np.float32:
-                return ()
-            break
-        except UserError:  # told when it is decoded in earnest
-            continue
-    samples: list[NDArray[np.float32]] = []
-    for done, (_, decoded) in enumerate(decode_all(source, items), start=1):
-        if isinstance(decoded, UserError) or decoded.image.dtype != np.float32:
-            continue
-        labelled = decoded.image[(decoded.mask != IGNORE_INDEX) & np.isfinite(decoded.image).all(axis=2)]
-        samples.append(labelled[:: max(1, len(labelled) // 4096)])
-        progress("measure", done, len(items))
-    fitting = [sample for sample in samples if sample.shape[1] == samples[0].shape[1] and len(sample)]
-    if not fitting:
-        return ()
-    low, high = np.percentile(np.concatenate(fitting), percentiles, axis=0)
-    return tuple((float(a), float(b) if b > a else float(a) + 1.0) for a, b in zip(low, high, strict=True))
 
 
 class _Writer:
     """Appends decoded images to a store's files."""
 
-    def __init__(self, spec: SourceSpec, folder: Path) -> None:
+    def __init__(self, spec: SourceSpec, folder: Path, scaling: Scaling) -> None:
         self.problems: list[Problem] = []
         self.agreement = MaskAgreement(spec)
-        self._classes, self._folder = spec.classes, folder
+        self._classes, self._folder, self._scaling = spec.classes, folder, scaling
         self._rows: list[tuple[Item, int, int, NDArray[np.int64], int]] = []
         self._anchors: list[list[NDArray[np.int64]]] = []
         self._notes: dict[str, list[str]] = {}
         self._suspicions: dict[str, list[str]] = {}
-        self._kinds: dict[tuple[int, str], list[str]] = {}
+        self._kinds: dict[tuple[int, str], dict[str, None]] = {}  # names, each once, in order
         self._hash = hashlib.sha256("\n".join(spec.classes).encode())
         self._pixels, self._sums, self._squares = 0, np.zeros(1), np.zeros(1)
 
@@ -117,13 +74,13 @@ class _Writer:
         self._images = stack.enter_context((self._folder / "images.bin").open("wb"))
         self._masks = stack.enter_context((self._folder / "masks.bin").open("wb"))
 
-    def add(self, item: Item, decoded: Decoded | UserError, ranges: tuple[Range, ...]) -> None:
+    def add(self, item: Item, decoded: Decoded | UserError) -> None:
         if isinstance(decoded, UserError):
             self.problems.extend(decoded.problems)
             return
         image: Pixels = decoded.image
         kind = (image.shape[2], str(image.dtype))
-        self._kinds.setdefault(kind, []).append(item.name)
+        self._kinds.setdefault(kind, {})[item.scene or item.name] = None
         for found, remarks in ((self._notes, decoded.notes), (self._suspicions, decoded.suspicions)):
             for remark in remarks:
                 found.setdefault(remark, []).append(item.name)
@@ -131,8 +88,8 @@ class _Writer:
             self.agreement.add(item.split, decoded.file)
         if kind != next(iter(self._kinds)):  # a store holds one kind; `odd_kinds` says which is out of place
             return
-        if image.dtype == np.float32:  # no range: the training images failed, and so will the build
-            image = _to_uint16(image, ranges or ((0.0, 1.0),) * kind[0])
+        if image.dtype == np.float32:
+            image = self._scaling.scaled(image)
         self._append(item, image, decoded.mask)
 
     def _append(self, item: Item, image: Pixels, mask: NDArray[np.uint8]) -> None:
@@ -161,18 +118,18 @@ class _Writer:
         """Images of another kind than most, which need not be that of the first."""
         if not self._kinds:
             return
-        (bands, dtype), usual = max(self._kinds.items(), key=lambda entry: len(entry[1]))
+        most, usual = max(self._kinds.items(), key=lambda entry: len(entry[1]))
         for kind, names in self._kinds.items():
-            for name in names if kind != (bands, dtype) else ():
+            for name in names if kind != most else ():
                 yield Problem(
                     "image of another kind than most",
                     file=name,
-                    found=f"{kind[0]} band{'s' if kind[0] > 1 else ''} of {kind[1]}",
-                    allowed=f"{bands} band{'s' if bands > 1 else ''} of {dtype} as in {_counted(usual)}",
+                    found=_kind(kind),
+                    allowed=f"{_kind(most)} as in {_counted(list(usual))}",
                     hint="convert it, or leave it out",
                 )
 
-    def close(self, ranges: tuple[Range, ...]) -> None:
+    def close(self) -> None:
         kind = max(self._kinds, key=lambda kind: len(self._kinds[kind]), default=None)
         if kind is None or kind != next(iter(self._kinds)):
             return
@@ -198,7 +155,7 @@ class _Writer:
             classes=self._classes,
             bands=bands,
             dtype="uint16" if dtype == "float32" else dtype,
-            ranges=ranges,
+            ranges=self._scaling.ranges,
             mean=tuple(map(float, mean)),
             std=tuple(map(float, std)),
             fingerprint=f"sha256:{self._hash.hexdigest()}",
@@ -206,16 +163,16 @@ class _Writer:
             suspicions=(
                 *(f"{_counted(names)}: {what}" for what, names in self._suspicions.items()),
                 *self.agreement.suspicions(),
+                *self._scaling.suspicions,
             ),
         ).write(self._folder / "meta.json")
+
+
+def _kind(kind: tuple[int, str]) -> str:
+    bands, dtype = kind
+    return f"{bands} band{'s' if bands > 1 else ''} of {dtype}"
 
 
 def _counted(names: Sequence[str]) -> str:
     """The first name, and how many more there are."""
     return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
-
-
-def _to_uint16(image: Pixels, ranges: tuple[Range, ...]) -> NDArray[np.uint16]:
-    low, high = np.array(ranges, np.float32).T
-    scaled = np.clip((np.nan_to_num(image) - low) / (high - low), 0.0, 1.0)
-    return np.asarray(np.rint(scaled * 65535.0), np.uint16)

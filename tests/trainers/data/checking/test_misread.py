@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from lossweep.spaces.files.errors import UserError
@@ -16,6 +18,7 @@ from lossweep.trainers.data.checking.report import DataReport
 from lossweep.trainers.data.loading import load_data
 from lossweep.trainers.data.spec import FolderSource, ImportSource
 from lossweep.trainers.data.store.decoded import Store
+from lossweep.trainers.data.store.scaling import fillings
 
 SPLITS = {"train": 3, "val": 2}
 
@@ -201,6 +204,41 @@ def test_nodata_is_ignored_and_sets_no_scale(nodata: float, dtype: type, tmp_pat
     assert len(np.unique(batch.images[0, 0, 6:].numpy())) > 60
 
 
+@pytest.mark.parametrize("hole", [-9999.0, 1e20])
+def test_a_filling_that_no_file_declares_is_suspicious(hole: float, tmp_path: Path) -> None:
+    """It sets the scale of what the image shows, as nothing says that it is no data."""
+
+    def write(pixels: np.ndarray, path: Path, count: int) -> None:
+        values = pixels.astype(np.float32) / 100
+        values[:5, :, 1] = hole if count == 1 else values[:5, :, 1]
+        tifffile.imwrite(path, values, photometric="rgb")
+
+    report = checked(data_set(tmp_path / "set", image=write, names=("{}.tif", "{}.png")), tmp_path)
+    (said,) = [line for line in report.suspicions if "nodata" in line]
+    assert said.startswith(
+        f"band 1: 5.2% of the training values are {hole:g}, far from all others (0.6 to 1.39)"
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    seed=st.integers(0, 99),
+    kind=st.sampled_from(["normal", "uniform", "dark", "saturated", "binary", "constant", "outlier"]),
+)
+def test_what_images_show_is_no_filling(seed: int, kind: str) -> None:
+    generator = np.random.default_rng(seed)
+    values = {
+        "normal": generator.normal(3, 2, 5000),
+        "uniform": generator.random(5000),
+        "dark": generator.exponential(1.0, 5000) * (generator.random(5000) > 0.3),
+        "saturated": np.minimum(generator.normal(3, 2, 5000), 4.0),
+        "binary": generator.integers(0, 2, 5000) * 1000.0,
+        "constant": np.full(5000, 7.0),
+        "outlier": np.append(generator.normal(3, 2, 4999), 1e9),
+    }[kind]
+    assert list(fillings(values.astype(np.float32)[:, None])) == []
+
+
 def test_masks_of_which_some_are_0_and_255_are_suspicious(tmp_path: Path) -> None:
     spec = data_set(tmp_path / "set", mask=lambda m, p, c: save(m * (255 if c in (1, 4) else 1), p, c))
     report = checked(spec, tmp_path)
@@ -313,3 +351,36 @@ def test_the_hint_for_a_class_that_is_the_ignored_value_can_be_followed(tmp_path
         load_data(spec, tmp_path / "cache")
     told = spec.model_copy(update={"colors": {"vehicle": 254}})
     assert load_data(told, tmp_path / "cache").prior.frequencies[1] == pytest.approx(64 / 1024)
+
+
+@pytest.mark.parametrize(("classes", "said"), [(("background", "car"), True), (("water", "land"), False)])
+def test_masks_that_seem_inverted_are_suspicious(
+    classes: tuple[str, str], said: bool, tmp_path: Path
+) -> None:
+    spec = data_set(tmp_path / "set", mask=lambda m, p, _: Image.fromarray(m == 0).save(p))
+    lines = checked(spec.model_copy(update={"classes": classes}), tmp_path).suspicions
+    assert any("6.250% of the pixels" in line and "inverted?" in line for line in lines) == said
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP"])
+def test_a_file_of_another_kind_than_its_name_says_is_named(kind: str, tmp_path: Path) -> None:
+    spec = data_set(tmp_path / "set", image=lambda a, p, _: Image.fromarray(a).save(p, format=kind))
+    with pytest.raises(UserError, match=f"neither PNG, JPEG nor TIFF; found {kind}"):
+        check_quick(spec)
+
+
+def test_what_is_whole_but_not_read_is_not_called_damaged(tmp_path: Path) -> None:
+    def pages(mask: np.ndarray, path: Path, _: int) -> None:
+        tifffile.imwrite(path, np.stack([mask, mask]), photometric="minisblack")
+
+    with pytest.raises(UserError, match="file holds 2 pages") as caught:
+        check_quick(data_set(tmp_path / "set", mask=pages, names=("{}.png", "{}.tif")))
+    assert "damaged" not in str(caught.value)
+
+
+def test_fractions_are_shown_as_a_person_wrote_them(tmp_path: Path) -> None:
+    def likely(mask: np.ndarray, path: Path, _: int) -> None:
+        tifffile.imwrite(path, mask * np.float32(0.98))
+
+    with pytest.raises(UserError, match=r"no whole numbers; found 0\.98 in 64 pixels"):
+        load_data(data_set(tmp_path / "set", mask=likely, names=("{}.png", "{}.tif")), tmp_path / "cache")

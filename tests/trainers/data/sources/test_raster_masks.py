@@ -150,3 +150,39 @@ def test_a_scene_whose_only_foreground_is_the_ignored_value_is_suspicious(
     assert [line.split(";")[0] for line in said] == [
         "val: 1 mask holds background and the ignored value, and nothing else: val/masks/a.tif"
     ]
+
+
+def test_a_scene_that_holds_nan_is_told_once_and_counted(labelled: Path, tmp_path: Path) -> None:
+    for index, split in enumerate(("train", "val", "test")):
+        pixels = scene(seed=index).astype(np.float32)
+        if split == "train":
+            pixels[1, 3::10, 7::10] = np.nan  # in every window
+        write_tiff(labelled / split / "images/a.tif", pixels, left=LEFT + index * 10_000)
+    (problem,) = check_data(spec_of(labelled), tmp_path / "cache").problems
+    assert problem.file == str(labelled / "train/images/a.tif")
+    assert problem.found == "108 pixels, the first at row 3, column 7"
+
+
+def test_a_scene_of_another_kind_is_told_once(labelled: Path, tmp_path: Path) -> None:
+    write_tiff(labelled / "train/images/a.tif", scene(bands=3))
+    (problem,) = check_data(spec_of(labelled), tmp_path / "cache").problems
+    assert problem.file == "train/images/a.tif"
+    assert problem.allowed == "4 bands of uint16 as in val/images/a.tif and 1 more"
+
+
+def test_alpha_bits_and_jpeg_of_a_mask_are_what_they_are_in_a_folder(labelled: Path, tmp_path: Path) -> None:
+    color = np.zeros((4, 90, 120), np.uint8)
+    color[0], color[3] = truth()[0] * 200, 255
+    write_tiff(labelled / "train/masks/a.tif", color, photometric="RGB", alpha="YES")
+    write_tiff(labelled / "val/masks/a.tif", color[:3], left=LEFT + 10_000)
+    write_tiff(labelled / "test/masks/a.tif", color[:3], left=LEFT + 20_000)
+    report = check_data(spec_of(labelled, colors={"foreground": (200, 0, 0)}), tmp_path / "cache")
+    assert report.ok
+    assert any("alpha channel of a mask dropped" in note for note in report.notes)
+    for index, split in enumerate(("train", "val", "test")):
+        write_tiff(labelled / split / "masks/a.tif", truth(), left=LEFT + index * 10_000, nbits=1)
+    spec = spec_of(labelled, colors={"foreground": 255})
+    np.testing.assert_array_equal(burned(load_data(spec, tmp_path / "cache")), truth()[0])
+    write_tiff(labelled / "val/masks/a.tif", truth() * 255, left=LEFT + 10_000, compress="jpeg")
+    with pytest.raises(UserError, match="JPEG smears values"):
+        load_data(spec_of(labelled), tmp_path / "cache")
