@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lossweep.search.sweep_spec import SweepSpec
     from lossweep.search.workspace import Workspace
     from lossweep.spaces.schedules.schedule_file import ScheduleFile
+    from lossweep.trainers.data.spec import SplitName
     from lossweep.trainers.evaluation import Evaluation
 
 
@@ -55,6 +56,7 @@ def train(
     from lossweep.spaces.schedules.schedule_file import load_schedule
     from lossweep.trainers.loop.checkpoints import CheckpointStore
     from lossweep.trainers.loop.measurement import evaluate_split
+    from lossweep.trainers.loop.rehearsal import rehearse_model
     from lossweep.trainers.loop.training import train as train_trial
     from lossweep.trainers.loop.training import trained_model
     from lossweep.trainers.scoring.objectives import score
@@ -81,6 +83,10 @@ def train(
     plan = replace(template_of(spec), epochs=schedule.budget).plan(0, used_seed, schedule, control=control)
     store = CheckpointStore(where.checkpoints("train"))
     data = SegmentationTrainer(spec.data, where.cache, None).data()
+    sizes: dict[SplitName, tuple[tuple[int, int], ...]] = {"val": data.val.sizes, "test": data.test.sizes}
+    rehearsed = rehearse_model(plan.model, plan.training, data.prior, data.channels, plan.data.tile, sizes)
+    for suspicion in rehearsed.suspicions:
+        typer.echo(f"suspicious: {suspicion}", err=True)
     evaluations = []
     for evaluation in train_trial(plan, data, store):
         typer.echo(evaluation_line(evaluation))

@@ -78,12 +78,14 @@ def check_before_training(
     Raises:
         UserError: with everything that is wrong, pretrained weights that can't be loaded included.
     """
+    from lossweep.trainers.data.crops.batches import padded_size
     from lossweep.trainers.guards import build_guards
     from lossweep.trainers.loop.rehearsal import Rehearsed, rehearse_model
     from lossweep.trainers.losses import rehearse
     from lossweep.trainers.metrics.own import rehearse_own_metric
 
     tile, training = spec.data.tile, spec.training
+    validated = [padded_size(*size) for size in (evaluated or {}).get("val", ())]
     passes = sorted({training.batch, *training.fewer_a_pass}, reverse=True)
     problems = [
         _within("space", problem)
@@ -92,7 +94,7 @@ def check_before_training(
     problems += [
         dataclasses.replace(problem, key=key)
         for key, name in own_metrics(spec.measure, spec.objective, spec.pruning, spec.space)
-        for problem in rehearse_own_metric(name, prior, tile)
+        for problem in rehearse_own_metric(name, prior, tile, validated)
     ]
     try:
         build_guards(spec.guards, prior)

@@ -65,11 +65,12 @@ def sweep_file(folder: Path, model: dict[str, object], batch: int = 2, tile: int
 
 
 def checked(
-    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *command: str
 ) -> tuple[int, str]:
+    """The exit code and the words of a command on a sweep file, of ``check`` when none is named."""
     monkeypatch.syspath_prepend(str(path.parent))
     home = str(path.parent / "runs")
-    monkeypatch.setattr(sys, "argv", ["lossweep", "check", str(path), "--home", home])
+    monkeypatch.setattr(sys, "argv", ["lossweep", *(command or ("check", str(path))), "--home", home])
     with pytest.raises(SystemExit) as end:
         main()
     said = capsys.readouterr()
@@ -124,3 +125,16 @@ def test_what_looks_wrong_is_said_and_keeps_no_sweep_from_starting(
     single = sweep_file(folder, {"architecture": "DeepLabV3"})
     assert segmentation(SweepSpec.load(single, {}), Workspace.at(folder / "runs")).least_micro_batch == 2
     assert "a trial that is short of memory fails" in caplog.text
+
+
+def test_a_single_schedule_is_not_trained_to_its_first_validation_either(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, schedule = sweep_file(folder, {"architecture": "PAN"}, tile=128), folder / "best.yaml"
+    phase = {"loss": {"term": "cross_entropy"}, "learning_rate": 1e-3, "epochs": 1}
+    schedule.write_text(yaml.safe_dump({"format": "lossweep-schedule/1", "phases": [phase]}))
+    command = ("train", str(schedule), "--sweep", str(path), "-o", str(folder / "model.pt"))
+    code, told = checked(path, monkeypatch, capsys, *command)
+    assert code == 2
+    assert "the images of val of 90 x 50 pixels, padded to 96 x 64" in told
+    assert "epoch" not in told

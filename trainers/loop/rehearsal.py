@@ -166,7 +166,7 @@ class _Stage:
         model.train(training)
         given = (shape.images, self.in_channels, shape.height, shape.width)
         where = torch.device(device) if device == "meta" else nullcontext()
-        with isolated(0, "rehearsal"), torch.no_grad(), where:
+        with isolated(0, "rehearsal"), torch.set_grad_enabled(training), where:
             output = model(torch.zeros(given))
         expected = (shape.images, self.prior.channels, shape.height, shape.width)
         if not isinstance(output, Tensor):
@@ -200,10 +200,17 @@ def _evaluation_problems(
         shapes = shapes[:1] + shapes[1:][-1:]
     elif len(shapes) > _MOST_SHAPES:
         shapes = list(_each_height_and_width(shapes))
-    failing = {shape: complaint for shape in shapes if (complaint := stage.complaint(shape))}
+    complaint, failing = "", list[Shape]()
+    for shape in shapes:
+        if not failing or not stage.without_arithmetic:
+            found = stage.complaint(shape)
+            complaint = complaint or found
+            failing += [shape] if found else []
+        elif not stage.takes(shape):  # what the first one's arithmetic has confirmed
+            failing.append(shape)
     if not failing:
         return
-    shape, complaint = next(iter(failing.items()))
+    shape = failing[0]
     of = shown_as[shape]
     whole = padded_size(*of)
     how = f", padded to {_extent(whole)}" if whole != of else ""
@@ -214,7 +221,7 @@ def _evaluation_problems(
         f"can't be evaluated on the images of {split} of {_extent(of)} pixels{how}: {complaint}{likewise}",
         key="model",
         found=_named(spec),
-        hint=_any_size_hint(spec, stage, list(failing), size.tile),
+        hint=_any_size_hint(spec, stage, failing, size.tile),
     )
 
 

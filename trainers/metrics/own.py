@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import get_args
+from typing import Final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from lossweep.trainers.imports import load_object
 
 Mask = NDArray[np.uint8]
 """(H, W) class indices; in the truth 255 is unknown."""
+
+_LARGEST: Final = 256
+"""Side of a made-up image: a metric may well take minutes for the noise in a larger one."""
 
 ALLOWED = "called with pairs of (truth, prediction), (H, W) uint8 each, it returns a finite number"
 
@@ -91,21 +94,30 @@ def check_own_metric(name: str) -> tuple[Problem, ...]:
     return ()
 
 
-def rehearse_own_metric(name: str, prior: ClassPrior, tile: int = 64) -> tuple[Problem, ...]:
+def rehearse_own_metric(
+    name: str, prior: ClassPrior, tile: int = 64, sizes: Iterable[tuple[int, int]] = ()
+) -> tuple[Problem, ...]:
     """Say what is wrong with a user's own metric: import it, and compute it on two made-up images.
 
-    They hold every class in truth and prediction, and some unknown pixels.
+    They hold every class in truth and prediction, and some unknown pixels. They are no larger than 256
+    pixels a side, but as oblong and as unlike as the images that will be evaluated.
 
     Args:
         name: of the metric.
         prior: the classes.
-        tile: side of the images, in pixels.
+        tile: side of the images, in pixels, where no sizes are given.
+        sizes: (height, width) of the images that will be evaluated.
     """
+    shapes = sorted({(min(height, _LARGEST), min(width, _LARGEST)) for height, width in sizes})
+    shapes = shapes or [(tile, tile)]
     random = np.random.default_rng(0)
-    truth, prediction = random.integers(len(prior.names), size=(2, 2, tile, tile)).astype(np.uint8)
-    truth[:, 0] = IGNORE_INDEX
+    pairs = []
+    for shape in (shapes[0], shapes[-1]):
+        truth, prediction = random.integers(len(prior.names), size=(2, *shape)).astype(np.uint8)
+        truth[0] = IGNORE_INDEX
+        pairs.append((truth, prediction))
     try:
-        OwnMetric.load(name)(zip(truth, prediction, strict=True))
+        OwnMetric.load(name)(iter(pairs))
     except UserError as error:
         return error.problems
     return ()

@@ -21,6 +21,14 @@ THREE = ClassPrior(names=("ground", "car", "ship"), frequencies=(0.8, 0.1, 0.1))
 SOURCE = """
 import numpy as np
 
+def stacked(images):
+    return float(np.stack([truth for truth, _ in images]).mean())
+
+def square(images):
+    for truth, _ in images:
+        assert truth.shape[0] == truth.shape[1] <= 256
+    return 1.0
+
 def f1(images):
     hits = wrong = 0
     for truth, prediction in images:
@@ -172,3 +180,15 @@ def test_the_made_up_images_hold_every_class(module: str) -> None:
         assert set(np.unique(truth)) == {0, 1, 2, 255}
         assert set(np.unique(prediction)) == {0, 1, 2}
     assert math.prod(seen[0].shape) == 32 * 32
+
+
+def test_the_made_up_images_are_of_the_sizes_that_will_be_evaluated(module: str) -> None:
+    """What only computes on images of one size, or on square ones, fails before any training."""
+    for function, sizes, message in (
+        ("stacked", [(64, 64), (96, 64)], "all input array"),
+        ("square", [(64, 96), (64, 96)], "AssertionError"),
+        ("stacked", [(64, 64), (64, 64)], None),
+        ("square", [(2000, 2000), (64, 64)], None),
+    ):
+        problems = rehearse_own_metric(f"{module}:{function}", BINARY, 16, sizes)
+        assert [message in problem.message for problem in problems] == ([True] if message else [])
