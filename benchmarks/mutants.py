@@ -9,7 +9,8 @@ evenly, whatever can stand at them, and then one change each. Every mutant is tr
 tree by the tests of its room: its module's own first, stopped at the first that fails, none that is slow. It
 is found if one fails, or if they take three times as long as they should.
 
-Left out are annotations, which nothing evaluates, and what only slow tests reach: the Ray runner.
+Left out are annotations, which nothing evaluates, what only slow tests reach (the Ray runner), migrations of
+old databases, and the tests against PostgreSQL, which repeat those against SQLite.
 Prints a score a package, and what lived as a diff each. Exits 1 below --least.
 """
 

@@ -318,3 +318,24 @@ def test_a_checkpoint_of_another_schedule(tmp_path: Path) -> None:
     assert resumed(path, callback(f"{begins} -> jaccard @1e-3 x1", None)) == ["cross_entropy"]
     plain = saved(callback(f"{begins} -> jaccard @1e-3 x1", None))
     assert resumed(plain, callback("dice @1e-3 x2 -> mcc @1e-3 until recall>=0.9 in 1..3")) == ["mcc"]
+
+
+def test_a_trainer_without_an_end_stops_where_the_schedule_does(tmp_path: Path) -> None:
+    line = "cross_entropy @1e-2 until recall>=0.9 in 1..2 -> jaccard @1e-3 x2"
+    callback = LossScheduleCallback(LossSchedule.parse(line), PRIOR, metrics={"recall": "val/recall"})
+    module = Module((0.95,) * 9)
+    fit(tmp_path, module, callback, -1)
+    assert module.losses == ["cross_entropy", "jaccard", "jaccard", "jaccard"], "four epochs at most"
+
+
+def test_rates_go_by_optimizer_steps_not_by_batches(tmp_path: Path) -> None:
+    schedule = LossSchedule.parse("jaccard @1e-2 x2 cosine warmup 2")
+    plain, accumulated = Module(), Module()
+    fit(tmp_path, plain, LossScheduleCallback(schedule, PRIOR), 2)
+    images, masks = batches().dataset[:]
+    loader = DataLoader(TensorDataset(images.repeat(2, 1, 1, 1), masks.repeat(2, 1, 1)), batch_size=2)
+    run = trainer(tmp_path, LossScheduleCallback(schedule, PRIOR), 2, accumulate_grad_batches=2)
+    run.fit(accumulated, loader)
+    rates = [rate for _, _, rate, _ in plain.seen]
+    assert len(set(rates)) == 3, "half way up, up, and down in two"
+    assert [rate for _, _, rate, _ in accumulated.seen] == [rate for rate in rates for _ in range(2)]
