@@ -265,9 +265,10 @@ def test_a_loader_without_a_length_is_trained_where_rates_need_none(tmp_path: Pa
 
 
 def test_a_phase_waits_for_the_next_validation(tmp_path: Path) -> None:
-    line = "cross_entropy @1e-2 until recall>=0.9 in 1..4 back <0.3 -> jaccard @1e-3 x9"
+    waits = "until recall>=0.9 in 1..4"
+    line = f"cross_entropy @1e-2 {waits} back <0.3 -> jaccard @1e-3 {waits} -> dice @1e-3 x9"
     callback = LossScheduleCallback(LossSchedule.parse(line), PRIOR, metrics={"recall": "val/recall"})
-    # Epochs 1 and 3 are validated, and what epoch 1 measured does not send training back after epoch 2.
+    # Epochs 1 and 3 are validated, and what epoch 1 measured does not end the second phase after epoch 2.
     module = Module((0.0, 0.95, 0.0, 0.1, 0.95, 0.95))
     trainer(tmp_path, callback, 6, check_val_every_n_epoch=2).fit(module, batches(), batches())
     assert module.losses == ["cross_entropy"] * 2 + ["jaccard"] * 2 + ["cross_entropy"] * 2
