@@ -10,8 +10,8 @@ tree by the tests of its room: its module's own first, stopped at the first that
 is found if one fails, or if they take three times as long as they should.
 
 Left out are annotations, which nothing evaluates; what only slow tests reach (the Ray runner) and migrations
-of old databases; simulated learning curves, whose numbers are made up; and the tests against PostgreSQL, which
-repeat those against SQLite.
+of old databases; simulated learning curves, whose numbers are made up; and the tests against PostgreSQL, as
+they repeat those against SQLite.
 Prints a score a package, and what lived as a diff each. Exits 1 below --least.
 """
 
