@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -44,6 +45,22 @@ def test_it_calls_the_script_that_is_there_with_the_interpreter_of_the_matrix() 
     assert os.access(ROOT / script, os.X_OK)
     triggers = workflow()[True]  # YAML 1.1 reads the key `on` as true
     assert {"push", "pull_request"} == set(triggers)
+
+
+def test_mutants_are_tried_every_night_by_the_script_that_is_there() -> None:
+    nightly = yaml.safe_load((ROOT / ".github" / "workflows" / "mutants.yml").read_text())
+    (job,) = nightly["jobs"].values()
+    install, command = (step["run"] for step in job["steps"] if "run" in step)
+    assert set(re.search(r"\.\[(.*)\]", install)[1].split(",")) == {"test", "mutants"}  # type: ignore[index]  # fails if absent
+    assert {"test", "mutants"} <= PROJECT["optional-dependencies"].keys()
+    _, script, *options = command.split()
+    source = (ROOT / script).read_text()
+    assert all(f'"{option}"' in source for option in options if option.startswith("--"))
+    (packages,) = re.findall(r"^PACKAGES: Final = (\(.*\))$", source, re.MULTILINE)
+    wanted = ("search", "trainers/losses", "trainers/metrics", "trainers/guards")
+    assert ast.literal_eval(packages) == wanted
+    assert all((ROOT / package).is_dir() for package in wanted)
+    assert "schedule" in nightly[True]
 
 
 def test_the_script_makes_its_environment_with_the_interpreter_it_is_given(tmp_path: Path) -> None:

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from pydantic import ValidationError
 
 from lossweep.search.running.preflight import check_before_loading, check_before_training
-from lossweep.search.sweep_spec import SweepSpec
+from lossweep.search.sweep_spec import ResourceSpec, SweepSpec
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import UserError
+from tests.ranges import check_range
 
 SWEEP = """\
 name: mine
@@ -118,3 +121,50 @@ def test_a_limit_for_evaluations_needs_workers_that_can_be_ended(tmp_path: Path)
     ):
         with pytest.raises(UserError, match=words):
             read(tmp_path, f"resources: {{{wrong}}}\n")
+
+
+RANGES = {
+    "seed": "[0, )",
+    "budget.trials": "[1, )",
+    "budget.epochs": "[1, )",
+    "budget.hours": "(0.0, )",
+    "resources.parallel": "[1, )",
+    "resources.cpus_per_trial": "(0.0, )",
+    "resources.gpus_per_trial": "[0.0, )",
+    "resources.max_failures": "[0, )",
+    "controls.share": "[0.0, 1.0]",
+    "controls.at_least": "[1, )",
+    "confirm.top": "[1, )",
+    "confirm.seeds": "[2, )",
+    "confirm.margin": "[0.0, )",
+}
+
+
+@pytest.mark.parametrize("key", RANGES)
+def test_a_number_is_accepted_within_its_range(key: str) -> None:
+    def read(value: float) -> None:
+        part, _, name = key.rpartition(".")
+        data = yaml.safe_load(SWEEP) | {"confirm": {}}
+        (data.setdefault(part, {}) if part else data)[name] = value
+        SweepSpec.model_validate(data)
+
+    check_range(read, RANGES[key])
+
+
+def test_gpus_are_a_share_of_one_or_whole() -> None:
+    for share in (0.0, 0.3, 1.0, 2.0):
+        assert ResourceSpec(gpus_per_trial=share).gpus_per_trial == share
+    with pytest.raises(ValidationError, match="a fraction of one GPU or a whole number of GPUs"):
+        ResourceSpec(gpus_per_trial=1.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"), [("a", True), ("v2.1_b-c", True), ("a" * 63, True), ("a" * 64, False)]
+)
+def test_names(name: str, fits: bool) -> None:
+    data = yaml.safe_load(SWEEP) | {"name": name}
+    if fits:
+        assert SweepSpec.model_validate(data).name == name
+        return
+    with pytest.raises(ValidationError, match="name"):
+        SweepSpec.model_validate(data)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 
 from lossweep.search.conducting.settings import ControlSearch, SearchSettings
-from lossweep.search.conducting.turns import TurnKind, next_turn
+from lossweep.search.conducting.turns import Turn, TurnKind, next_turn
 from lossweep.search.pruning import PruningSpec
 from lossweep.search.sampling import SamplerSpec
 from lossweep.spaces.class_prior import ClassPrior
@@ -81,3 +82,12 @@ def test_what_comes_next_follows_from_what_was_started_in_whatever_order() -> No
     of = settings(32)
     started = list(names(of))[:20]
     assert next_turn(of, started) == next_turn(of, sorted(started, key=str))
+
+
+def test_former_winners_come_after_the_named_controls_one_by_one() -> None:
+    of = dataclasses.replace(settings(16), warm_start=(OURS, OURS.with_budget(3)))
+    started = [PLAIN] * 4 + list(NAMED)
+    assert next_turn(of, started[:-1]).kind is TurnKind.NAMED
+    assert next_turn(of, started) == Turn(TurnKind.WARM_START, index=0)
+    assert next_turn(of, [*started, None], 1) == Turn(TurnKind.WARM_START, index=1)
+    assert next_turn(of, [*started, None, None], 2).kind is TurnKind.PROPOSAL

@@ -265,9 +265,10 @@ def test_a_loader_without_a_length_is_trained_where_rates_need_none(tmp_path: Pa
 
 
 def test_a_phase_waits_for_the_next_validation(tmp_path: Path) -> None:
-    line = "cross_entropy @1e-2 until recall>=0.9 in 1..4 back <0.3 -> jaccard @1e-3 x9"
+    waits = "until recall>=0.9 in 1..4"
+    line = f"cross_entropy @1e-2 {waits} back <0.3 -> jaccard @1e-3 {waits} -> dice @1e-3 x9"
     callback = LossScheduleCallback(LossSchedule.parse(line), PRIOR, metrics={"recall": "val/recall"})
-    # Epochs 1 and 3 are validated, and what epoch 1 measured does not send training back after epoch 2.
+    # Epochs 1 and 3 are validated, and what epoch 1 measured does not end the second phase after epoch 2.
     module = Module((0.0, 0.95, 0.0, 0.1, 0.95, 0.95))
     trainer(tmp_path, callback, 6, check_val_every_n_epoch=2).fit(module, batches(), batches())
     assert module.losses == ["cross_entropy"] * 2 + ["jaccard"] * 2 + ["cross_entropy"] * 2
@@ -318,3 +319,24 @@ def test_a_checkpoint_of_another_schedule(tmp_path: Path) -> None:
     assert resumed(path, callback(f"{begins} -> jaccard @1e-3 x1", None)) == ["cross_entropy"]
     plain = saved(callback(f"{begins} -> jaccard @1e-3 x1", None))
     assert resumed(plain, callback("dice @1e-3 x2 -> mcc @1e-3 until recall>=0.9 in 1..3")) == ["mcc"]
+
+
+def test_a_trainer_without_an_end_stops_where_the_schedule_does(tmp_path: Path) -> None:
+    line = "cross_entropy @1e-2 until recall>=0.9 in 1..2 -> jaccard @1e-3 x2"
+    callback = LossScheduleCallback(LossSchedule.parse(line), PRIOR, metrics={"recall": "val/recall"})
+    module = Module((0.95,) * 9)
+    fit(tmp_path, module, callback, -1)
+    assert module.losses == ["cross_entropy", "jaccard", "jaccard", "jaccard"], "four epochs at most"
+
+
+def test_rates_go_by_optimizer_steps_not_by_batches(tmp_path: Path) -> None:
+    schedule = LossSchedule.parse("jaccard @1e-2 x2 cosine warmup 2")
+    plain, accumulated = Module(), Module()
+    fit(tmp_path, plain, LossScheduleCallback(schedule, PRIOR), 2)
+    images, masks = batches().dataset[:]
+    loader = DataLoader(TensorDataset(images.repeat(2, 1, 1, 1), masks.repeat(2, 1, 1)), batch_size=2)
+    run = trainer(tmp_path, LossScheduleCallback(schedule, PRIOR), 2, accumulate_grad_batches=2)
+    run.fit(accumulated, loader)
+    rates = [rate for _, _, rate, _ in plain.seen]
+    assert len(set(rates)) == 3, "half way up, up, and down in two"
+    assert [rate for _, _, rate, _ in accumulated.seen] == [rate for rate in rates for _ in range(2)]

@@ -106,17 +106,18 @@ def test_past_the_end_the_last_phase_goes_on(shape: str, recorded: bool) -> None
 def test_a_record_without_an_epoch_says_nothing_and_one_that_ends_early_goes_on() -> None:
     schedule = LossSchedule.parse("jaccard @1e-3 x2 -> cross_entropy @1e-2 x2 cosine")
 
-    def places(*stays: tuple[int, int], epochs: int | None = None) -> list[tuple[int, int]]:
+    def places(*stays: tuple[int, int], epochs: int | None = None, beyond: int = 0) -> list[tuple[int, int]]:
         written = [{"phase": phase, "epochs": length, "from_epoch": 0} for phase, length in stays]
         recorded = ScheduleFile(**dict(schedule.with_budget(epochs)), classes=PRIOR.names, realised=written)
         scheduled = ScheduledLoss(recorded)
-        found = [scheduled.position(epoch) for epoch in range(scheduled.epochs)]
+        found = [scheduled.position(epoch) for epoch in range(scheduled.epochs + beyond)]
         return [(place.phase, place.epochs_in_phase) for place in found]
 
     assert places((0, 0)) == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert places((0, 1), (1, 1), epochs=5) == [(0, 0), (1, 0), (1, 1), (1, 2), (1, 3)]
     assert places((0, 1), (1, 4)) == [(0, 0), (1, 0), (1, 1), (1, 2), (1, 3)]
     assert places((0, 1), (1, 4), epochs=2) == [(0, 0), (1, 0)]
+    assert places((0, 2), (1, 2), epochs=2, beyond=2) == [(0, 0), (0, 1), (0, 2), (0, 3)]
 
 
 def test_weights_by_frequency_need_the_frequencies(tmp_path: Path) -> None:
