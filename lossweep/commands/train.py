@@ -79,7 +79,7 @@ def train(
     used_seed = seed if seed is not None else int(chosen.provenance.get("seed", spec.seed))
     control = chosen.provenance.get("control")
     plan = replace(template_of(spec), epochs=schedule.budget).plan(0, used_seed, schedule, control=control)
-    store = CheckpointStore(where.checkpoints("train"))
+    store = CheckpointStore(where.trainings)
     data = SegmentationTrainer(spec.data, where.cache, None).data()
     evaluations = []
     for evaluation in train_trial(plan, data, store):

@@ -39,7 +39,9 @@ def test_a_home_of_an_odd_name_holds_its_databases(tmp_path: Path, monkeypatch: 
     assert [path.name for path in tmp_path.iterdir()] == [ODD]
 
 
-@pytest.mark.parametrize("url", ["http://host/x", "postgresql://h/d", "sqlite://", "sqlite:///:memory:", "./x"])
+@pytest.mark.parametrize(
+    "url", ["http://host/x", "postgresql://h/d", "sqlite://", "sqlite:///:memory:", "./x"]
+)
 def test_what_is_no_file_is_none(url: str) -> None:
     assert sqlite_file(url) is None
 
