@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 
 import typer
 
@@ -18,8 +19,23 @@ def main() -> None:
     try:
         commands.app()
     except LossweepError as error:
-        typer.echo(visible_lines(str(error)), err=True)
+        typer.echo(visible_lines(_told(str(error))), err=True)
         sys.exit(error.exit_code)
+    except Exception as error:
+        typer.echo(_told("".join(traceback.format_exception(error))), err=True, nl=False)
+        sys.exit(1)
+
+
+def _told(text: str) -> str:
+    """Return an error as it may be printed: a library's may quote an address with its password."""
+    from lossweep.search.workspace import Workspace
+
+    given = Workspace.given_addresses()
+    if not given:
+        return text
+    from lossweep.search.addresses import without_secrets
+
+    return without_secrets(text, *given)
 
 
 if __name__ == "__main__":

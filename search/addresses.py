@@ -61,6 +61,12 @@ def shown(url: str | URL) -> str:
     return f"{plain['scheme']}://{user}{plain['host']}{path}{more[:1]}{HIDDEN if more else ''}"
 
 
+def without_user(url: str) -> str:
+    """Return the address of a web server as the beginning of a link: with its path, without a password."""
+    plain = _PLAIN.fullmatch(url)
+    return f"{plain['scheme']}://{plain['host']}{plain['path'] or ''}" if plain is not None else shown(url)
+
+
 def is_web(url: str) -> bool:
     """Whether an address is a web server's."""
     return url.lower().startswith(("http://", "https://"))

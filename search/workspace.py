@@ -27,6 +27,11 @@ class Workspace:
     database_url: str = field(repr=False)
     mlflow_uri: str = field(repr=False)
 
+    @staticmethod
+    def given_addresses() -> tuple[str, ...]:
+        """The addresses that the environment gives, which an error's text may quote with their passwords."""
+        return tuple(filter(None, map(os.environ.get, (DATABASE_VARIABLE, TRACKING_VARIABLE))))
+
     @classmethod
     def at(cls, root: Path | str | None = None) -> Workspace:
         """Return the workspace at ``root``, else at ``$LOSSWEEP_HOME``, else at ``./runs``.
@@ -59,6 +64,11 @@ class Workspace:
     def checkpoints(self, sweep: str) -> Path:
         """The checkpoints of one sweep."""
         return self.root / "checkpoints" / sweep
+
+    @property
+    def trainings(self) -> Path:
+        """The checkpoints of exported schedules that are trained; apart from those of sweeps."""
+        return self.root / "trainings"
 
     def logs(self, sweep: str) -> Path:
         """The logs of one sweep: Ray's own noise and tracebacks."""

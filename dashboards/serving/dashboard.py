@@ -31,6 +31,7 @@ from lossweep.dashboards.serving.processes import (
     start_process,
 )
 from lossweep.dashboards.serving.report_server import report_server
+from lossweep.search.addresses import is_web, without_user
 from lossweep.search.study.history import SweepHistory
 from lossweep.spaces.files.errors import UserError
 
@@ -117,7 +118,7 @@ def start_dashboard(
     """
     check_store(mlflow_uri)
     sweep = load()
-    served = not mlflow_uri.startswith(("http://", "https://"))
+    served = not is_web(mlflow_uri)
     chosen = choose_port(host, port, MLFLOW_PORT) if served else None  # a taken port is said before any work
     quiet_mlflow()
     if sweep.state != "running":  # the driver of a running sweep is the one that writes to MLflow
@@ -129,7 +130,7 @@ def start_dashboard(
         if log is not None:
             log.parent.mkdir(parents=True, exist_ok=True)
             output = started.enter_context(log.open("ab"))
-        base = mlflow_uri
+        base = without_user(mlflow_uri)
         servers = _Servers(host, started, output, patience, log)
         if chosen is not None:
             base = f"http://{reachable(host)}:{chosen}"

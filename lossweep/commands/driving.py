@@ -7,6 +7,7 @@ import logging
 import typer
 
 from lossweep.commands.reading import home_words
+from lossweep.search.addresses import without_secrets
 from lossweep.search.control_spec import ConfirmSpec
 from lossweep.search.study.faults import SweepFailed
 from lossweep.search.study.history import SweepHistory
@@ -45,13 +46,9 @@ def drive(
         check_recorder(gpu=spec.resources.gpus_per_trial > 0)
     logs = workspace.logs(spec.name)
     logs.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(
-        filename=logs / "driver.log",
-        level=logging.INFO,
-        format="%(asctime)s %(name)s %(message)s",
-        encoding="utf-8",
-        errors="backslashreplace",
-    )
+    handler = logging.FileHandler(logs / "driver.log", encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(_WithoutSecrets("%(asctime)s %(name)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
     try:
         history = run_recorded(
             spec,
@@ -70,6 +67,13 @@ def drive(
         return  # the search itself may well be unfinished, as it was before
     if history.state is SweepState.INTERRUPTED or confirm is not None:
         raise typer.Exit(130)
+
+
+class _WithoutSecrets(logging.Formatter):
+    """Tracebacks of libraries, too, without the passwords of the addresses that they quote."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record), *Workspace.given_addresses())
 
 
 def conclude(history: SweepHistory, workspace: Workspace) -> None:

@@ -81,7 +81,7 @@ def train(
     used_seed = seed if seed is not None else int(chosen.provenance.get("seed", spec.seed))
     control = chosen.provenance.get("control")
     plan = replace(template_of(spec), epochs=schedule.budget).plan(0, used_seed, schedule, control=control)
-    store = CheckpointStore(where.checkpoints("train"))
+    store = CheckpointStore(where.trainings)
     data = SegmentationTrainer(spec.data, where.cache, None).data()
     sizes: dict[SplitName, tuple[tuple[int, int], ...]] = {"val": data.val.sizes, "test": data.test.sizes}
     rehearsed = rehearse_model(plan.model, plan.training, data.prior, data.channels, plan.data.tile, sizes)

@@ -225,9 +225,13 @@ def _reader(file: Path) -> Callable[[], sqlite3.Connection]:
             connection.close()
             # In a folder that may not be written SQLite can't make the index of its write-ahead log. Where
             # the log is empty none is needed, and nobody can write there.
-            empty = not log.exists() or log.stat().st_size == 0
-            if immutable or error.sqlite_errorname != "SQLITE_CANTOPEN" or not empty:
+            closed = error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY"))
+            if immutable or not closed:
                 raise
+            if log.exists() and log.stat().st_size:
+                hint = "copy the home to where you may write, and name it: --home"
+                said = "was not closed by who wrote it last, and lies where it may not be written"
+                raise UserError(Problem(f"database {file} {said}", hint=hint)) from None
             return connect(immutable=True)
         return connection
 

@@ -123,7 +123,8 @@ class Ledger:
         Raises:
             UserError: when Optuna alone made a study of that name in this database.
         """
-        if self.find(name) is None and self._study_id(name) is not None:
+        # In this order: a sweep's row is written before its study.
+        if self._study_id(name) is not None and self.find(name) is None:
             raise UserError(
                 Problem(
                     f"this database holds a study named {name} that lossweep did not make",

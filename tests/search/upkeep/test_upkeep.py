@@ -233,6 +233,21 @@ def test_the_doctor_finds_and_mends(wreck: Workspace) -> None:
     assert len(checkpoints_of(wreck, "small", 0)) == 1
 
 
+def test_an_exported_schedule_that_is_trained_has_no_orphans(tmp_path: Path) -> None:
+    """Beside it a sweep may be named as anything, ``train`` and ``trainings`` included."""
+    where = workspace(tmp_path)
+    for name in ("train", "trainings"):
+        run_sweep(spec(name, trials=1), where, task=task(tmp_path / "work"))
+    phase = Phase(loss=CrossEntropy(), learning_rate=1e-3, epochs=4)
+    trained = CheckpointStore(where.trainings).save(
+        "context", [TrainedEpoch(identity(phase), 0, None, 0)], {}
+    )
+    assert examine(where) == ()
+    assert checkpoints_of(where, "train", 0) == checkpoints_of(where, "trainings", 0) == ()
+    assert gc(where, "train", leaders=0).files == gc(where, "trainings", leaders=0).files == 0
+    assert trained.exists()
+
+
 def test_a_mended_sweep_goes_on(wreck: Workspace) -> None:
     for one in examine(wreck, "small"):
         assert one.mend is not None
