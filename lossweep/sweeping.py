@@ -209,6 +209,7 @@ def run_recorded(
             artifacts=workspace.artifacts,
             system_metrics=system_metrics,
             report=SweepReport(workspace),
+            stopping=lambda: stop.reason,
         )
         history = run_sweep(
             spec,

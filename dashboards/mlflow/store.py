@@ -35,11 +35,11 @@ from lossweep.search.study.history import SweepHistory, TrialHistory
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Metric, Param, Run, RunTag
 
 EXPERIMENT: Final = "lossweep"
 
-_METRICS_A_BATCH: Final = 900
+_METRICS_A_BATCH: Final = 800
 _TEXTS_A_BATCH: Final = 90
 
 
@@ -59,6 +59,7 @@ class MlflowStore:
         experiment_id: of the project's experiment, created when missing.
         parent: run id of the sweep.
         runs: run ids of the trials by number.
+        requests: so many batches of figures, parameters and tags were written.
     """
 
     def __init__(
@@ -90,6 +91,9 @@ class MlflowStore:
         self._data = _dataset(sweep)
         self.parent = ""
         self.runs: dict[int, str] = {}
+        self.requests = 0
+        self._held: dict[str, set[Point]] = {}
+        """What was written of runs that have not ended: MLflow takes a value twice, but slowly."""
         self._find(sweep)
         if not self.parent:
             self.parent = self._create(sweep_content(sweep))
@@ -104,23 +108,29 @@ class MlflowStore:
         if run is None:
             run = self.runs[trial.number] = self._create(content, parent=self.parent)
             self.client.log_text(run, _schedule_yaml(trial), "schedule.yaml")
+            self._write(run, content, tagged=True)
         else:
             self.client.update_run(run, status=content.status)
-        self._write(run, content)
+            self._write(run, content)
 
     def log_points(self, number: int, points: Sequence[Point]) -> None:
         """Write the metrics of one evaluation."""
-        self._log(self.runs[number], points=points)
+        run = self.runs[number]
+        self._log(run, points=self._new(run, points))
+        self._held[run].update(points)
 
     def end_trial(self, trial: TrialHistory, sweep: SweepHistory) -> None:
         """Write a trial's end: final figures, tags and status, and all else that may be missing."""
         if trial.number not in self.runs:
             self.start_trial(trial, sweep)
-        run, content = self.runs[trial.number], trial_content(trial, sweep)
-        self._write(run, content)
+            run, content = self.runs[trial.number], trial_content(trial, sweep)
+        else:
+            run, content = self.runs[trial.number], trial_content(trial, sweep)
+            self._write(run, content)
         if trial.traceback:
             self.client.log_text(run, trial.traceback, "traceback.txt")
         self._close(run, content)
+        self._held.pop(run, None)
 
     def update_sweep(self, sweep: SweepHistory) -> None:
         """Write the sweep's standing result and state."""
@@ -196,8 +206,15 @@ class MlflowStore:
         self.client.log_inputs(run.info.run_id, datasets=[self._data])
         return str(run.info.run_id)
 
-    def _write(self, run: str, content: RunContent) -> None:
-        self._log(run, content.points, content.params, {**content.tags, DIGEST_TAG: content.digest()})
+    def _write(self, run: str, content: RunContent, tagged: bool = False) -> None:
+        """Write what a run does not hold yet; ``tagged`` when it was made with its tags just now."""
+        points, tags = self._new(run, content.points), {} if tagged else content.tags
+        self._log(run, points, content.params, {**tags, DIGEST_TAG: content.digest()})
+        self._held[run].update(points)
+
+    def _new(self, run: str, points: Sequence[Point]) -> list[Point]:
+        held = self._held.setdefault(run, set())
+        return [point for point in points if point not in held]
 
     def _close(self, run: str, content: RunContent) -> None:
         if content.ended is None:
@@ -212,16 +229,33 @@ class MlflowStore:
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Write in batches; the tags, and so the fingerprint, last."""
+        """Write in batches, one where all fits; the tags, and so the fingerprint, last."""
         from mlflow.entities import Metric, Param, RunTag
 
-        metrics = [Metric(p.key, p.value, p.at, p.step) for p in points]
-        for chunk in _chunks(metrics, _METRICS_A_BATCH):
-            self.client.log_batch(run, metrics=chunk, synchronous=True)
-        for chunk in _chunks([Param(k, v) for k, v in (params or {}).items()], _TEXTS_A_BATCH):
-            self.client.log_batch(run, params=chunk, synchronous=True)
-        for chunk in _chunks([RunTag(k, v) for k, v in (tags or {}).items()], _TEXTS_A_BATCH):
-            self.client.log_batch(run, tags=chunk, synchronous=True)
+        metrics = list(_chunks([Metric(p.key, p.value, p.at, p.step) for p in points], _METRICS_A_BATCH))
+        texts = list(_chunks([Param(k, v) for k, v in (params or {}).items()], _TEXTS_A_BATCH))
+        marks = list(_chunks([RunTag(k, v) for k, v in (tags or {}).items()], _TEXTS_A_BATCH))
+        # MLflow writes a batch's parameters, figures and tags in this order.
+        together = max(len(metrics), len(texts), len(marks)) <= 1 and len(metrics) + len(texts) + len(marks)
+        if together:
+            self._batch(run, *(next(iter(parts), []) for parts in (metrics, texts, marks)))
+            return
+        for chunk in metrics:
+            self._batch(run, metrics=chunk)
+        for chunk in texts:
+            self._batch(run, params=chunk)
+        for chunk in marks:
+            self._batch(run, tags=chunk)
+
+    def _batch(
+        self,
+        run: str,
+        metrics: Sequence[Metric] = (),
+        params: Sequence[Param] = (),
+        tags: Sequence[RunTag] = (),
+    ) -> None:
+        self.client.log_batch(run, metrics=metrics, params=params, tags=tags, synchronous=True)
+        self.requests += 1
 
     def _equal(self, run: Run, content: RunContent, verify: bool) -> bool:
         return agrees(run, content) and not (verify and self._values(run) != _expected(content))

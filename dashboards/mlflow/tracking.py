@@ -5,12 +5,20 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from lossweep.dashboards.mlflow.address import check_store
-from lossweep.dashboards.mlflow.content import evaluation_points, moment, seconds_so_far
+from lossweep.dashboards.mlflow.content import Point, evaluation_points, moment, seconds_so_far
+from lossweep.dashboards.mlflow.gathering import (
+    StandingWrite,
+    SweepWrite,
+    TrialWrite,
+    Write,
+    gathered,
+)
 from lossweep.dashboards.mlflow.outage import is_outage, reaching, without_secret
 from lossweep.dashboards.mlflow.store import EXPERIMENT, MlflowStore, quiet_mlflow
 from lossweep.dashboards.mlflow.system_metrics import start_recorder
@@ -21,21 +29,21 @@ from lossweep.search.study.events import (
     Event,
     SweepEnded,
     SweepStarted,
-    TrialEnded,
-    TrialEvaluated,
-    TrialStarted,
 )
 from lossweep.search.study.history import SweepHistory, TrialHistory
 
 log = logging.getLogger(__name__)
 
+_TOLD: Final = 200
+"""Letters of an error that are said."""
+
 
 class MlflowListener:
     """A `search.study.events.Listener` that writes a sweep into MLflow.
 
-    Events are queued and written by one background thread. While the store can't be reached they wait, in
-    order, and are tried again; what could not be written by `close` is said in the log, and `sync` mends it
-    from the study.
+    Events are queued; one background thread takes all that wait and writes what they come to. While the store
+    can't be reached they wait, in order, and are tried again; what could not be written by `close` is said in
+    the log, and `sync` mends it from the study.
     """
 
     def __init__(
@@ -48,6 +56,9 @@ class MlflowListener:
         report: Callable[[SweepHistory], str] | None = build_report,
         patience: float = 60.0,
         retry: tuple[float, float] = (0.5, 15.0),
+        stopping: Callable[[], str] = str,
+        telling: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare to listen; nothing is imported from MLflow and nothing connected before the first event.
 
@@ -57,8 +68,11 @@ class MlflowListener:
             artifacts: where a new experiment keeps its artifacts; beside a SQLite store by default.
             system_metrics: also record this machine's CPU, GPU and memory use with the sweep's run.
             report: what builds the report that is stored when the sweep ends; None for none.
-            patience: seconds `close` waits for what is not written yet.
+            patience: seconds `close` waits while nothing of what is left gets written.
             retry: the first and the longest pause between tries, in seconds.
+            stopping: why the sweep is about to stop; empty as long as it is not.
+            telling: seconds after which `close` says, again and again, how much is left.
+            clock: seconds, for these two.
         """
         self._uri, self._experiment, self._artifacts = tracking_uri, experiment, artifacts
         self._system_metrics, self._report, self._patience, self._retry = (
@@ -67,6 +81,8 @@ class MlflowListener:
             patience,
             retry,
         )
+        self._stopping, self._telling, self._clock = stopping, telling, clock
+        self._refusals: set[tuple[str, str]] = set()
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._abandon = threading.Event()
@@ -74,7 +90,7 @@ class MlflowListener:
         self._sweep: SweepHistory | None = None
         self._trials: dict[int, TrialHistory] = {}
         self._confirmation: Confirmation | None = None
-        self._clock: dict[int, dict[int, float]] = {}
+        self._seconds: dict[int, dict[int, float]] = {}
         """Seconds of work at each step of each trial: known whether or not the step could be written."""
         self._monitor: Any = None
         self._queued = self._written = 0
@@ -100,44 +116,90 @@ class MlflowListener:
         self._events.put(event)
 
     def close(self) -> None:
-        """Wait until everything is written, but no longer than ``patience``."""
+        """Write what is left, for as long as that gets on, and say how much it is.
+
+        A second Ctrl-C, or the first since the sweep ended, leaves the rest to ``lossweep sync``.
+        """
         if self._thread is None:
             return
         self._events.put(None)
-        self._thread.join(self._patience)
+        try:
+            self._wait(self._thread)
+        except KeyboardInterrupt:
+            log.warning("Ctrl-C: the rest is not written into MLflow")
         if self._thread.is_alive():
             self._abandon.set()
             self._thread.join(1.0)
         if self.pending or self.dropped:
             log.warning(
-                "MLflow at %s misses %d events of this sweep; `lossweep sync` writes them from the study.",
+                "MLflow at %s misses %s events of this sweep%s; `lossweep sync%s` writes them from the study",
                 without_secret(self._uri),
-                self.pending + self.dropped,
+                f"{self.pending + self.dropped:,}",
+                f", {self.dropped:,} of them refused" if self.dropped else "",
+                f" {self._sweep.name}" if self._sweep is not None else "",
             )
         self._thread = None
 
+    def _wait(self, thread: threading.Thread) -> None:
+        """Return when all is written, nothing was for ``patience`` seconds, or somebody asks for an end."""
+        asked_before, got_on = self._stopping(), self._clock()
+        before, told = self._progress, got_on
+        while thread.is_alive() and self._stopping() == asked_before:
+            thread.join(0.1)
+            now = self._clock()
+            if self._progress != before:
+                before, got_on = self._progress, now
+            if now - got_on > self._patience:
+                return
+            if now - told > self._telling and self.pending:
+                told = now
+                log.warning(
+                    "MLflow: still to write: %s events; Ctrl-C leaves them to `lossweep sync`",
+                    f"{self.pending:,}",
+                )
+
+    @property
+    def _progress(self) -> tuple[int, int]:
+        return self._written, self._store.requests if self._store is not None else 0
+
     def _run(self) -> None:
         quiet_mlflow()
-        while (event := self._events.get()) is not None:
-            if not self._write_until_done(event):
-                break
-            self._written += 1
+        going_on = True
+        while going_on:
+            events = self._told()
+            going_on = bool(events) and events[-1] is not None
+            for write in gathered(event for event in events if event is not None):
+                self._learn(write)
+                if self._abandon.is_set() or not self._write_until_done(write):
+                    going_on = False
+                    break
+                self._written += write.events
         if self._monitor is not None:
             self._monitor.finish()
             self._monitor = None
 
-    def _write_until_done(self, event: Event) -> bool:
-        """Write one event, trying again while the store is away. False when `close` gave up meanwhile."""
+    def _told(self) -> list[Event | None]:
+        """Wait for an event and return it with all that wait behind it; the last is None at the end."""
+        events = [self._events.get()]
+        while events[-1] is not None:
+            try:
+                events.append(self._events.get_nowait())
+            except queue.Empty:
+                break
+        return events
+
+    def _write_until_done(self, write: Write) -> bool:
+        """Write, trying again while the store is away. False when `close` gave up meanwhile."""
         pause, longest = self._retry
         warned = False
         while True:
             try:
-                self._write(event)
+                self._write(write)
                 return True
             except Exception as error:
                 if not is_outage(error):
-                    self.dropped += 1
-                    log.warning("MLflow refused a %s event: %s", type(event).__name__, error, exc_info=True)
+                    self.dropped += write.events
+                    self._say_refused(error)
                     return True
                 if not warned:
                     # Not the error's own text, which may hold the address with its password.
@@ -151,45 +213,63 @@ class MlflowListener:
                 return False
             pause = min(2.0 * pause, longest)
 
-    def _write(self, event: Event) -> None:
-        match event:
-            case SweepStarted(sweep):
-                self._take(sweep)
-                store = self._connected()
+    def _say_refused(self, error: Exception) -> None:
+        """Say what MLflow refused, once for each kind of error: it may refuse every event alike."""
+        kind = (type(error).__name__, str(error)[:_TOLD])
+        if kind in self._refusals:
+            return
+        self._refusals.add(kind)
+        text = str(error).replace(self._uri, without_secret(self._uri))
+        short = text if len(text) <= _TOLD else f"{text[:_TOLD]}..."
+        log.warning("MLflow refused what it was told, and the sweep goes on: %s", short, exc_info=True)
+
+    def _learn(self, write: Write) -> None:
+        """Keep what later writes need, whether or not this one can be written."""
+        match write:
+            case SweepWrite(SweepStarted(sweep) | SweepEnded(sweep)):
+                self._sweep = sweep
+                self._trials = {trial.number: trial for trial in sweep.recorded}
+                self._confirmation = sweep.confirmation
+            case SweepWrite(ConfirmationStarted(confirmation)):
+                self._confirmation = confirmation
+            case TrialWrite(number, started, evaluations, ended):
+                if started is not None:
+                    self._trials[number] = started
+                    steps = [evaluation.step for evaluation in started.evaluations]
+                    self._seconds[number] = dict(zip(steps, seconds_so_far(started.evaluations), strict=True))
+                clock = self._seconds.setdefault(number, {})
+                for evaluation in evaluations:
+                    if evaluation.step not in clock:  # else it is told again
+                        clock[evaluation.step] = next(reversed(clock.values()), 0.0) + evaluation.seconds
+                if ended is not None:
+                    self._trials[number] = ended
+
+    def _write(self, write: Write) -> None:
+        store = self._connected()
+        match write:
+            case SweepWrite(SweepStarted(sweep)):
                 if sweep.recorded:
                     store.reconcile(sweep)
                 else:
                     store.update_sweep(sweep)
                 if self._system_metrics and self._monitor is None:
                     self._monitor = start_recorder(store.parent, self._uri)
-            case TrialStarted(trial):
-                self._trials[trial.number] = trial
-                steps = [evaluation.step for evaluation in trial.evaluations]
-                self._clock[trial.number] = dict(zip(steps, seconds_so_far(trial.evaluations), strict=True))
-                self._connected().start_trial(trial, self._current())
-            case TrialEvaluated(number, evaluation, _):
-                clock = self._clock.setdefault(number, {})
-                if evaluation.step not in clock:  # else it is told or tried again
-                    clock[evaluation.step] = next(reversed(clock.values()), 0.0) + evaluation.seconds
-                at = moment(self._trials[number], self._current(), clock[evaluation.step])
-                self._connected().log_points(number, evaluation_points(evaluation, at))
-            case TrialEnded(trial):
-                self._trials[trial.number] = trial
-                self._connected().end_trial(trial, self._current())
-                self._connected().update_sweep(self._current())
-            case ConfirmationStarted(confirmation):
-                self._confirmation = confirmation
-                self._connected().update_sweep(self._current())
-            case SweepEnded(sweep):
-                self._take(sweep)
-                self._connected().reconcile(sweep)
+            case SweepWrite(SweepEnded(sweep)):
+                store.reconcile(sweep)
                 if self._report is not None:
-                    self._connected().log_report(self._report(sweep))
-
-    def _take(self, sweep: SweepHistory) -> None:
-        self._sweep = sweep
-        self._trials = {trial.number: trial for trial in sweep.recorded}
-        self._confirmation = sweep.confirmation
+                    store.log_report(self._report(sweep))
+            case SweepWrite() | StandingWrite():
+                store.update_sweep(self._current())
+            case TrialWrite(ended=TrialHistory() as trial):
+                store.end_trial(trial, self._current())
+            case TrialWrite(number, started, evaluations):
+                if started is not None or number not in store.runs:
+                    store.start_trial(self._trials[number], self._current())
+                points: list[Point] = []
+                for evaluation in evaluations:
+                    at = moment(self._trials[number], self._current(), self._seconds[number][evaluation.step])
+                    points += evaluation_points(evaluation, at)
+                store.log_points(number, points)
 
     def _current(self) -> SweepHistory:
         if self._sweep is None:
