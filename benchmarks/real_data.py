@@ -25,7 +25,8 @@ from lossweep.trainers.data.spec import Augmentation, FolderSource
 from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.measurement import evaluate_split
-from lossweep.trainers.loop.training import train, trained_model
+from lossweep.trainers.loop.retrieval import trained_model
+from lossweep.trainers.loop.training import train
 from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
 
 FIGURES = {

@@ -137,6 +137,15 @@ class TrialPlan:
         """Most images of one forward pass."""
         return self.micro_batch or self.training.batch
 
+    @property
+    def micro_batches(self) -> tuple[int | None, ...]:
+        """Those that its attempts may have had: the whole batch, and halved whenever memory ran out."""
+        images, found = self.training.batch, {self.micro_batch, None}
+        while images > 1:
+            images //= 2
+            found.add(images)
+        return tuple(sorted(found, key=lambda most: -(most or self.training.batch)))
+
     def halved(self) -> TrialPlan | None:
         """The same trial and effective batch with half the images a pass; None when it has but one."""
         images = self.images_a_pass

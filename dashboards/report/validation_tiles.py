@@ -79,7 +79,7 @@ class _Seer:
     ) -> _Seer | None:
         """The trial as it was when its score was taken, or None without that checkpoint."""
         from lossweep.trainers.loop.checkpoints import CheckpointStore
-        from lossweep.trainers.loop.training import trained_model
+        from lossweep.trainers.loop.retrieval import trained_model
 
         taken = trial.scored
         if taken is None:

@@ -57,8 +57,8 @@ def train(
     from lossweep.trainers.loop.checkpoints import CheckpointStore
     from lossweep.trainers.loop.measurement import evaluate_split
     from lossweep.trainers.loop.rehearsal import rehearse_model
+    from lossweep.trainers.loop.retrieval import trained_model
     from lossweep.trainers.loop.training import train as train_trial
-    from lossweep.trainers.loop.training import trained_model
     from lossweep.trainers.scoring.objectives import score
     from lossweep.trainers.scoring.operating_points import operating_point
     from lossweep.trainers.trial import SegmentationTrainer

@@ -76,7 +76,7 @@ def weights_of(trial: TrialHistory, spec: SweepSpec, workspace: Workspace) -> Tr
         UserError: when the checkpoint is gone, or the data have changed since.
     """
     from lossweep.trainers.loop.checkpoints import CheckpointStore
-    from lossweep.trainers.loop.training import trained_model
+    from lossweep.trainers.loop.retrieval import trained_model
     from lossweep.trainers.trial import SegmentationTrainer
 
     scored = trial.scored

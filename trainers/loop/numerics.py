@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -101,3 +101,7 @@ def _auto(device: torch.device) -> torch.dtype:
         )
         return torch.bfloat16 if any(test() for test in tests if test) else torch.float32
     return torch.float32
+
+
+NAMES: Final = tuple(f"{place} {name}" for place in ("cuda", "mps", "cpu") for name in _DTYPES)
+"""All that a `Numerics` may be called, a GPU's before a CPU's."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import torch
@@ -27,7 +26,6 @@ from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.optimization import Optimization
 from lossweep.trainers.loop.passes import PassSize
 from lossweep.trainers.loop.prefix import (
-    VERSIONS,
     TrainedEpoch,
     context_key,
     evaluates,
@@ -36,14 +34,15 @@ from lossweep.trainers.loop.prefix import (
     relabelled,
     retrace,
 )
+from lossweep.trainers.loop.retrieval import longest_prefix, trained_model
 from lossweep.trainers.loop.step_log import StepLog
 from lossweep.trainers.losses import SegmentationLoss, build_loss
 from lossweep.trainers.models import build_model, raw_model
-from lossweep.trainers.own_code import is_current, with_code
+from lossweep.trainers.own_code import with_code
 from lossweep.trainers.plan import TrialPlan
 from lossweep.trainers.scoring.objectives import ObjectiveSpec, score
 
-__all__ = ["OutOfMemory", "train", "trained_model"]
+__all__ = ["OutOfMemory", "train"]
 
 
 class Stopped(Exception):
@@ -91,7 +90,7 @@ def train(
     context = context_key(plan, data.fingerprint, str(numerics), torch.__version__)
     cursor = ScheduleCursor.start(plan.schedule)
     history: tuple[TrainedEpoch, ...] = ()
-    found = checkpoints.newest(context, lambda past: retrace(plan, past) is not None) if checkpoints else None
+    found = longest_prefix(plan, data.fingerprint, numerics, checkpoints) if checkpoints else None
     retraced = retrace(plan, found[0].history) if found else None
     if retraced:
         cursor, history = retraced
@@ -116,44 +115,6 @@ def train(
         yield evaluation
         if evaluation.verdict:
             return
-
-
-def trained_model(
-    plan: TrialPlan, data: SegmentationData, checkpoints: CheckpointStore, step: int | None = None
-) -> nn.Module | None:
-    """The trained weights of a trial, from its checkpoints: on the CPU, ready to predict.
-
-    Args:
-        plan: the trial, exactly as it was trained.
-        data: what it was trained on.
-        checkpoints: where.
-        step: of the evaluation wanted, such as the one the trial's score was taken from; the last when None.
-
-    Returns:
-        The model as it was at that evaluation, or None when no checkpoint of it is left, or the model is the
-        user's own and its code has changed since.
-    """
-    if plan.code is None:
-        plan = with_code(plan)
-    elif not is_current(plan.model.architecture, plan.code):
-        return None
-
-    def wanted(past: Sequence[TrainedEpoch]) -> bool:
-        last = past[-1].evaluation if past else None
-        return (step is None or (last is not None and last.step == step)) and retrace(plan, past) is not None
-
-    arithmetics = {str(Numerics.of(plan.training, device)) for device in (None, "cpu")}
-    # A GPU's weights before a CPU's; those that an earlier version trained are weights no less.
-    for version, numerics in product(VERSIONS, sorted(arithmetics, reverse=True)):
-        context = context_key(plan, data.fingerprint, numerics, torch.__version__, version=version)
-        found = checkpoints.newest(context, wanted)
-        if found:
-            model = raw_model(
-                plan.model.model_copy(update={"weights": None}), data.prior, data.channels, plan.seed
-            )
-            model.load_state_dict(found[1]["model"])
-            return model.eval()
-    return None
 
 
 class _Trial:

@@ -15,7 +15,8 @@ from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.loop import training
 from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.measurement import evaluate_split
-from lossweep.trainers.loop.training import train, trained_model
+from lossweep.trainers.loop.retrieval import trained_model
+from lossweep.trainers.loop.training import train
 from lossweep.trainers.plan import MeasureSpec, TrialPlan
 from lossweep.trainers.scoring.objectives import ObjectiveSpec, score
 from lossweep.trainers.scoring.operating_points import held_out_metric

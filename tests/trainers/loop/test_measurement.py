@@ -19,7 +19,8 @@ from lossweep.trainers.data.specs.folder import FolderSource
 from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.measurement import evaluate_split
 from lossweep.trainers.loop.memory import EvaluationTooLarge, OutOfMemory
-from lossweep.trainers.loop.training import train, trained_model
+from lossweep.trainers.loop.retrieval import trained_model
+from lossweep.trainers.loop.training import train
 from lossweep.trainers.metrics import Meter
 from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
 from lossweep.trainers.scoring.objectives import ObjectiveSpec

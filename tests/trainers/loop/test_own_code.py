@@ -13,7 +13,8 @@ import pytest
 from lossweep.trainers.data.loading import SegmentationData
 from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.loop.checkpoints import CheckpointStore
-from lossweep.trainers.loop.training import train, trained_model
+from lossweep.trainers.loop.retrieval import trained_model
+from lossweep.trainers.loop.training import train
 from lossweep.trainers.own_code import CodeChanged, own_parts, with_code
 from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrialPlan
 from lossweep.trainers.source_code import source_digest

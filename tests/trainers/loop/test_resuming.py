@@ -19,7 +19,8 @@ from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.measurement import evaluate_split
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.prefix import context_key
-from lossweep.trainers.loop.training import train, trained_model
+from lossweep.trainers.loop.retrieval import trained_model
+from lossweep.trainers.loop.training import train
 from lossweep.trainers.plan import ModelSpec, TrainingSpec, TrialPlan
 
 Plans = Callable[..., TrialPlan]

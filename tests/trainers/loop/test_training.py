@@ -17,7 +17,8 @@ from lossweep.trainers.data.loading import SegmentationData
 from lossweep.trainers.evaluation import Evaluation, realised
 from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.measurement import evaluate_split
-from lossweep.trainers.loop.training import OutOfMemory, train, trained_model
+from lossweep.trainers.loop.retrieval import trained_model
+from lossweep.trainers.loop.training import OutOfMemory, train
 from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
 from lossweep.trainers.trial import SegmentationTrainer
 
