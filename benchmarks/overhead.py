@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -30,11 +30,14 @@ from typing import Any
 
 import numpy as np
 import optuna
+import ray
 from ray import tune
 
 from lossweep.search.running.driver import run_sweep
 from lossweep.search.running.task import TrainingTask
-from lossweep.search.running.tune.cluster import QUIET, ray_session
+from lossweep.search.running.tune.environment import QUIET
+from lossweep.search.running.tune.ray_process import RayProcess
+from lossweep.search.running.tune.runner import TuneRunner
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.class_prior import ClassPrior
@@ -79,7 +82,7 @@ class LoadTrainer:
     def prepare(self) -> None:
         """Nothing is to be loaded."""
 
-    def trial(self, plan: TrialPlan, should_stop: Callable[[], bool]) -> Iterator[Evaluation]:
+    def trial(self, plan: TrialPlan) -> Iterator[Evaluation]:
         """Yield evaluations."""
         self.load.begin()
         for epoch in range(1, plan.epochs + 1):
@@ -126,8 +129,10 @@ class LoadTrainable(tune.Trainable):
         """Nothing is to be read."""
 
 
-def lossweep(root: Path, trials: int, evaluations: int, load: Load, slots: int) -> float:
-    """Seconds of a whole sweep."""
+def lossweep(
+    root: Path, trials: int, evaluations: int, load: Load, slots: int, *, process: RayProcess
+) -> float:
+    """Seconds of a whole sweep on a cluster that is up already."""
     spec = SweepSpec.model_validate(
         {
             "name": "overhead",
@@ -145,7 +150,9 @@ def lossweep(root: Path, trials: int, evaluations: int, load: Load, slots: int) 
     prior = ClassPrior(names=("background", "vehicle"), frequencies=(0.99, 0.01))
     started = time.perf_counter()
     listener = MlflowListener(workspace.mlflow_uri, artifacts=workspace.artifacts)
-    history = run_sweep(spec, workspace, [listener], task=TrainingTask(LoadTrainer(load), prior))
+    runner = TuneRunner(root, slots, process=process)
+    task = TrainingTask(LoadTrainer(load), prior)
+    history = run_sweep(spec, workspace, [listener], task=task, runner=runner)
     took = time.perf_counter() - started
     assert history.counts()["completed"] == trials, history.counts()
     assert all(len(trial.evaluations) == evaluations for trial in history.trials)
@@ -286,7 +293,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         template = Path(folder) / "mlflow.db"
         mlflow.MlflowClient(tracking_uri=f"sqlite:///{template}").search_experiments()
-        with ray_session(None, 1, Path(folder) / "ray.log"):
+        # The usual wiring runs on a cluster of this process's own; each idles while the other works.
+        ray.init(address="local", include_dashboard=False, logging_level=logging.CRITICAL)
+        with RayProcess(None, 1, Path(folder) / "ray.log") as process:
+            CONTENDERS["lossweep"] = functools.partial(lossweep, process=process)
+            with fresh_workspace(template) as root:
+                CONTENDERS["lossweep"](Path(root), 2, 1, Load(), 2)  # starts it
             if arguments.rounds:
                 print("\n".join(["", *no_op(arguments, template)]), flush=True)
             if arguments.loaded_trials:

@@ -7,10 +7,10 @@ first used, so that ``import lossweep`` costs nothing.
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from lossweep.search.running.driver import run_sweep
     from lossweep.search.sweep_spec import SweepSpec
     from lossweep.spaces.class_prior import ClassPrior
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from lossweep.trainers.callbacks import LossScheduleCallback, ScheduledLoss
     from lossweep.trainers.losses import build_loss
 
-__version__ = version("lossweep")
 __all__ = [
     "ClassPrior",
     "LossSchedule",
@@ -51,6 +50,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("lossweep")
     if name not in _HOMES:
         raise AttributeError(f"module 'lossweep' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import sys
-import traceback
-
-import typer
-
-from lossweep import commands
-from lossweep.dashboards.terminal.encoding import tolerate
-from lossweep.spaces.files.errors import LossweepError, visible_lines
 
 
 def main() -> None:
-    """Run the command line: exit code 0 when all went well, 2 for the user's mistakes, 1 for ours."""
+    """Run the command line.
+
+    Exit code 0 when all went well, 2 for the user's mistakes, 1 for ours, 130 when a signal interrupted it.
+    """
+    from lossweep.search.running.stopping import EXIT_CODE, interrupt_on_signals
+
+    heard = interrupt_on_signals()  # before anything else: importing the commands takes a while
+    try:
+        sys.exit(_run(heard))
+    except KeyboardInterrupt:
+        sys.exit(EXIT_CODE)
+
+
+def _run(heard: list[str]) -> int:
+    import traceback
+
+    import typer
+
+    from lossweep import commands
+    from lossweep.dashboards.terminal.encoding import tolerate
+    from lossweep.spaces.files.errors import LossweepError, visible_lines
+
     for stream in (sys.stdout, sys.stderr):
         tolerate(stream)
     try:
         commands.app()
     except LossweepError as error:
         typer.echo(visible_lines(_told(str(error))), err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except Exception as error:
+        if heard:  # what a library made of the interruption
+            raise KeyboardInterrupt from error
         typer.echo(_told("".join(traceback.format_exception(error))), err=True, nl=False)
-        sys.exit(1)
+        return 1
+    return 0
 
 
 def _told(text: str) -> str:

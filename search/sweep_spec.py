@@ -52,6 +52,8 @@ class ResourceSpec(Frozen):
         max_failures: how often a trial is resumed after its worker or node was lost.
         evaluation_minutes: a worker that reports nothing for so long counts as lost; None for never.
         runner: ``tune`` for Ray Tune workers, ``inline`` for one process, trial after trial.
+        environment: environment variables that the workers of this machine's private cluster get although
+            their names look like secrets; without this, none of those reaches them.
     """
 
     parallel: int | None = Field(default=None, ge=1)
@@ -60,6 +62,7 @@ class ResourceSpec(Frozen):
     max_failures: int = Field(default=2, ge=0)
     evaluation_minutes: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     runner: Literal["tune", "inline"] = "tune"
+    environment: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _whole_gpus_above_one(self) -> Self:

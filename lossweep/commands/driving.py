@@ -9,6 +9,7 @@ import typer
 from lossweep.commands.reading import home_words
 from lossweep.search.addresses import without_secrets
 from lossweep.search.control_spec import ConfirmSpec
+from lossweep.search.running.stopping import EXIT_CODE
 from lossweep.search.study.faults import SweepFailed
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.sweep_state import SweepState
@@ -37,7 +38,7 @@ def drive(
     Raises:
         UserError: for what is wrong with the sweep file or its data.
         SweepFailed: when the first trials all failed alike, with how to go on once the cause is mended.
-        typer.Exit: with code 130 when the sweep was interrupted.
+        typer.Exit: with code 130 when the sweep was interrupted, by whichever signal and whenever.
     """
     from lossweep.dashboards.mlflow.system_metrics import check_recorder
     from lossweep.sweeping import run_recorded
@@ -61,12 +62,15 @@ def drive(
     except SweepFailed as error:
         again = f"lossweep resume {spec.name}{home_words(workspace)} --retry-failed"
         raise SweepFailed(f"{error.message}\nOnce that is mended: {again}", error.traceback) from None
+    except KeyboardInterrupt:
+        typer.echo(f"Interrupted before sweep {spec.name} began: nothing was changed.", err=True)
+        raise typer.Exit(EXIT_CODE) from None
     conclude(history, workspace)
     confirmed = history.confirmation is not None and history.confirmation.complete
     if confirm is not None and confirmed:
         return  # the search itself may well be unfinished, as it was before
     if history.state is SweepState.INTERRUPTED or confirm is not None:
-        raise typer.Exit(130)
+        raise typer.Exit(EXIT_CODE)
 
 
 class _WithoutSecrets(logging.Formatter):

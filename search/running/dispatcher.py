@@ -109,6 +109,11 @@ class _Running:
     heard: float | None = None
     given_up: Fault | None = None
 
+    @property
+    def step(self) -> int:
+        """Of its newest evaluation, 0 before the first."""
+        return self.newest.step if self.newest is not None else 0
+
 
 class Dispatcher:
     """Hands out attempts and takes reports; see the module.
@@ -182,6 +187,10 @@ class Dispatcher:
     def patience(self) -> float:
         """Seconds of silence that are worth a word."""
         return self._pace.patience
+
+    def stopping(self) -> bool:
+        """Whether a stop was asked for."""
+        return self.stop.is_set()
 
     def next(self) -> Assignment | None:
         """Hand out the next attempt; None when there is nothing to start now.
@@ -273,13 +282,22 @@ class Dispatcher:
                 what = "resumed from its newest checkpoint"
         del self._running[attempt]
         self._attempts.end(attempt, fault, "")
-        step = trial.newest.step if trial.newest is not None else 0
-        retry = DecisionRecord(step, Decision.RETRY, f"{fault.message}; {what}")
+        retry = DecisionRecord(trial.step, Decision.RETRY, f"{fault.message}; {what}")
         self._conductor.record_decision(plan.number, retry)
         log.warning("Trial %d: %s; %s.", plan.number, fault.message, what)
         if self.stop.is_set():
             self._conductor.close(plan.number, Outcome(OutcomeKind.INTERRUPTED, self.stop.reason))
         else:
+            self._to_retry.append(plan)
+
+    def take_back(self, reason: str) -> None:
+        """Take back what was handed out, to hand it out again: the workers are gone, by no trial's fault."""
+        for attempt, trial in list(self._running.items()):
+            del self._running[attempt]
+            self._attempts.end(attempt, None, reason)
+            plan = trial.assignment.plan
+            what = f"{reason}; resumed from its newest checkpoint"
+            self._conductor.record_decision(plan.number, DecisionRecord(trial.step, Decision.RETRY, what))
             self._to_retry.append(plan)
 
     def interrupt_all(self, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterable
 from dataclasses import replace
@@ -21,10 +22,10 @@ from lossweep.search.running.dispatcher import Dispatcher
 from lossweep.search.running.existing import resume_problems, stored_spec
 from lossweep.search.running.runner import Runner, runner_for
 from lossweep.search.running.silence import SilenceWatch
-from lossweep.search.running.stopping import StopRequest
+from lossweep.search.running.stopping import Patience, StopRequest
 from lossweep.search.running.task import TrainingTask, segmentation
 from lossweep.search.study.events import Listener, SweepEnded, SweepStarted
-from lossweep.search.study.faults import AlikeFailures, RetryPolicy, SweepFailed
+from lossweep.search.study.faults import AlikeFailures, ClusterLost, RetryPolicy, SweepFailed
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.record import CODE
 from lossweep.search.study.sweep_state import SweepState
@@ -89,7 +90,8 @@ def run_sweep(
         workspace: where its database, data cache, checkpoints and logs lie.
         listeners: told of everything, in order.
         resume: go on with the sweep of this name; it must exist, and must not without.
-        on_signal: handle Ctrl-C and SIGTERM: once, running evaluations are finished; twice, it stops now.
+        on_signal: handle Ctrl-C and other signals: once, running evaluations are finished; twice, it stops
+            now. Before there is anything to finish, while the data are read, once is enough.
         stop: a wish to stop that the caller keeps an eye on, in place of ``on_signal``.
         cluster: address of a Ray cluster, such as ``auto``; None for this machine alone.
         task: instead of training a segmentation model on ``spec.data``; for simulations.
@@ -105,11 +107,37 @@ def run_sweep(
         UserError: when the sweep exists (or does not, when resuming), or its data or its file have changed.
         LeaseHeld: when another living driver has it.
         SweepFailed: when the first trials all failed alike; it carries the first traceback.
+        ClusterLost: when the Ray clusters it ran on were lost again and again; it can be resumed.
+        KeyboardInterrupt: when a signal came before there was anything to finish: nothing was changed.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     ledger = Ledger(workspace.database_url)
     stop = stop or StopRequest(signals=on_signal)
     stop.install()
+    try:
+        work = _prepared(spec, workspace, ledger, stop, resume, task, confirm)
+        with stop.patient(Patience.TO_WRITE):
+            if not resume:
+                create_sweep(ledger, spec, work.prior, work.fingerprint)
+            with Lease(ledger, spec.name, stop.set) as lease:
+                chosen = runner if runner is not None else runner_for(spec, workspace, cluster)
+                settings = replace(_settings(spec, work.prior, confirm), retry_failed=resume and retry_failed)
+                return _drive(spec, settings, ledger, lease, stop, work, chosen, tuple(listeners))
+    finally:
+        stop.uninstall()
+        ledger.close()
+
+
+def _prepared(
+    spec: SweepSpec,
+    workspace: Workspace,
+    ledger: Ledger,
+    stop: StopRequest,
+    resume: bool,
+    task: TrainingTask | None,
+    confirm: ConfirmSpec | None,
+) -> TrainingTask:
+    """Check everything and read the data, before anything is written."""
     try:
         _check_existence(ledger, spec, resume)
         work = task if task is not None else segmentation(spec, workspace, confirm is not None)
@@ -117,14 +145,11 @@ def run_sweep(
             _check_unchanged(ledger, spec, work)
         else:
             _settings(spec, work.prior).check()  # before the sweep's name is taken
-            create_sweep(ledger, spec, work.prior, work.fingerprint)
-        with Lease(ledger, spec.name, stop.set) as lease:
-            chosen = runner if runner is not None else runner_for(spec, workspace, cluster)
-            settings = replace(_settings(spec, work.prior, confirm), retry_failed=resume and retry_failed)
-            return _drive(spec, settings, ledger, lease, stop, work, chosen, tuple(listeners))
-    finally:
-        stop.uninstall()
-        ledger.close()
+    except Exception as error:
+        if stop.interrupted:
+            raise KeyboardInterrupt from error
+        raise
+    return work
 
 
 def _drive(
@@ -166,24 +191,31 @@ def _drive(
         if words := change_words(study.user_attrs.get(CODE, {}), code, conductor.begin_anew()):
             log.warning(words)
         study.set_user_attr(CODE, code)
-        with SilenceWatch(dispatcher, spec.resources.evaluation_limit_s):
+        watch = SilenceWatch(dispatcher, spec.resources.evaluation_limit_s)
+        with stop.patient(Patience.TO_FINISH), watch:
             runner.run(dispatcher, work.trainer)
         state, note = _end_of(conductor, dispatcher, stop, before)
     except SweepFailed as error:
         note = error.message
         raise
-    except KeyboardInterrupt:
-        state, note = SweepState.INTERRUPTED, f"{stop.reason or 'interrupted'}, and again"
-    except Exception as error:
-        note = f"{type(error).__name__}: {error}".partition("\n")[0]
+    except ClusterLost as error:
+        state, note = SweepState.INTERRUPTED, str(error)
         raise
+    except (KeyboardInterrupt, Exception) as error:
+        if stop.interrupted or isinstance(error, KeyboardInterrupt):
+            state, note = SweepState.INTERRUPTED, f"{stop.reason or 'interrupted'}, and again"
+        else:
+            note = f"{type(error).__name__}: {error}".partition("\n")[0]
+            raise
     finally:
         if not lease.lost.is_set():
             dispatcher.interrupt_all(note or "the sweep ended")
             conductor.shut_down()
             ledger.enter(spec.name, state, note)
             conductor.listeners.tell(SweepEnded(ledger.history(spec.name)))
-        conductor.listeners.close()
+        # By now everything is recorded. What a listener has not passed on yet can be abandoned.
+        with contextlib.suppress(KeyboardInterrupt), stop.patient(Patience.TO_FINISH):
+            conductor.listeners.close()
     return ledger.history(spec.name)
 
 

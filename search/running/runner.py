@@ -35,4 +35,5 @@ def runner_for(spec: SweepSpec, workspace: Workspace, cluster: str | None = None
         gpus=resources.gpus_per_trial,
         threads=spec.training.threads,
         address=cluster,
+        passed=resources.environment,
     )

@@ -81,6 +81,10 @@ class SweepFailed(LossweepError):
         return type(self), (self.message, self.traceback)
 
 
+class ClusterLost(LossweepError):
+    """The cluster that trials ran on is gone, and what they had in hand with it. The sweep can be resumed."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How often what is tried again.

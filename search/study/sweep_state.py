@@ -53,7 +53,7 @@ class StopKind(StrEnum):
     """Who or what asks a running sweep to stop."""
 
     SIGNAL = "signal"
-    """Ctrl-C or SIGTERM."""
+    """Ctrl-C or another signal."""
     CALLER = "caller"
     """The program that runs the sweep, through the `StopRequest` that it passed."""
     USER = "user"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ray.tune import Stopper
 from ray.tune.experiment import Trial
@@ -12,50 +11,37 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from lossweep.search.running.assignment import Report
-from lossweep.search.running.dispatcher import Dispatcher
+from lossweep.search.running.tune.calls import Dispatches
 from lossweep.search.running.tune.cluster import IdleWatch
 from lossweep.search.running.tune.ray_private import actors_with_resources
 from lossweep.search.running.tune.worker import ASSIGNMENT, REPORT
 from lossweep.search.running.tune.workers import RayWorkers
 from lossweep.search.study.faults import DeviceLost, Fault, FaultKind
 
-R = TypeVar("R")
-
 _LOST = Fault(FaultKind.WORKER_LOST, "the worker was lost")
 
 
 class TuneBridge:
-    """Calls the dispatcher on Tune's behalf and keeps what it raises.
-
-    Tune turns an exception in a searcher or scheduler into text; kept here, the runner raises it as it was.
+    """What the searcher and the scheduler share: the driver's dispatcher, and which attempt is which.
 
     Attributes:
-        error: what the dispatcher raised; from then on everything stops.
+        dispatcher: in the driver.
+        slots: attempts at a time.
+        watch: says when nothing runs for long.
         started: whether any trial runs on an actor right now.
         attempts: the attempt that a Tune trial is, by its Tune id.
         faults_of_lost: what Ray said of a worker that was lost, by Tune id, until the searcher is told.
     """
 
-    def __init__(self, dispatcher: Dispatcher, slots: int, watch: IdleWatch, workers: RayWorkers) -> None:
+    def __init__(self, dispatcher: Dispatches, slots: int, watch: IdleWatch, workers: RayWorkers) -> None:
         self.dispatcher = dispatcher
         self.slots = slots
-        self.error: BaseException | None = None
         self.started = False
         self.attempts: dict[str, str] = {}
         self.faults_of_lost: dict[str, Fault] = {}
         self.watch = watch
         self.workers = workers
         self._pending: set[str] = set()
-
-    def call(self, work: Callable[[], R], otherwise: R) -> R:
-        """Do ``work``; once something was raised, return ``otherwise``."""
-        if self.error is not None:
-            return otherwise
-        try:
-            return work()
-        except Exception as error:
-            self.error = error
-            return otherwise
 
     def hand_out(self, trial_id: str, attempt: str) -> None:
         """Note that a Tune trial is an attempt, which no worker has in hand yet."""
@@ -77,11 +63,6 @@ class TuneBridge:
                 self._pending.discard(trial_id)
                 self.dispatcher.began(attempt)
 
-    @property
-    def stopping(self) -> bool:
-        """Nothing is to be started any more."""
-        return self.error is not None or self.dispatcher.stop.is_set()
-
     def __reduce__(self) -> tuple[type[_NotRestored], tuple[()]]:
         # Tuner pickles whatever it is given, for a restore that is never made.
         return _NotRestored, ()
@@ -101,12 +82,12 @@ class DispatchSearcher(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Hand out an assignment, or None while all slots are taken, or FINISHED."""
         bridge = self._bridge
-        if bridge.error is None and bridge.dispatcher.running >= bridge.slots:
+        if bridge.dispatcher.running >= bridge.slots:
             return None
-        assignment = bridge.call(bridge.dispatcher.next, None)
+        assignment = bridge.dispatcher.next()
         if assignment is None:
             # What still runs may fault and be handed out again: only the last one finishes the search.
-            if bridge.error is None and bridge.dispatcher.running:
+            if bridge.dispatcher.running:
                 return None
             finished: Any = Searcher.FINISHED  # a word, whatever Ray's own annotation says
             return finished  # type: ignore[no-any-return]
@@ -120,7 +101,7 @@ class DispatchSearcher(Searcher):
         attempt = self._bridge.attempts.pop(trial_id, None)
         if error and attempt is not None:
             fault = self._bridge.faults_of_lost.pop(trial_id, _LOST)
-            self._bridge.call(lambda: self._bridge.dispatcher.faulted(attempt, fault), None)
+            self._bridge.dispatcher.faulted(attempt, fault)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study is the only state."""
@@ -138,9 +119,7 @@ class DispatchScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Take one report."""
-        report: Report = result[REPORT]
-        goes_on = self._bridge.call(lambda: self._report(report), False)
-        decision: str = TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+        decision: str = TrialScheduler.CONTINUE if self._report(result[REPORT]) else TrialScheduler.STOP
         return decision
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
@@ -191,7 +170,7 @@ def _fault_of_lost(trial: Trial) -> Fault:
 
 
 class DispatchStopper(Stopper):
-    """Ends everything once a stop is wanted and no worker is in mid-evaluation, or at once after an error."""
+    """Ends everything once a stop is wanted and no worker is in mid-evaluation."""
 
     def __init__(self, bridge: TuneBridge) -> None:
         self._bridge = bridge
@@ -202,4 +181,4 @@ class DispatchStopper(Stopper):
 
     def stop_all(self) -> bool:
         """Whether everything is to end now."""
-        return self._bridge.error is not None or (self._bridge.stopping and not self._bridge.started)
+        return not self._bridge.started and self._bridge.dispatcher.stopping

@@ -1,17 +1,26 @@
-"""The Ray Tune runner: warm workers, one dispatcher, a fresh Tuner each time, nothing restored from Tune."""
+"""The Ray Tune runner: one dispatcher, and a process that runs Ray; a fresh one when that is lost."""
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lossweep.search.running.dispatcher import Dispatcher
+from lossweep.search.study.faults import ClusterLost
 
 if TYPE_CHECKING:
+    from lossweep.search.running.tune.ray_process import RayProcess
     from lossweep.trainers.trial import TrialTrainer  # imports torch, which the driver can do without
+
+log = logging.getLogger(__name__)
+
+IN_SUCCESSION = 3
+"""So many clusters that are lost before a trial was evaluated end the sweep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,9 @@ class TuneRunner:
         gpus: GPUs a trial holds; a share also bounds its process's GPU memory.
         threads: of the numeric libraries in each worker.
         address: of a running Ray cluster, such as ``auto``; None starts a private one.
+        passed: environment variables that workers get although they look like secrets.
+        say_after: seconds that resources are awaited in silence.
+        process: one that runs already, and goes on running; None starts one.
     """
 
     logs: Path
@@ -33,6 +45,9 @@ class TuneRunner:
     gpus: float = 0.0
     threads: int = 1
     address: str | None = None
+    passed: tuple[str, ...] = ()
+    say_after: float = 30.0
+    process: RayProcess | None = None
 
     def run(self, dispatcher: Dispatcher, trainer: TrialTrainer) -> None:
         """Train until the dispatcher hands out nothing more.
@@ -40,68 +55,31 @@ class TuneRunner:
         Raises:
             UserError: when not one trial fits on this machine.
             SweepFailed: when the first trials all fail alike.
+            ClusterLost: when clusters are lost again and again.
         """
-        from lossweep.search.running.tune.cluster import job_id, ray_session
+        from ray import cloudpickle
 
-        with ray_session(self.address, self.threads, self.logs / "ray.log"):
-            dispatcher.stop.install()
-            dispatcher.job_began(job_id())
-            self._tune(dispatcher, trainer)
+        from lossweep.search.running.tune.calls import Job
+        from lossweep.search.running.tune.ray_process import RayProcess
 
-    def _tune(self, dispatcher: Dispatcher, trainer: TrialTrainer) -> None:
-        from ray import tune
-
-        from lossweep.search.running.tune.adapters import (
-            DispatchScheduler,
-            DispatchSearcher,
-            DispatchStopper,
-            TuneBridge,
-        )
-        from lossweep.search.running.tune.cluster import IdleWatch, TrialResources, node_id, wait_for_slots
-        from lossweep.search.running.tune.worker import TrialWorker
-        from lossweep.search.running.tune.workers import RayWorkers
-
-        resources = TrialResources(self.cpus, self.gpus)
-        slots = min(wait_for_slots(resources, self.address is None, dispatcher.stop), self.parallel or 10**6)
-        if not slots:
-            return
         folder = self.logs / f"tune-{os.getpid()}"
-        dispatcher.workers = workers = RayWorkers(folder / "cards", node_id())
-        bridge = TuneBridge(dispatcher, slots, IdleWatch(resources), workers)
-        worker = tune.with_parameters(TrialWorker, trainer=trainer, gpus=self.gpus, cards=workers.folder)
-        bundle = {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
-        # Tune starts one actor at a time unless told; then short trials keep the other slots empty.
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
-        try:
-            tune.Tuner(
-                tune.with_resources(worker, tune.PlacementGroupFactory([bundle])),
-                tune_config=tune.TuneConfig(
-                    num_samples=-1,
-                    search_alg=DispatchSearcher(bridge),
-                    scheduler=DispatchScheduler(bridge),
-                    reuse_actors=True,
-                    trial_name_creator=_short_name,
-                    trial_dirname_creator=_short_name,
-                ),
-                run_config=tune.RunConfig(
-                    name="workers",
-                    storage_path=str(folder),
-                    stop=DispatchStopper(bridge),
-                    failure_config=tune.FailureConfig(max_failures=0),
-                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                    verbose=0,
-                ),
-            ).fit()
-        except Exception:
-            # The dispatcher's own error is the cause; Tune only carries its text.
-            if bridge.error is None:
-                raise
-        finally:
-            os.environ.pop("TUNE_MAX_PENDING_TRIALS_PG", None)
-            shutil.rmtree(folder, ignore_errors=True)
-        if bridge.error is not None:
-            raise bridge.error
-
-
-def _short_name(trial: object) -> str:
-    return str(getattr(trial, "trial_id", "trial"))
+        pickled: bytes = cloudpickle.dumps(trainer)  # type: ignore[no-untyped-call]  # of Ray
+        job = Job(pickled, folder, self.parallel, self.cpus, self.gpus, self.say_after)
+        log_file = self.logs / "ray.log"
+        started = RayProcess(self.address, self.threads, log_file, self.passed)
+        lost = 0
+        with nullcontext(self.process) if self.process else started as process:
+            while not dispatcher.stop.is_set():
+                try:
+                    process.run(job, dispatcher)
+                    return
+                except ClusterLost as error:
+                    said = f"the Ray cluster was lost: {error} (see {log_file})"
+                    lost = 0 if process.evaluations else lost + 1
+                    if lost == IN_SUCCESSION:
+                        raise ClusterLost(f"{said}; so were the {lost - 1} before it") from None
+                    dispatcher.take_back(said)
+                    if not dispatcher.stop.is_set():
+                        log.warning("%s%s; a fresh one goes on.", said[0].upper(), said[1:])
+                finally:
+                    shutil.rmtree(folder, ignore_errors=True)

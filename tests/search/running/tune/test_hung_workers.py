@@ -7,6 +7,7 @@ import logging
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +16,14 @@ import time
 from pathlib import Path
 
 import pytest
+import ray
 from small_sweeps import spec, task, workspace
 
 from lossweep.search.ledger import Ledger
 from lossweep.search.processes import process_stat
 from lossweep.search.running.driver import run_sweep
-from lossweep.search.running.tune.cluster import node_id, ray_session
+from lossweep.search.running.tune.cluster import connect, node_id
+from lossweep.search.running.tune.temporary import folder_for_sockets
 from lossweep.search.running.tune.workers import RayWorkers
 from lossweep.search.running.worker_process import Sight, telling
 from lossweep.search.study import pace
@@ -43,9 +46,13 @@ def test_what_hangs_is_told_with_its_place_and_at_the_limit_tried_again(
     monkeypatch.setattr(pace, "TIMES", 1.0)
     planted = {0: "sleep", 1: "stop"}
     sweep = spec(trials=2, resources={"runner": "tune", "evaluation_minutes": 3 / 60})
-    with ray_session(None, 1, tmp_path / "ray.log"):
-        history = run_sweep(sweep, workspace(tmp_path), task=task(tmp_path / "work", planted))
+    history = run_sweep(sweep, workspace(tmp_path), task=task(tmp_path / "work", planted))
+    connect(None, folder := folder_for_sockets())
+    try:
         seen = _asked_as_from_another_machine(tmp_path)
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder)
     assert seen is not None
     assert seen.stack is not None
     assert "_asked_as_from_another_machine" in [frame.function for frame in seen.stack.frames]

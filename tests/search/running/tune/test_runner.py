@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -21,7 +22,8 @@ from lossweep.search.running.driver import run_sweep
 from lossweep.search.running.existing import existing_sweep
 from lossweep.search.running.runner import Runner
 from lossweep.search.running.tune import cluster
-from lossweep.search.running.tune.cluster import IdleWatch, TrialResources, ray_session
+from lossweep.search.running.tune.cluster import IdleWatch, TrialResources
+from lossweep.search.running.tune.ray_process import RayProcess
 from lossweep.search.running.tune.runner import TuneRunner
 from lossweep.search.simulation.training_log import TrainingLog, trained
 from lossweep.search.study.decisions import Decision
@@ -29,6 +31,7 @@ from lossweep.search.study.events import Event, TrialEvaluated
 from lossweep.search.study.faults import FaultKind, SweepFailed
 from lossweep.spaces.files.errors import UserError
 from tests.search.running.contract import RunnerContract
+from tests.search.running.tune.ray_processes import gone, host_of, part_of
 
 TUNE = {"runner": "tune"}
 
@@ -56,19 +59,22 @@ def test_how_many_trials_fit(resources: TrialResources, nodes: list[dict[str, ob
 
 
 @pytest.fixture(scope="module")
-def ray_is_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayProcess]:
     """One private cluster for all tests that need not kill it."""
-    log = tmp_path_factory.mktemp("ray") / "ray.log"
-    with ray_session(None, 1, log):
-        yield log
+    with RayProcess(None, 1, tmp_path_factory.mktemp("ray") / "ray.log") as process:
+        yield process
+
+
+@pytest.fixture
+def runner(shared: RayProcess, tmp_path: Path) -> TuneRunner:
+    return TuneRunner(tmp_path / "logs" / "small", process=shared)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("ray_is_up")
 class TestContract(RunnerContract):
     @pytest.fixture
-    def runner(self, tmp_path: Path) -> Runner:
-        return TuneRunner(tmp_path)
+    def runner(self, shared: RayProcess, tmp_path: Path) -> Runner:
+        return TuneRunner(tmp_path, process=shared)
 
 
 def agree(root: Path) -> list[TrialState]:
@@ -77,13 +83,12 @@ def agree(root: Path) -> list[TrialState]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("ray_is_up")
 def test_every_fault_ends_its_trial_rightly_and_the_sweep_goes_on(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, runner: Runner, capfd: pytest.CaptureFixture[str]
 ) -> None:
     planted = {1: "exception", 2: "memory", 3: "diverge", 4: "kill", 5: "device"}
     sweep = spec(trials=14, epochs=8, resources=TUNE, pruning={"pruner": "rungs"})
-    history = run_sweep(sweep, workspace(tmp_path), task=task(tmp_path / "work", planted))
+    history = run_sweep(sweep, workspace(tmp_path), task=task(tmp_path / "work", planted), runner=runner)
     assert history.state == "finished"
     kinds = [trial.outcome.value for trial in history.trials]
     assert kinds[:6] == ["completed", "failed", "completed", "diverged", "completed", "completed"]
@@ -119,21 +124,20 @@ def test_every_fault_ends_its_trial_rightly_and_the_sweep_goes_on(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("ray_is_up")
-def test_the_first_traceback_reaches_the_caller(tmp_path: Path) -> None:
+def test_the_first_traceback_reaches_the_caller(tmp_path: Path, runner: Runner) -> None:
     work = task(tmp_path / "work", dict.fromkeys(range(9), "exception"))
     with pytest.raises(SweepFailed) as caught:
-        run_sweep(spec(trials=9, resources=TUNE), workspace(tmp_path), task=work)
+        run_sweep(spec(trials=9, resources=TUNE), workspace(tmp_path), task=work, runner=runner)
     assert "SimulatedFault: simulated exception of trial" in caught.value.traceback
     assert TrialState.RUNNING not in agree(tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("ray_is_up")
-def test_a_worker_lost_too_often_fails_its_trial(tmp_path: Path) -> None:
+def test_a_worker_lost_too_often_fails_its_trial(tmp_path: Path, runner: Runner) -> None:
     work = task(tmp_path / "work", {0: "kill"})
     resources = {"runner": "tune", "max_failures": 0}
-    history = run_sweep(spec(trials=6, resources=resources), workspace(tmp_path), task=work)
+    sweep = spec(trials=6, resources=resources)
+    history = run_sweep(sweep, workspace(tmp_path), task=work, runner=runner)
     assert history.counts() | {"completed": 5, "failed": 1} == history.counts()
     assert "worker was lost (process " in history.trials[0].reason
 
@@ -153,25 +157,25 @@ class _Signal:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("ray_is_up")
-def test_a_signal_ends_the_running_evaluations_and_loses_none(tmp_path: Path) -> None:
+def test_a_signal_ends_the_running_evaluations_and_loses_none(tmp_path: Path, runner: Runner) -> None:
     folder = tmp_path / "work"
     sweep = spec(trials=6, resources=TUNE)
-    stopped = run_sweep(sweep, workspace(tmp_path), [_Signal(5)], task=task(folder, delay=0.3))
+    work = task(folder, delay=0.3)
+    stopped = run_sweep(sweep, workspace(tmp_path), [_Signal(5)], task=work, runner=runner)
     assert stopped.state == "interrupted"
     assert TrialState.RUNNING not in agree(tmp_path)
     assert stopped.counts()["interrupted"] >= 1
-    history = run_sweep(sweep, workspace(tmp_path), resume=True, task=task(folder))
+    history = run_sweep(sweep, workspace(tmp_path), resume=True, task=task(folder), runner=runner)
     assert history.counts()["completed"] == 6
     assert sorted(trained(folder)) == [(n, e) for n in range(6) for e in range(1, 5)]
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("ray_is_up")
-def test_what_never_fits_is_said_in_the_users_words(tmp_path: Path) -> None:
+def test_what_never_fits_is_said_in_the_users_words(tmp_path: Path, runner: TuneRunner) -> None:
     resources = {"runner": "tune", "gpus_per_trial": 7}
+    greedy = replace(runner, gpus=7.0)
     with pytest.raises(UserError, match="not one trial fits") as caught:
-        run_sweep(spec(resources=resources), workspace(tmp_path), task=task(tmp_path / "work"))
+        run_sweep(spec(resources=resources), workspace(tmp_path), task=task(tmp_path / "work"), runner=greedy)
     assert "7 GPU a trial" in str(caught.value)
 
 
@@ -204,8 +208,11 @@ def test_a_killed_driver_is_gone_on_from(tmp_path: Path) -> None:
         assert driver.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    running = host_of(driver.pid)
+    assert running is not None
     driver.kill()
     driver.wait()
+    assert gone(running.pid)
     state = existing_sweep(workspace(tmp_path), "small")
     assert state is not None
     assert state.state == "interrupted"
@@ -223,6 +230,33 @@ def test_a_killed_driver_is_gone_on_from(tmp_path: Path) -> None:
     assert TrainingLog(folder).trained_needlessly() == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_ray_starts_ends_the_sweep_at_once_as_interrupted(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    script = tmp_path / "drive.py"
+    script.write_text(_DRIVER, encoding="utf-8")
+    paths = [str(Path(__file__).parents[2]), str(Path(__file__).parents[4])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    driver = subprocess.Popen([sys.executable, str(script), str(tmp_path), "new"], env=environment)
+    try:
+        while part_of(driver.pid, "gcs_server") is None:
+            assert driver.poll() is None
+            time.sleep(0.01)
+        running = host_of(driver.pid)
+        assert running is not None
+        driver.send_signal(number)
+        assert driver.wait(10.0) == 0  # of the script: it has the sweep as it stands
+    finally:
+        driver.kill()
+    assert gone(running.pid, within=0.0)
+    state = existing_sweep(workspace(tmp_path), "small")
+    assert state is not None
+    assert (state.state, state.note) == ("interrupted", f"interrupted by {number.name}")
+    assert not any(state.counts.values())
+
+
 def test_that_nothing_runs_is_said_now_and_then(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -231,7 +265,7 @@ def test_that_nothing_runs_is_said_now_and_then(
     monkeypatch.setattr(cluster.time, "monotonic", lambda: now)
     monkeypatch.setattr(cluster._ray, "nodes", lambda: [_node(4), _node(8, alive=False)])
     monkeypatch.setattr(cluster._ray, "available_resources", lambda: {"CPU": 1.0})
-    watch = IdleWatch(TrialResources(2, 0.5))
+    watch = IdleWatch(TrialResources(2, 0.5), 30.0)
     for moment, waiting, running in ((0, 1, 0), (29, 1, 0), (31, 1, 0), (60, 3, 0), (62, 3, 0), (70, 0, 9)):
         now = float(moment)
         watch.idle(waiting)
@@ -254,7 +288,7 @@ from rich.console import Console
 from small_sweeps import spec, task, workspace
 from lossweep.dashboards.terminal.progress import ProgressDisplay
 from lossweep.search.running.driver import run_sweep
-from lossweep.search.running.tune import cluster
+from lossweep.search.running.tune.runner import TuneRunner
 
 
 class Screen(queue.Queue):
@@ -274,7 +308,6 @@ class Screen(queue.Queue):
 
 if __name__ == "__main__":
     root = Path(sys.argv[1])
-    cluster.SAY_AFTER_S = 1.5
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     screen = Screen()
 
@@ -282,7 +315,8 @@ if __name__ == "__main__":
         sweep = spec(trials=4, resources={"runner": "tune", "cpus_per_trial": 2})
         work = task(root / "work", delay=0.3)
         with ProgressDisplay(Console(file=screen), plain=True) as display:
-            run_sweep(sweep, workspace(root), [display], task=work, cluster=cluster.address, on_signal=False)
+            runner = TuneRunner(root / "logs", cpus=2, address=cluster.address, say_after=1.5)
+            run_sweep(sweep, workspace(root), [display], task=work, runner=runner, on_signal=False)
 
     driver = threading.Thread(target=drive, daemon=True)
     driver.start()

@@ -1,0 +1,66 @@
+"""One job run by Ray Tune: warm workers, a fresh Tuner each time, nothing restored from Tune."""
+
+from __future__ import annotations
+
+import os
+
+from ray import cloudpickle, tune
+
+from lossweep.search.running.tune.adapters import (
+    DispatchScheduler,
+    DispatchSearcher,
+    DispatchStopper,
+    TuneBridge,
+)
+from lossweep.search.running.tune.calls import Dispatches, Job
+from lossweep.search.running.tune.cluster import IdleWatch, TrialResources, wait_for_slots
+from lossweep.search.running.tune.worker import TrialWorker
+from lossweep.search.running.tune.workers import RayWorkers
+
+
+def run_job(job: Job, dispatcher: Dispatches, workers: RayWorkers, private: bool) -> None:
+    """Train until the dispatcher hands out nothing more.
+
+    Args:
+        job: what is trained, on what.
+        dispatcher: hands out attempts.
+        workers: told by their cards which attempt each has in hand.
+        private: whether the cluster is this process's own, and never grows.
+
+    Raises:
+        UserError: when not one trial fits on a private cluster.
+    """
+    resources = TrialResources(job.cpus, job.gpus)
+    fitting = wait_for_slots(resources, private, lambda: dispatcher.stopping, job.say_after)
+    slots = min(fitting, job.parallel or fitting)
+    if not slots:
+        return
+    bridge = TuneBridge(dispatcher, slots, IdleWatch(resources, job.say_after), workers)
+    trainer = cloudpickle.loads(job.trainer)
+    worker = tune.with_parameters(TrialWorker, trainer=trainer, gpus=job.gpus, cards=workers.folder)
+    bundle = {"CPU": job.cpus, **({"GPU": job.gpus} if job.gpus else {})}
+    # Tune starts one actor at a time unless told; then short trials keep the other slots empty.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+    tune.Tuner(
+        tune.with_resources(worker, tune.PlacementGroupFactory([bundle])),
+        tune_config=tune.TuneConfig(
+            num_samples=-1,
+            search_alg=DispatchSearcher(bridge),
+            scheduler=DispatchScheduler(bridge),
+            reuse_actors=True,
+            trial_name_creator=_short_name,
+            trial_dirname_creator=_short_name,
+        ),
+        run_config=tune.RunConfig(
+            name="workers",
+            storage_path=str(job.folder),
+            stop=DispatchStopper(bridge),
+            failure_config=tune.FailureConfig(max_failures=0),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            verbose=0,
+        ),
+    ).fit()
+
+
+def _short_name(trial: object) -> str:
+    return str(getattr(trial, "trial_id", "trial"))
