@@ -1,4 +1,4 @@
-"""Ray workers killed in mid-epoch, and a node of a cluster lost."""
+"""Ray workers killed in mid-epoch, a private cluster's own processes killed, and a node of a cluster lost."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import tempfile
 import threading
 from pathlib import Path
 
+import psutil
 from faults_sweep import AtEvaluation, Row, again, judged, spec, task, workspace
 
 from lossweep.search.running.driver import run_sweep
+from lossweep.search.running.tune import host
+from lossweep.search.running.tune.session import processes_of
 from lossweep.search.simulation.training_log import TrainingLog
 
 
@@ -50,6 +53,34 @@ def killed_workers(kills: int = 4) -> Row:
             f" {again(where)} epochs trained again, none that was saved"
         )
         return Row("`kill -9` of Ray workers", result, tuple(wrong))
+
+
+def killed_cluster(kills: int = 4) -> Row:
+    """SIGKILL the private cluster's raylet and its GCS, in turn, in mid-sweep."""
+    trials, epochs = 12, 6
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        where, sessions = workspace(root), set[int]()
+
+        def kill() -> None:
+            [running] = [c for c in psutil.Process().children() if host.__name__ in c.cmdline()]
+            sessions.add(running.pid)
+            wanted = ("raylet", "gcs_server")[len(sessions) % 2]
+            next(part for part in running.children() if part.name() == wanted).kill()
+
+        listeners = [AtEvaluation(6 + 12 * n, kill) for n in range(kills)]
+        run_sweep(spec(trials, epochs, "tune"), where, listeners, task=task(root / "work", 0.3, 0.03))
+        history, wrong = judged(where, trials, epochs)
+        retries = sum(d.action == "retry" for t in history.trials for d in t.decisions)
+        if len(sessions) < kills or not retries:
+            wrong.append("too few were killed")
+        left = [pid for session in sessions for pid in processes_of(session)]
+        wrong += [f"{len(left)} processes of lost clusters were left"] * bool(left)
+        result = (
+            f"{kills} kills, {retries} trials resumed on fresh clusters: {history.counts()['completed']} of"
+            f" {trials} trials, {again(where)} epochs trained again, none that was saved; no process left"
+        )
+        return Row("`kill -9` of the raylet and of Ray's GCS", result, tuple(wrong))
 
 
 def lost_node() -> Row:

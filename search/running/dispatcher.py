@@ -188,6 +188,7 @@ class Dispatcher:
         """Seconds of silence that are worth a word."""
         return self._pace.patience
 
+    @property
     def stopping(self) -> bool:
         """Whether a stop was asked for."""
         return self.stop.is_set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -220,16 +221,16 @@ def answer_for_workers(connection: Connection, workers: Callable[[], Workers | N
         connection: to the driver.
         workers: those of the job that runs.
     """
-    while True:
-        try:
+    with contextlib.suppress(EOFError, OSError):
+        while True:
             call: Call = connection.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            present = workers()
-            if present is None:
-                raise RuntimeError("no job runs")
-            answer = getattr(present, call.name)(*call.arguments)
-        except Exception as error:
-            answer = RuntimeError(f"{type(error).__name__}: {error}")
-        connection.send((call, answer))
+            connection.send((call, _answer_of(workers(), call)))
+
+
+def _answer_of(workers: Workers | None, call: Call) -> Any:
+    try:
+        if workers is None:
+            raise RuntimeError("no job runs")
+        return getattr(workers, call.name)(*call.arguments)
+    except Exception as error:
+        return RuntimeError(f"{type(error).__name__}: {error}")  # which can be pickled, whatever it was

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from lossweep.search.ledger.lease import LeaseLost
-from lossweep.search.running.dispatcher import Dispatcher
+from lossweep.search.running.dispatcher import Dispatcher, MemoryAttempts
 from lossweep.search.running.stopping import StopRequest
 from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.faults import Fault, FaultKind, RetryPolicy
@@ -237,3 +237,34 @@ def test_a_driver_that_lost_its_lease_writes_nothing(
         use(dispatcher, first.attempt)
     assert conductor.observed == []
     assert conductor.closed == {}
+
+
+def test_what_was_handed_out_is_taken_back_and_handed_out_again_at_nobodys_expense(
+    conductor: Conductor,
+) -> None:
+    attempts = MemoryAttempts()
+    dispatcher = Dispatcher(conductor, attempts=attempts, policy=RetryPolicy(0))
+    first, second = dispatcher.next(), dispatcher.next()
+    assert first is not None
+    assert second is not None
+    dispatcher.evaluated(first.attempt, evaluation(1))
+    dispatcher.take_back("the Ray cluster was lost: Ray's raylet ended")
+    assert (dispatcher.running, dispatcher.awaited) == (0, ())
+    assert [note.step for note in conductor.notes] == [1, 0]
+    assert {note.action for note in conductor.notes} == {Decision.RETRY}
+    assert all("raylet ended; resumed from its newest checkpoint" in note.reason for note in conductor.notes)
+    assert attempts.faults(0) == attempts.faults(1) == ()
+    assert (
+        dispatcher.evaluated(first.attempt, evaluation(2)) is False
+    )  # its worker is gone, and so is its word
+    again = [dispatcher.next(), dispatcher.next()]
+    assert [one.plan for one in again if one] == [first.plan, second.plan]
+    assert conductor.closed == {}
+
+
+def test_what_was_taken_back_as_the_sweep_stops_is_interrupted(conductor: Conductor) -> None:
+    dispatcher = Dispatcher(conductor)
+    dispatcher.next()
+    dispatcher.take_back("the Ray cluster was lost")
+    dispatcher.interrupt_all("interrupted by SIGTERM")
+    assert {number: end.kind for number, end in conductor.closed.items()} == {0: OutcomeKind.INTERRUPTED}

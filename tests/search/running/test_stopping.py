@@ -157,11 +157,11 @@ def test_a_signal_interrupts_when_patience_is_at_its_end(patience: Patience) -> 
 def test_once_another_has_asked_for_a_stop_ctrl_c_waits_no_longer() -> None:
     stop = StopRequest(signals=True)
     stop.install()
-    stop.set("paused: the disk is full", StopKind.PAUSE)
+    stop.set("paused: the disk is full", StopKind.PAUSED)
     with stop.patient(Patience.TO_FINISH), pytest.raises(KeyboardInterrupt):
         send(signal.SIGINT)
     stop.uninstall()
-    assert stop.kind is StopKind.PAUSE
+    assert stop.kind is StopKind.PAUSED
 
 
 def test_what_a_process_was_started_to_ignore_it_ignores() -> None:
