@@ -233,7 +233,7 @@ def _progress(stop: StopRequest, show: bool) -> Iterator[tuple[Listener, ...]]:
     from lossweep.dashboards.terminal.encoding import tolerate
     from lossweep.dashboards.terminal.progress import ProgressDisplay
 
-    # A file of its own: while the sweep runs, standard error itself leads Ray's noise into a log.
+    # A file of its own, which may tolerate what its encoding lacks: standard error is the caller's.
     with (
         os.fdopen(os.dup(2), "w", encoding=getattr(sys.stderr, "encoding", None)) as terminal,
         ProgressDisplay(TerminalConsole(file=terminal), stopping=lambda: stop.reason) as display,

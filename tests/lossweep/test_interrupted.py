@@ -56,7 +56,9 @@ def test_whatever_libraries_make_of_it(made_of_it: BaseException, monkeypatch: p
     assert ended.value.code == 130
 
 
-def test_an_error_that_no_signal_made_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_that_no_signal_made_is_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = {one: signal.getsignal(one) for one in SIGNALS}
 
     def app() -> None:
@@ -64,8 +66,10 @@ def test_an_error_that_no_signal_made_is_raised(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(commands, "app", app)
     try:
-        with pytest.raises(ImportError, match="our own"):
+        with pytest.raises(SystemExit) as ended:
             __main__.main()
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+    assert ended.value.code == 1
+    assert "ImportError: our own" in capsys.readouterr().err
