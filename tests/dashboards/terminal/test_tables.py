@@ -105,6 +105,8 @@ def test_status_says_who_drives_a_sweep_and_why_one_is_not_driven() -> None:
     assert head[0].endswith("1 interrupted")
     assert "running" not in head[0]
     assert head[2] == "interrupted: its driver is gone"
+    stopped = replace(histories.sweep("interrupted"), note="interrupted by Ctrl-C, and again")
+    assert shown(tables.status(stopped)).splitlines()[2] == "interrupted by Ctrl-C, and again"
 
 
 def test_the_leaderboard_at_80_columns_has_the_figures_at_half_and_the_schedule_below() -> None:
