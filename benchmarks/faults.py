@@ -1,4 +1,4 @@
-"""What a sweep survives: killed drivers, workers and nodes, servers that are away, a full disk.
+"""What a sweep survives: killed drivers, hung workers, lost nodes, servers that are away, a full disk.
 
     python benchmarks/faults.py                      # everything, about 20 minutes
     python benchmarks/faults.py --only sqlite --kills 5
@@ -19,7 +19,7 @@ from pathlib import Path
 import optuna
 from faults_disk import full_disk
 from faults_kills import INLINE, RAY, killed_drivers
-from faults_ray import killed_cluster, killed_workers, lost_node
+from faults_ray import hung_workers, killed_cluster, killed_workers, lost_node
 from faults_servers import mlflow_away, postgres_away
 from faults_sweep import Row
 
@@ -55,6 +55,7 @@ def main() -> None:
         "ray": lambda g: killed_drivers(max(1, g.kills // 4), RAY, None, few),
         "workers": lambda g: killed_workers(),
         "cluster": lambda g: killed_cluster(),
+        "hung": lambda g: hung_workers(),
         "node": lambda g: lost_node(),
         "postgres-away": lambda g: postgres_away(g.away),
         "mlflow-away": lambda g: mlflow_away(g.mlflow_away),

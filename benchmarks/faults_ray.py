@@ -1,4 +1,4 @@
-"""Ray workers killed in mid-epoch, a private cluster's own processes killed, and a node of a cluster lost."""
+"""Ray workers killed in mid-epoch or hanging, a private cluster's processes killed, a node of a cluster lost."""
 
 from __future__ import annotations
 
@@ -81,6 +81,30 @@ def killed_cluster(kills: int = 4) -> Row:
             f" {trials} trials, {again(where)} epochs trained again, none that was saved; no process left"
         )
         return Row("`kill -9` of the raylet and of Ray's GCS", result, tuple(wrong))
+
+
+def hung_workers() -> Row:
+    """Let three workers hang, each in its own way, under a limit of seconds."""
+    trials, epochs, limit = 8, 6, 6.0
+    planted = {1: "sleep", 3: "loop", 5: "stop"}
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        where = workspace(root)
+        sweep = spec(trials, epochs, "tune", evaluation_minutes=limit / 60.0)
+        run_sweep(sweep, where, task=task(root / "work", 0.2, 0.03, planted))
+        history, wrong = judged(where, trials, epochs)
+        retries = {t.number: [d.reason for d in t.decisions if d.action == "retry"] for t in history.trials}
+        hung = sorted(number for number, reasons in retries.items() if reasons)
+        if hung != sorted(planted) or any(len(reasons) > 1 for reasons in retries.values()):
+            wrong.append(f"tried again were {retries}")
+        if not all("evaluation_minutes" in reason for reasons in retries.values() for reason in reasons):
+            wrong.append("a retry does not say why")
+        result = (
+            f"one sleeps, one loops, one is stopped; given up after {limit:g} s each and tried again:"
+            f" {history.counts()['completed']} of {trials} trials, {again(where)} epochs trained again,"
+            " none that was saved"
+        )
+        return Row("Ray workers that hang, `resources.evaluation_minutes`", result, tuple(wrong))
 
 
 def lost_node() -> Row:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,9 +67,11 @@ def workspace(root: Path, url: str | None = None, mlflow: str | None = None) -> 
     )
 
 
-def task(folder: Path, delay: float, writing: float = 0.0) -> TrainingTask:
-    """Simulated training: ``delay`` seconds an epoch and ``writing`` seconds a checkpoint."""
-    return TrainingTask(PlantedTrainer(folder, delay, writing=writing), PRIOR, "sha256:0")
+def task(
+    folder: Path, delay: float, writing: float = 0.0, planted: Mapping[int, str] | None = None
+) -> TrainingTask:
+    """Simulated training: ``delay`` seconds an epoch, ``writing`` seconds a checkpoint; planted faults."""
+    return TrainingTask(PlantedTrainer(folder, delay, planted or {}, writing=writing), PRIOR, "sha256:0")
 
 
 class AtEvaluation:

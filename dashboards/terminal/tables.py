@@ -82,7 +82,8 @@ def status(history: SweepHistory, most: int = 5) -> RenderableType:
     if history.driver:
         parts.append(Text(f"driven by {history.driver}", style="dim"))
     elif history.note:
-        parts.append(Text(f"{history.state}: {history.note}", style="yellow"))
+        said = history.note if history.note.startswith(history.state) else f"{history.state}: {history.note}"
+        parts.append(Text(said, style="yellow"))
     parts.append(Text())
     running = [trial for trial in history.trials if trial.outcome is OutcomeKind.RUNNING]
     if running:

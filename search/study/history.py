@@ -112,9 +112,10 @@ class SweepHistory:
             why: no driver has it.
         """
         trials = [_interrupted(trial, why) for trial in self.recorded]
+        left = self.holding(trials, self.confirmation)
         if self.state is SweepState.RUNNING:
-            return replace(self, state=SweepState.INTERRUPTED, note=why).holding(trials, self.confirmation)
-        return self.holding(trials, self.confirmation)
+            return replace(left, state=SweepState.INTERRUPTED, note=why, driver="")
+        return replace(left, driver="")
 
     def ranked(self) -> tuple[TrialHistory, ...]:
         """Trials with a score, best first: feasible before infeasible, ties by number."""

@@ -18,7 +18,6 @@ from lossweep.commands.driving import conclude
 from lossweep.dashboards.comparison.page import comparison_page
 from lossweep.dashboards.comparison.two_sweeps import build_comparison
 from lossweep.dashboards.report.build import build_report
-from lossweep.dashboards.result import sweep_result
 from lossweep.dashboards.terminal import tables
 from lossweep.dashboards.terminal.compare import ComparisonTable
 from lossweep.dashboards.terminal.sparkline import BARS, sparkline
@@ -28,8 +27,7 @@ from lossweep.search.sampling import SamplerSpec
 from lossweep.search.simulation.sweeps import simulate_sweep
 from lossweep.search.study.confirmation import Role
 from lossweep.search.study.faults import FaultKind
-from lossweep.search.study.front import front_of
-from lossweep.search.verdicts.result import verdict_of
+from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.files.errors import UserError
 from lossweep.trainers.scoring.objectives import ObjectiveSpec
@@ -63,11 +61,52 @@ def test_every_table_fits_its_terminal_with_every_score_in_full(width: int) -> N
     pages = [shown(view, width) for view in views]
     assert max(len(line) for page in pages for line in page.splitlines()) <= width
     assert not any("…" in page for page in pages)
-    result = sweep_result(sweep)
-    assert result.winner is not None
     for page in pages[:3]:
-        assert f"{result.winner.score:.3f}" in page
-        assert f"{result.difference:+.3f}" in page
+        assert "0.696" in page  # of trial 2
+        assert "+0.099" in page  # over trial 0, the control, with 0.597
+
+
+STATUS = """\
+vehicles  running  14/16 trials  1 running  11 completed  1 pruned  1 diverged  1 failed
+objective: tuned_f1 (use case counting)
+
+trial  epoch  recall             precision          F1                    AP  phase
+  #14   5/12  ▄▅▃▃▇        0.78  ▁▁▄▅▂        0.18  ▁▁▃▄▃        0.30  0.468  weighted_ce, cycle 2
+
+Trial 2 leads with F1 (tuned threshold) 0.696, 0.099 above the control (plain cross-entropy at 1e-3 \
+constant, the only one tried: 0.597). One seed each, and picked as the best of many on the \
+same validation split: the difference has no spread yet and is \
+unconfirmed. Fresh seeds would tell: lossweep confirm vehicles.
+
+rank  trial  outcome    tuned_f1  vs control      P      R     F1  P tuned  R tuned  F1 tuned     AP  schedule
+   1     #2  completed     0.696      +0.099  0.796  0.596  0.682    0.716    0.676     0.696  0.675  \
+weighted_ce(power=0.7) @1e-3 x2 -> jaccard @1e-4 x2 | 3 cycles
+   3     #0  completed     0.597           –  0.697  0.497  0.580    0.617    0.577     0.597  0.579  \
+control cross_entropy: cross_entropy @1e-3 x12
+   2     #1  completed     0.617      +0.020  0.717  0.517  0.601    0.637    0.597     0.617  0.599  \
+control jaccard: jaccard @1e-3 x12
+
+The pruner ended 1 trial. None that it wanted ended was let go on as a test, so how often it is \
+wrong is not known.
+"""
+
+
+def test_status_word_for_word() -> None:
+    """Figures that follow from `histories`, by hand: level 0.71 less its last 2 %, and each curve's noise."""
+    assert shown(tables.status(histories.sweep("running"), most=3), 1000) == STATUS
+
+
+def test_status_says_who_drives_a_sweep_and_why_one_is_not_driven() -> None:
+    sweep = replace(histories.sweep("running"), driver="process 7 on node1, since 2026-01-02 03:04:05 UTC")
+    head = shown(tables.status(sweep)).splitlines()[:3]
+    assert head[2] == "driven by process 7 on node1, since 2026-01-02 03:04:05 UTC"
+    head = shown(tables.status(sweep.without_driver("its driver is gone"))).splitlines()[:3]
+    assert head[0].startswith("vehicles  interrupted  14/16 trials")
+    assert head[0].endswith("1 interrupted")
+    assert "running" not in head[0]
+    assert head[2] == "interrupted: its driver is gone"
+    stopped = replace(histories.sweep("interrupted"), note="interrupted by Ctrl-C, and again")
+    assert shown(tables.status(stopped)).splitlines()[2] == "interrupted by Ctrl-C, and again"
 
 
 def test_the_leaderboard_at_80_columns_has_the_figures_at_half_and_the_schedule_below() -> None:
@@ -132,13 +171,28 @@ def test_status_the_end_of_a_sweep_and_the_report_list_the_pareto_front(
     monkeypatch.setenv("COLUMNS", "1000")
     objective = ObjectiveSpec(metrics=("recall", "tuned_count_error"))
     sweep = simulate_sweep(16, 0, objective=objective, sampler=SamplerSpec(sampler="nsga2"))
+    done = [trial for trial in sweep.trials if trial.outcome is OutcomeKind.COMPLETED]
+    assert all(trial.feasible for trial in done)
+    # The more recall the better, the fewer miscounted the better; the most recall first.
+    best = [
+        one.number
+        for one in sorted(done, key=lambda trial: -trial.values[0])
+        if not any(
+            other.values[0] >= one.values[0]
+            and other.values[1] <= one.values[1]
+            and other.values != one.values
+            for other in done
+        )
+    ]
+    assert 1 < len(best) < len(done)
     conclude(sweep, Workspace.at(tmp_path))
     for page in (shown(tables.status(sweep), 1000), capsys.readouterr().out):
         _, title, below = page.partition("Pareto front: no trial is better than these in every metric")
         assert title
-        for trial in front_of(sweep):
-            assert f"#{trial.number}" in below
-            assert f"{trial.values[1]:.3f}" in below
+        numbers = [int(word) for word in re.findall(r"^ *#(\d+) ", below, flags=re.MULTILINE)]
+        assert numbers == best
+        for number in best:
+            assert f"{sweep.trials[number].values[1]:.3f}" in below
     assert build_report(sweep).count('<table id="front-table"') == 1
     assert "Pareto front" not in shown(tables.status(histories.sweep()), 1000)
     assert "front-table" not in build_report(histories.sweep())
@@ -238,14 +292,10 @@ def test_a_comparison_says_what_is_confirmed_and_what_is_not() -> None:
     first, second = worse, replace(histories.confirmed(), name="ships")
     comparison = build_comparison(first, second)
     rows = {what: values for what, *values in comparison.rows}
-    verdict = verdict_of(second)
-    assert verdict is not None
-    leader = verdict.headline
     assert rows["verdict on its leader"] == ["not confirmed", "#2: beats"]
-    low, high = leader.judged.interval
-    difference = f"{leader.judged.difference.mean:+.3f} ({low:+.3f} to {high:+.3f}, 5 seeds)"
-    assert rows["confirmed difference"] == ["–", difference]
-    assert rows["its control's mean"][1].startswith(f"{verdict.control.summary.mean:.3f} ± ")
+    assert rows["confirmed difference"] == ["–", "+0.073 (+0.064 to +0.081, 5 seeds)"]
+    assert rows["its leader's mean"] == ["–", "0.717 ± 0.019"]
+    assert rows["its control's mean"] == ["–", "0.644 ± 0.020"]
     assert "One seed each" in comparison.verdict, "one of the two is not confirmed"
     assert not any("confirmed" in row[0] for row in build_comparison(first, first).rows)
 
@@ -255,10 +305,9 @@ def test_two_confirmed_sweeps_are_compared_by_their_fresh_seeds() -> None:
     worse = replace(histories.confirmed(levels={Role.LEADER: 0.64}), name="ships")
     comparison = build_comparison(worse, first)
     assert "One seed each" not in comparison.verdict
-    means = [verdict.headline.scores.summary.mean for s in (worse, first) if (verdict := verdict_of(s))]
-    assert comparison.verdict.startswith(
-        f"Over fresh seeds on the test split the leader of vehicles is ahead by {means[1] - means[0]:.3f} "
-        f"F1 (tuned threshold): {means[0]:.3f} ± "
+    assert comparison.verdict == (
+        "Over fresh seeds on the test split the leader of vehicles is ahead by 0.050 F1 (tuned threshold): "
+        "0.667 ± 0.019 and 0.717 ± 0.019. What each gains over its own control stands below."
     )
     other = replace(worse, data_fingerprint="sha256:other")
     assert build_comparison(other, first).verdict.endswith("But see the warnings.")
