@@ -85,7 +85,8 @@ class Folder:
             suspicions.extend(self._turned(*stored))
         if problems or image is None or coded is None:
             raise UserError(problems)
-        coded.mask[~valid] = IGNORE_INDEX
+        if valid is not None:
+            coded.mask[~valid] = IGNORE_INDEX
         if (broken := non_finite(image, coded.mask)).any():
             raise UserError(non_finite_problem(np.argwhere(broken), str(image_file)))
         name = mask_file.relative_to(self._spec.root).as_posix()

@@ -49,7 +49,7 @@ class CodedMask:
 
     Attributes:
         mask: (height, width) class indices, 255 where ignored or unknown.
-        tally: of its values.
+        unknown: (pixels, bands) the values that are no class.
         ignored: pixels that hold the ignored value, not nodata.
         palette: the colors of the indices that occur, of a palette file whose indices are the classes.
         notes: what was assumed.
@@ -57,7 +57,7 @@ class CodedMask:
     """
 
     mask: NDArray[np.uint8]
-    tally: Tally
+    unknown: NDArray[Any]
     ignored: int
     palette: Mapping[int, tuple[int, ...]]
     notes: tuple[str, ...]
@@ -65,9 +65,16 @@ class CodedMask:
 
     def file(self, name: str) -> MaskFile:
         """What is to be compared with other masks."""
-        labelled = self.mask != IGNORE_INDEX
-        foreground = labelled & (self.mask > 0)
-        return MaskFile(name, int(labelled.sum()), int(foreground.sum()), self.ignored, self.palette)
+        without = np.count_nonzero(self.mask == IGNORE_INDEX)
+        labelled, foreground = self.mask.size - without, np.count_nonzero(self.mask) - without
+        return MaskFile(name, labelled, foreground, self.ignored, self.palette)
+
+    def tally(self, picture: Picture) -> Tally:
+        """What it holds, of which picture it is."""
+        known = frozenset(map(int, np.unique(self.mask[self.mask != IGNORE_INDEX])))
+        known |= {IGNORE_INDEX} if self.ignored else frozenset()
+        found = _counted(self.unknown) if len(self.unknown) else Counter[Value]()
+        return Tally(found, known, picture.step, picture.lossy)
 
 
 class MaskCoding:
@@ -86,8 +93,8 @@ class MaskCoding:
             UserError: a value that is no class, or a color mask without a color map.
         """
         coded = self.attempt(picture, file)
-        if coded.tally.unknown:
-            raise UserError(self.refusal(coded.tally, file))
+        if len(coded.unknown):
+            raise UserError(self.refusal(coded.tally(picture), file))
         return coded
 
     def attempt(self, picture: Picture, file: str) -> CodedMask:
@@ -111,20 +118,19 @@ class MaskCoding:
             mask, unknown = self._by_index(values[..., 0], file)
         else:
             mask, unknown = self._by_color(values)
-        ignored = mask == IGNORE_INDEX
-        if unknown is not None:
-            ignored &= ~unknown
-        counted = ignored
+        ignored = mask == IGNORE_INDEX if unknown is None else (mask == IGNORE_INDEX) & ~unknown
         if (nodata := self._nodata(picture)) is not None:
             mask[nodata] = IGNORE_INDEX
-            counted = ignored & ~nodata
+            ignored &= ~nodata
             unknown = None if unknown is None else unknown & ~nodata
-        known = frozenset(int(value) for value in np.unique(mask[mask != IGNORE_INDEX]))
-        known |= {IGNORE_INDEX} if ignored.any() else frozenset()
-        found = _counted(values[unknown]) if unknown is not None and unknown.any() else Counter[Value]()
-        palette = {} if self._colors is not None or picture.palette is None else _used(picture)
-        tally = Tally(found, known, picture.step, picture.lossy)
-        return CodedMask(mask, tally, int(counted.sum()), palette, tuple(notes), tuple(suspicions))
+        return CodedMask(
+            mask,
+            values[unknown] if unknown is not None else values[:0, 0],
+            int(np.count_nonzero(ignored)),
+            {} if self._colors is not None or picture.palette is None else _used(picture),
+            tuple(notes),
+            tuple(suspicions),
+        )
 
     def _values(self, picture: Picture, file: str) -> NDArray[Any]:
         """Indices (height, width, 1), or colors as they are shown when there is a color map."""
@@ -147,13 +153,22 @@ class MaskCoding:
     def _nodata(self, picture: Picture) -> NDArray[np.bool_] | None:
         """Where a mask is nodata.
 
-        A nodata value that is a class (0, mostly) means that class: files are full of such declarations. So
-        does one with a color map, which names what is ignored.
+        A nodata value that is a class (0, mostly) means that class: files are full of such declarations.
         """
         nodata = picture.nodata
-        if nodata is None or self._colors is not None or nodata in range(len(self._classes)):
+        if nodata is None or self._names_a_class(nodata, picture):
             return None
         return holds_nodata(picture.values, nodata)
+
+    def _names_a_class(self, value: float, picture: Picture) -> bool:
+        if self._colors is None:
+            return value in range(len(self._classes))
+        if not 0 <= value <= 65535:
+            return False
+        color = np.full(3, int(value) * picture.step)
+        if picture.palette is not None:
+            color = picture.palette[int(value) % len(picture.palette)]
+        return int(_pack(color)) in self._colors
 
     def _by_index(
         self, values: NDArray[Any], file: str

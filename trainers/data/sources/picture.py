@@ -56,16 +56,16 @@ class Picture:
         alpha = None if self.alpha is None else upright(self.alpha, self.orientation)
         return replace(self, values=upright(self.values, self.orientation), alpha=alpha, orientation=1)
 
-    def valid(self) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-        """Where an image (height, width) shows something: neither transparent nor nodata; and notes on it."""
-        valid, notes = np.ones(self.values.shape[:2], bool), list[str]()
-        if self.alpha is not None:
-            valid &= self.alpha
-            notes.append(
-                "alpha channel dropped" if self.alpha.all() else "transparent pixels taken as ignored"
-            )
+    def valid(self) -> tuple[NDArray[np.bool_] | None, tuple[str, ...]]:
+        """Where an image (height, width) shows something: neither transparent nor nodata; and notes on it.
+
+        None: everywhere.
+        """
+        valid, notes = self.alpha, list[str]()
+        if valid is not None:
+            notes.append("alpha channel dropped" if valid.all() else "transparent pixels taken as ignored")
         if self.nodata is not None and (nothing := holds_nodata(self.values, self.nodata)).any():
-            valid &= ~nothing
+            valid = ~nothing if valid is None else valid & ~nothing
             notes.append(f"pixels of the file's nodata value ({self.nodata:g}) taken as ignored")
         return valid, tuple(notes)
 

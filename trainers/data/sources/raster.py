@@ -141,7 +141,7 @@ class Raster:
         with self._opened(piece.image) as dataset:
             window = self._window(piece.box)
             picture = self._picture(piece.image, dataset, window)
-            shown = picture.valid()[0] & (self._shown(piece.image, dataset, window) > 0)
+            shown, (valid, _) = self._shown(piece.image, dataset, window) > 0, picture.valid()
             if piece.mask.suffix.lower() in _SCENES:
                 with self._opened(piece.mask) as labels:
                     if problems := self._grids_differ(piece, dataset, labels):
@@ -156,7 +156,7 @@ class Raster:
             image, image_notes = as_image(picture)
         except ValueError as error:
             raise UserError(Problem(f"image can't be used: {error}", file=str(piece.image))) from None
-        mask[~shown] = IGNORE_INDEX
+        mask[~shown if valid is None else ~(shown & valid)] = IGNORE_INDEX
         return Decoded(image, mask, (*image_notes, *notes), suspicions, said)
 
     def _opened(self, path: Path) -> Any:
@@ -202,7 +202,7 @@ class Raster:
 
     def _raster_mask(self, path: Path, labels: Any, window: Any) -> CodedMask:
         coded = self._coding.attempt(self._picture(path, labels, window), str(path))
-        if coded.tally.unknown:
+        if len(coded.unknown):
             raise UserError(self._refused(path))
         return coded
 
@@ -211,7 +211,7 @@ class Raster:
         with self._opened(path) as labels:
             boxes = windows((0, 0, labels.height, labels.width), self._spec.window_pixels, 0)
             pictures = (self._picture(path, labels, self._window(box)) for box in boxes)
-            tallies = (self._coding.attempt(picture, str(path)).tally for picture in pictures)
+            tallies = (self._coding.attempt(one, str(path)).tally(one) for one in pictures)
             return self._coding.refusal(reduce(operator.add, tallies), str(path))
 
     def _infinite(self, image: Path, mask: Path) -> Problem:

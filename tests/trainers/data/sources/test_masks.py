@@ -142,3 +142,15 @@ def test_a_mask_s_nodata_is_ignored_unless_it_is_a_class(
     coded = MaskCoding(spec_of()).decode(grey(*values, nodata=nodata), "a")
     np.testing.assert_array_equal(coded.mask, [[1 if e is None else e for e in expected]])
     assert coded.ignored == counted
+
+
+def test_a_colored_mask_s_nodata_is_ignored_unless_it_is_a_class_s_color() -> None:
+    coding = MaskCoding(spec_of(("ground", "car"), colors={"car": 200}))
+    np.testing.assert_array_equal(coding.decode(grey(0, 200, 99, nodata=99), "a").mask, [[0, 1, 255]])
+    np.testing.assert_array_equal(coding.decode(grey(0, 200, nodata=200), "a").mask, [[0, 1]])
+    np.testing.assert_array_equal(coding.decode(grey(0, 200, nodata=0), "a").mask, [[0, 1]])
+    colors = np.array([[0, 0, 0], [200, 200, 200], [9, 9, 9]], np.uint8)
+    indexed = grey(0, 1, 2, nodata=2, palette=colors)
+    np.testing.assert_array_equal(coding.decode(indexed, "a").mask, [[0, 1, 255]])
+    indexed = grey(0, 1, nodata=1, palette=colors)
+    np.testing.assert_array_equal(coding.decode(indexed, "a").mask, [[0, 1]])

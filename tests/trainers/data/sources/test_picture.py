@@ -72,7 +72,9 @@ def test_what_is_transparent_or_nodata_is_not_valid(tmp_path: Path) -> None:
     values = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
     alpha = np.array([[True, False, True], [True, True, True]])
     valid, notes = Picture(values, alpha=alpha, nodata=5).valid()
+    assert valid is not None
     np.testing.assert_array_equal(valid, [[True, False, True], [True, True, False]])
+    assert Picture(values).valid() == (None, ())
     assert [note.split()[0] for note in notes] == ["transparent", "pixels"]
     assert "nodata value (5)" in notes[1]
 

@@ -89,3 +89,27 @@ def test_any_size_is_drawn(size: int) -> None:
     assert image.dtype == np.uint8
     assert mask.shape == (size, size)
     assert set(np.unique(mask)) <= {0, 1}
+
+
+def test_a_seed_draws_the_picture_that_it_always_drew() -> None:
+    """A store is found by `VERSION` and the seed: whoever changes what is drawn raises it."""
+    source = Scenes(ScenesSource(source="scenes"))
+    first, second, third = (source.decode(item) for item in source.listing().of("train")[:3])
+    assert scenes.VERSION == 1
+    assert [one.image.mean() for one in (first, second, third)] == pytest.approx(
+        [107.3, 104.3, 101.9], abs=0.1
+    )
+    assert [one.image.std() for one in (first, second, third)] == pytest.approx([29.6, 20.4, 20.4], abs=0.1)
+    assert [one.mask.sum() for one in (first, second, third)] == pytest.approx([87, 25, 178], abs=2)
+    assert np.argwhere(third.mask).mean(axis=0) == pytest.approx((68.8, 55.9), abs=0.5)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.6, 1.8, 2.9])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_lanes_run_along_their_road_a_quarter_of_its_width_off_the_middle(angle: float, side: int) -> None:
+    road = scenes._Road(angle=angle, offset=7.0, bend=0.001, width=16.0)
+    for along in (-30.0, 0.0, 25.0):
+        y, x, heading = road.lane(along, side, 48.0)
+        assert road.distance_at(y, x, 48.0) == pytest.approx(side * 4.0, abs=0.05)
+        ahead = road.distance_at(y + 2.0 * np.sin(heading), x + 2.0 * np.cos(heading), 48.0)
+        assert ahead == pytest.approx(side * 4.0, abs=0.05)
