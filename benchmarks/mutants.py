@@ -1,7 +1,7 @@
 """How many small faults planted in the code its tests find: a sample of mutants, made by cosmic-ray.
 
     pip install -e '.[test,mutants]'
-    python benchmarks/mutants.py [--count 200] [--seed 0] [--jobs 2] [PACKAGE ...]
+    python benchmarks/mutants.py [--count 200] [--seed 0] [--minutes M] [--jobs 2] [PACKAGE ...]
 
 A mutant is the code with one place changed: a comparison, a number, a boolean, a binary operator, `and` and
 `or`, a `not` added, a decorator removed, a loop never entered, another exception caught. Places are drawn
@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import ast
 import logging
+import math
 import os
 import random
 import shlex
@@ -63,6 +64,9 @@ def main() -> None:
     parser.add_argument("packages", nargs="*", default=PACKAGES, help="folders; all four by default")
     parser.add_argument("--count", type=int, default=200, help="places drawn; 0 takes every place")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="stop after so many, with a smaller sample"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="mutants tried at once")
     parser.add_argument("--least", type=float, default=0.9, help="the score below which it exits 1")
     options = parser.parse_args()
@@ -79,20 +83,18 @@ def main() -> None:
             break
     print(f"{len(drawn)} of {len(places)} places", file=sys.stderr)
 
-    mutants = []
+    mutants, began = [], time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="mutants-") as folder,
         ProcessPoolExecutor(options.jobs, initializer=work_in_a_copy, initargs=(folder,)) as pool,
     ):
-        specs = [spec for _, spec in sorted(drawn.items(), key=lambda entry: entry[0])]
-        for place, (diff, found) in zip(sorted(drawn), pool.map(tried, specs), strict=True):
+        for place, (diff, found) in zip(drawn, pool.map(tried, drawn.values()), strict=True):
             mutants.append(Mutant(place, diff, found))
-            kind, where = place[1], f"{place[0]}:{place[2][0]}"
-            print(
-                f"{len(mutants):4} {'found' if found else 'LIVED'} {where} {kind}",
-                file=sys.stderr,
-                flush=True,
-            )
+            (module, kind, (line, _)), outcome = place, "found" if found else "LIVED"
+            print(f"{len(mutants):4} {outcome} {module}:{line} {kind}", file=sys.stderr, flush=True)
+            if time.monotonic() - began > 60 * options.minutes:
+                pool.shutdown(cancel_futures=True)
+                break
     report(mutants, options.packages)
     sys.exit(sum(mutant.found for mutant in mutants) < options.least * len(mutants))
 

@@ -29,6 +29,7 @@ def test_a_password_is_never_shown() -> None:
     ("url", "word"),
     [
         ("mysql://h/d", "mysql"),
+        ("trino://h/d", "not supported; found trino; allowed: sqlite, postgresql"),
         ("sqlite://", "file"),
         ("sqlite:///:memory:", "file"),
         ("nonsense", "URL"),

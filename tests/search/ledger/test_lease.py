@@ -36,12 +36,13 @@ def test_a_second_driver_is_refused_by_name(ledger: Ledger) -> None:
             pass
         for word in (f"process {os.getpid()}", "since 20", "lossweep stop small"):
             assert word in str(caught.value)
+        assert caught.value.exit_code == 2, "the user's to solve, not an error of ours"
     assert holder_of(ledger, "small") == (None, False)
     with Lease(ledger, "small", _ignore):
         pass
 
 
-def test_a_dead_drivers_lease_is_taken_at_once(ledger: Ledger) -> None:
+def test_a_dead_drivers_lease_is_taken_at_once(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         born = lease_module._born(child.pid)
@@ -54,8 +55,14 @@ def test_a_dead_drivers_lease_is_taken_at_once(ledger: Ledger) -> None:
         child.kill()
         child.wait()
     assert holder_of(ledger, "small") == (dead, False)
-    with Lease(ledger, "small", _ignore):
+    with caplog.at_level("WARNING"), Lease(ledger, "small", _ignore):
         assert holder_of(ledger, "small")[0] != dead
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Taking over the lease of a dead driver ({dead})."
+    ]
+    caplog.clear()
+    with caplog.at_level("WARNING"), Lease(ledger, "small", _ignore):
+        assert not caplog.records, "nobody had it"
 
 
 def test_a_silent_driver_elsewhere_expires(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,17 @@ def test_first_failures_alike_stop_the_sweep_with_the_first_traceback() -> None:
     assert caught.value.exit_code == 1
 
 
+def test_three_alike_are_enough_and_more_of_a_group_are_no_more_told() -> None:
+    watch, failure = AlikeFailures(), Fault(BROKEN, "ValueError: bad shape 1")
+    watch.ended(failure, "controls")
+    watch.ended(failure, "proposals")
+    with pytest.raises(SweepFailed, match="the first 3 trials failed alike"):
+        watch.ended(failure, "proposals")
+    with pytest.raises(SweepFailed, match="the first 3 proposals failed alike"):
+        watch.ended(failure, "proposals")
+    watch.ended(failure, "proposals")
+
+
 @pytest.mark.parametrize(
     "second", [None, Fault(BROKEN, "TypeError: other"), Fault(FULL, "ValueError: bad shape 3")]
 )

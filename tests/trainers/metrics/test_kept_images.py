@@ -51,3 +51,13 @@ def test_what_is_kept_does_not_change_with_the_callers_buffer() -> None:
     before = truth.numpy().copy()
     truth.zero_()
     assert np.array_equal(next(kept.batches()).truth, before)
+
+
+def test_an_ordinary_validation_split_stays_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lossweep.trainers.metrics.kept_images.tempfile", None)
+    kept = KeptImages()
+    for _ in range(8):  # 64 tiles of 256 x 256
+        kept.add(
+            torch.zeros(8, 256, 256, dtype=torch.uint8), torch.zeros(8, 1, 256, 256, dtype=torch.int16), None
+        )
+    assert [len(batch.truth) for batch in kept.batches()] == [8] * 8

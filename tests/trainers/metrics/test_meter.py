@@ -319,6 +319,14 @@ def test_objects_can_be_left_out() -> None:
     whole = meter.compute()
     assert not any("object" in name or "count" in name for name in without.metrics)
     assert without.metrics.items() < whole.metrics.items()
+    assert without.degenerate == whole.degenerate == 0
+
+
+def test_of_several_classes_the_first_ones_threshold_stands_for_all() -> None:
+    logits, masks = scenes(THREE)
+    measured = measure(THREE, logits, masks)
+    assert len(set(measured.thresholds)) == 2, "else any would do"
+    assert measured.threshold == measured.thresholds[0]
 
 
 def test_a_shattered_image_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
