@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,9 @@ BOMBS = {
     "a merge in a merge": doubling("{x: 1}", "{<<: [*, {<<: *}], y: 1}"),
     "long words": doubling("[" + "w" * 3000 + "]", "[*, *]", 20),
     "keys": "a: &a [x, x, x]\n" + doubling("[*a, *a]", "[*, *, [*, *]]").replace("a0: &a0", "b: &a0"),
-    "one line": "x: [&a [1,1,1,1,1,1,1,1,1], &b [*a,*a,*a,*a,*a,*a,*a,*a,*a],"
-    " &c [*b,*b,*b,*b,*b,*b,*b,*b,*b], &d [*c,*c,*c,*c,*c,*c,*c,*c,*c], &e [*d,*d,*d,*d,*d,*d,*d,*d,*d], [*e,*e,*e,*e,*e,*e,*e,*e,*e]]",
+    "one line": "x: [&a [1, 1], "
+    + ", ".join(f"&{now} [{', '.join(8 * [f'*{last}'])}]" for last, now in pairwise("abcdefgh"))
+    + "]",
 }
 
 
