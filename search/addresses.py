@@ -26,7 +26,11 @@ _IN_TEXT: Final = re.compile(r"[a-zA-Z][\w+.-]*://[^\s'\"<>]*[@?][^\s'\"<>]*")
 
 def sqlite_url(file: Path) -> str:
     """Return the address of a SQLite file, whatever its path holds: ``?``, ``#``, ``%``, spaces."""
-    return URL.create("sqlite", database=str(file)).render_as_string(hide_password=False)
+    url = URL.create("sqlite", database=str(file))
+    if url.render_as_string() != f"sqlite:///{file}":
+        # MLflow takes what follows ``sqlite:///`` for the path as it stands, and would make that folder.
+        url = url.set(drivername="sqlite+pysqlite")
+    return url.render_as_string()
 
 
 def sqlite_file(url: str) -> Path | None:

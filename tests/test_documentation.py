@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,25 @@ def test_the_page_of_the_public_face_has_each_name() -> None:
 def test_linked_files_exist(name: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)", (ROOT / name).read_text()):
         assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_every_extra_is_documented() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    pages = "".join(page.read_text() for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+    missing = [
+        name
+        for name in extras
+        if f"lossweep[{name}]" not in pages and name not in ("test", "docs", "mutants")
+    ]
+    assert missing == []
+
+
+def test_who_is_sent_a_sweep_file_is_warned_that_it_runs_code() -> None:
+    from lossweep.commands.check import check
+
+    for told in ((ROOT / "README.md").read_text(), check.__doc__ or ""):
+        assert re.search(r"(?i)code.*by import path", told, re.DOTALL)
+    assert "## Files of others" in (ROOT / "docs" / "operations.md").read_text()
 
 
 def test_the_changelog_names_each_stable_name() -> None:

@@ -20,6 +20,7 @@ from lossweep.dashboards.mlflow.content import (
     trial_content,
 )
 from lossweep.dashboards.mlflow.database import make_database, settle
+from lossweep.dashboards.mlflow.internals.locations import forget_locations
 from lossweep.dashboards.mlflow.internals.names import (
     CONTEXT_TAG,
     KIND_TAG,
@@ -86,6 +87,7 @@ class MlflowStore:
             artifacts = artifacts or database.parent / "mlflow-artifacts"
             make_database(database, artifacts)
             settle(database, artifacts, experiment)
+            forget_locations()
         self.client: MlflowClient = mlflow.MlflowClient(tracking_uri=tracking_uri)
         self.experiment_id = self._experiment(experiment, artifacts)
         self._data = _dataset(sweep)

@@ -10,7 +10,8 @@ from lossweep.commands.arguments import Overrides, SweepFile, WorkspaceFolder, p
 def check(sweep_file: SweepFile, overrides: Overrides = None, workspace: WorkspaceFolder = None) -> None:
     """Check a sweep file, its model and every image and mask; print what the data look like.
 
-    Exit code 2 when something has to be mended before the sweep can run.
+    Code that the file names by import path is imported, and so runs: check a stranger's file as you would run
+    a stranger's script. Exit code 2 when something has to be mended before the sweep can run.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 

@@ -15,9 +15,13 @@ import yaml
 
 from lossweep.spaces.files.allowed import Location
 from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.spaces.files.expansion import check_expansion
 from lossweep.spaces.files.validation import dotted, read_dotted, validated
 
 T = TypeVar("T")
+
+LARGEST_FILE: Final = 2**20
+"""Bytes of the largest file that is read: what people and lossweep write has some thousands."""
 
 COMMAND_LINE: Final = "command line"
 """The file that errors name for values which no file gave."""
@@ -130,12 +134,19 @@ def load_yaml(path: str | Path) -> YamlSource:
         UserError: when it can't be read, isn't YAML, or gives a key twice.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with Path(path).open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+        text = content.decode("utf-8")
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise UserError(Problem(f"can't be read: {reason}", file=str(path))) from error
     except UnicodeDecodeError as error:
         raise UserError(Problem("is not text in UTF-8", file=str(path))) from error
+    if len(content) > LARGEST_FILE:
+        allowed = f"at most {LARGEST_FILE / 2**20:.0f} MiB"
+        raise UserError(
+            Problem("is too large to be one of lossweep's files", file=str(path), allowed=allowed)
+        )
     return parse_yaml(text, str(path))
 
 
@@ -151,6 +162,7 @@ def parse_yaml(text: str, file: str | None = None) -> YamlSource:
             node = loader.get_single_node()
             if node is None:
                 raise UserError(Problem("is empty" if file else "there is nothing in it", file=file))
+            check_expansion(node, file)
             lines: dict[Location, int] = {}
             problems: list[Problem] = []
             data = _construct(loader, node, (), lines, problems, frozenset())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-_LOCATIONS: Final = (
+LOCATIONS: Final = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
@@ -30,10 +30,21 @@ def move_artifacts(database: Path, before: str, after: str) -> None:
     """Replace the beginning of all addresses of artifacts, in one transaction."""
     with closing(sqlite3.connect(database, timeout=30.0)) as connection, connection:
         known = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        for table, column in _LOCATIONS:
+        for table, column in LOCATIONS:
             if table in known:
                 connection.execute(
                     f"UPDATE {table} SET {column} = :after || substr({column}, length(:before) + 1) "
                     f"WHERE {column} = :before OR substr({column}, 1, length(:before) + 1) = :before || '/'",
                     {"before": before, "after": after},
                 )
+
+
+def forget_locations() -> None:
+    """Let MLflow look up anew where runs keep their artifacts.
+
+    It remembers that by run alone, and a home has the runs of the one that it was copied from.
+    """
+    with suppress(ImportError, AttributeError):
+        from mlflow.tracking._tracking_service import utils
+
+        utils._artifact_repos_cache.clear()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
 import histories
 import pytest
 
-from lossweep.dashboards.mlflow.internals import names, tables
+from lossweep.dashboards.mlflow.internals import locations, names, tables
 from lossweep.dashboards.mlflow.internals.view_state import TAG_PREFIX, WORKFLOW, view_query
 from lossweep.dashboards.mlflow.outage import is_outage
 from lossweep.dashboards.mlflow.store import quiet_mlflow
@@ -169,3 +171,17 @@ def test_a_database_of_another_version_is_still_refused_in_those_words(store: st
     with pytest.raises(MlflowException, match=names.OUTDATED) as refused:
         SqlAlchemyStore(store, "")  # type: ignore[no-untyped-call] # of MLflow
     assert not is_outage(refused.value)
+
+
+def test_the_tables_still_hold_the_locations_of_artifacts(mlflow_template: Path) -> None:
+    with closing(sqlite3.connect(mlflow_template)) as database:
+        for table, column in locations.LOCATIONS:
+            assert column in {row[1] for row in database.execute(f"PRAGMA table_info({table})")}, table
+
+
+def test_the_client_still_remembers_locations_by_run() -> None:
+    from mlflow.tracking._tracking_service import utils
+
+    utils._artifact_repos_cache["run"] = object()
+    locations.forget_locations()
+    assert not utils._artifact_repos_cache
