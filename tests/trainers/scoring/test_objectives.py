@@ -126,6 +126,19 @@ def test_several_metrics_are_scored_where_the_pilot_is_best() -> None:
     assert found.values == (0.1, 0.2)
 
 
+def test_where_the_pilot_ties_the_metrics_decide_in_their_order() -> None:
+    objective = ObjectiveSpec(metrics=("recall", "count_error"), pilot="ap")
+    course = [
+        evaluation(2, 0.5, cycle_ended=True, recall=0.6, count_error=0.4),
+        evaluation(4, 0.5, cycle_ended=True, recall=0.9, count_error=0.4),
+        evaluation(6, 0.5, cycle_ended=True, recall=0.9, count_error=0.3),
+        evaluation(8, 0.5, recall=0.9, count_error=0.3),
+    ]
+    found = score(objective, course)
+    assert found is not None
+    assert found.evaluation.epoch == 6
+
+
 @given(st.dictionaries(st.integers(0, 30), st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=12))
 @settings(max_examples=60, deadline=None)
 def test_the_front_is_what_nothing_dominates(values: dict) -> None:
