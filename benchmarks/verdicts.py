@@ -84,7 +84,7 @@ def planted_case(trainer: PlantedScores, seed: int) -> Case:
 
     headline = verdict.headline
     confirmed = headline.scores.summary.mean
-    found = leaders(history.trials, history.direction, 1)[0]
+    found = leaders(history.trials, history.directions, 1)[0]
     quality = trainer.quality(found.schedule)
     assert found.score is not None
     return Case(

@@ -62,7 +62,7 @@ def _plain_curve(trainer: PlantedScores, sampler: str) -> Curve:
         sampler=SamplerSpec(ahead=False),
         trainer=trainer,
     )
-    found = [best_plain(history.trials[:n], "maximize") for n in range(1, MOST + 1)]
+    found = [best_plain(history.trials[:n], ("maximize",)) for n in range(1, MOST + 1)]
     return [_regret(trainer, trial) for trial in found]
 
 
@@ -77,7 +77,7 @@ def _proposal_curve(trainer: PlantedScores) -> Curve:
         sampler=SamplerSpec(ahead=False),
         trainer=trainer,
     )
-    found = [next(iter(leaders(history.trials[:n], "maximize", 1)), None) for n in range(1, most + 1)]
+    found = [next(iter(leaders(history.trials[:n], ("maximize",), 1)), None) for n in range(1, most + 1)]
     return [_regret(trainer, trial) for trial in found]
 
 

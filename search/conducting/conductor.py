@@ -115,7 +115,7 @@ class Conductor:
             settings.confirm,
             self._record,
             settings.seed,
-            settings.objective.directions[0],
+            settings.objective.directions,
             tuple(settings.controls),
             settings.trained_otherwise,
             lambda: [self.history(number) for number in sorted(self._outcomes.keys() - self._confirms)],
@@ -324,7 +324,7 @@ class Conductor:
         """The best plain cross-entropy so far; at a rate that often does while none has a score."""
         histories = [self.history(n) for n in sorted(self._outcomes.keys() - self._confirms)]
         histories = [each for each in histories if each.control not in self.settings.trained_otherwise]
-        found = best_plain(histories, self.settings.objective.directions[0])
+        found = best_plain(histories, self.settings.objective.directions)
         return found.schedule if found is not None else plain(self._template.epochs)
 
     def _run(self, number: int) -> None:

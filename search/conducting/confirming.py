@@ -23,7 +23,7 @@ class Confirming:
         settings: what is asked for; None for nothing but what was planned already.
         record: of the study.
         seed: the sweep's.
-        direction: ``maximize`` or ``minimize``.
+        directions: ``maximize`` or ``minimize``, one a metric of the objective.
         own_controls: names of the user's own baselines.
         trained_otherwise: those of them that have training settings of their own.
         histories: gives the trials of the search.
@@ -34,7 +34,7 @@ class Confirming:
         settings: ConfirmSettings | None,
         record: StudyRecord,
         seed: int,
-        direction: str,
+        directions: tuple[str, ...],
         own_controls: Sequence[str],
         trained_otherwise: frozenset[str],
         histories: Callable[[], Sequence[TrialHistory]],
@@ -42,7 +42,7 @@ class Confirming:
         self._settings = settings
         self._record = record
         self._seed = seed
-        self._direction = direction
+        self._directions = directions
         self._own_controls = tuple(own_controls)
         self._trained_otherwise = trained_otherwise
         self._histories = histories
@@ -98,7 +98,7 @@ class Confirming:
             return
         plan = plan_confirmation(
             trials,
-            self._direction,
+            self._directions,
             top=settings.top,
             seeds=max(settings.seeds, self._plan.seeds if self._plan else 0),  # what was seen stays seen
             margin=settings.margin,

@@ -62,6 +62,8 @@ class Judging:
             confirms: whether it is a trial of the confirmation.
         """
         if diverged is not None:
+            if not confirms:
+                self._pruner.take(number, evaluation)  # as the next driver will read it
             figures = evaluation.verdict.figures if evaluation.verdict else {}
             return DecisionRecord(evaluation.step, Decision.DIVERGE, diverged.reason, figures)
         if confirms:

@@ -173,7 +173,7 @@ def _preferred(history: SweepHistory, verdict: SweepVerdict | None, prefer: Pref
             f"{prefer.value} on validation, {mean:.3f}."
         )
         return Chosen(training_of(history, chosen.arm), chosen, verdict, prefer, (said,))
-    done = [trial for trial in ranked(history.trials, history.direction) if _figures([trial], name)]
+    done = [trial for trial in ranked(history.trials, history.directions) if _figures([trial], name)]
     done = [trial for trial in done if trial.outcome is OutcomeKind.COMPLETED]
     if not done:
         raise UserError(nothing)

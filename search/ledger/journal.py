@@ -59,17 +59,26 @@ class SweepJournal:
             return
 
         def insert(session: Session) -> None:
-            session.add(
-                DecisionRow(
-                    sweep_id=self._sweep_id,
-                    trial=number,
-                    step=decision.step,
-                    action=decision.action.value,
-                    reason=decision.reason,
-                    figures=dict(decision.figures),
-                    recorded=datetime.now(UTC),
-                )
+            # Asked again, as above.
+            table = DecisionRow
+            here = select(table.id).where(
+                table.sweep_id == self._sweep_id,
+                table.trial == number,
+                table.step == decision.step,
+                table.action == decision.action.value,
             )
+            if session.scalars(here).first() is None:
+                session.add(
+                    table(
+                        sweep_id=self._sweep_id,
+                        trial=number,
+                        step=decision.step,
+                        action=decision.action.value,
+                        reason=decision.reason,
+                        figures=dict(decision.figures),
+                        recorded=datetime.now(UTC),
+                    )
+                )
 
         self._database.do(insert)
         known.append(decision)

@@ -330,6 +330,7 @@ class Ledger:
             confirmation=Confirmation(plans[-1], confirming, len(plans)) if plans else None,
             own_controls=own,
             note=record.note,
+            later_metrics=objective.names[1:],
         )
         return written if as_written else standing(self, written)
 

@@ -64,10 +64,14 @@ class Pruner:
         """Leave a failed trial out of later comparisons: its curve says nothing of its schedule."""
         self._curves.pop(number, None)
 
+    def take(self, number: int, evaluation: Evaluation) -> None:
+        """Take an evaluation in that somebody else decides upon: others are compared with it."""
+        self._curves[number].add(evaluation)
+
     def decide(self, number: int, evaluation: Evaluation) -> DecisionRecord:
         """Take an evaluation in and decide whether its trial continues, is pruned, or spared."""
+        self.take(number, evaluation)
         curve = self._curves[number]
-        curve.add(evaluation)
         if number in self._exempt:
             return DecisionRecord(evaluation.step, Decision.CONTINUE, "a control is never pruned")
         group = self._groups[number]

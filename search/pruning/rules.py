@@ -6,6 +6,7 @@ same decisions, in a resumed driver too.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -102,7 +103,7 @@ class Rungs:
                 False, f"too few peers at rung {rung:g}", {"rung": rung, "peers": float(len(others))}
             )
         ranked = sorted((*others, own), reverse=True)
-        kept = max(1, int(self._keep * len(ranked)))
+        kept = max(1, math.floor(round(self._keep * len(ranked), 6)))  # .29 of 100 is 28.999… in floats
         cutoff = ranked[kept - 1]
         better = sum(value > own for value in others)
         figures = {

@@ -146,6 +146,7 @@ def simulate_sweep(
         data_fingerprint="sha256:" + "0" * 64,
         code_version="simulated",
         confirmation=Confirmation(plans[-1], confirming, len(plans)) if plans else None,
+        later_metrics=objective.names[1:],
     )
 
 

@@ -130,7 +130,7 @@ class ConfirmationPlan:
 
 def plan_confirmation(
     trials: Sequence[TrialHistory],
-    direction: str,
+    directions: tuple[str, ...],
     *,
     top: int,
     seeds: int,
@@ -143,7 +143,7 @@ def plan_confirmation(
 
     Args:
         trials: of the search.
-        direction: ``maximize`` or ``minimize``.
+        directions: ``maximize`` or ``minimize``, one a metric of the objective.
         top: how many leaders.
         seeds: how many seeds.
         margin: see `ConfirmationPlan`.
@@ -154,8 +154,8 @@ def plan_confirmation(
     Returns:
         The plan, or None while there is no leader or no control to hold it against.
     """
-    control = best_plain(trials, direction, own_controls)
-    chosen = leaders(trials, direction, top, own_controls)
+    control = best_plain(trials, directions, own_controls)
+    chosen = leaders(trials, directions, top, own_controls)
     if control is None or not chosen:
         return None
     baseline = control.control if control.control in trained_otherwise else None

@@ -12,6 +12,7 @@ from lossweep.search.study.ranking import Tried, best_plain, ranked, tried
 from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.study.trial_history import TrialHistory
 from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.metric_names import higher_is_better
 from lossweep.spaces.schedules.controls import is_plain
 
 __all__ = ["SweepHistory", "TrialHistory"]
@@ -39,6 +40,7 @@ class SweepHistory:
         own_controls: names of the user's own baselines.
         note: why it stands so, in one line; empty where nothing is to be said.
         driver: which process drives it; empty when none does, or none is known of.
+        later_metrics: of an objective of several metrics, those after the first; they decide where it ties.
     """
 
     name: str
@@ -58,6 +60,13 @@ class SweepHistory:
     own_controls: tuple[str, ...] = ()
     note: str = ""
     driver: str = ""
+    later_metrics: tuple[str, ...] = ()
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """What is better in each metric of the objective, the leading one first."""
+        later = ("maximize" if higher_is_better(name) else "minimize" for name in self.later_metrics)
+        return (self.direction, *later)
 
     @property
     def recorded(self) -> tuple[TrialHistory, ...]:
@@ -118,8 +127,8 @@ class SweepHistory:
         return replace(left, driver="")
 
     def ranked(self) -> tuple[TrialHistory, ...]:
-        """Trials with a score, best first: feasible before infeasible, ties by number."""
-        return ranked(self.trials, self.direction)
+        """Trials with a score, best first: feasible before infeasible; see `search.study.ranking`."""
+        return ranked(self.trials, self.directions)
 
     def winner(self) -> TrialHistory | None:
         """The best completed trial, controls included."""
@@ -131,7 +140,7 @@ class SweepHistory:
         Without any, the best of the other controls.
         """
         named = (trial for trial in self.ranked() if trial.control is not None)
-        return best_plain(self.trials, self.direction, self.own_controls) or next(named, None)
+        return best_plain(self.trials, self.directions, self.own_controls) or next(named, None)
 
     def contender(self) -> TrialHistory | None:
         """The trial to hold against the control: the winner, or the best completed other when it wins."""
@@ -153,7 +162,7 @@ class SweepHistory:
         """What would be confirmed now, had nothing been yet; None while there is no leader or no control."""
         own = self.own_controls
         return plan_confirmation(
-            self.trials, self.direction, top=top, seeds=seeds, margin=margin, own_controls=own
+            self.trials, self.directions, top=top, seeds=seeds, margin=margin, own_controls=own
         )
 
     def counts(self) -> dict[str, int]:

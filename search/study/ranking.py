@@ -25,34 +25,46 @@ class Tried:
     own: int = 0
 
 
-def ranked(trials: Iterable[TrialHistory], direction: str) -> tuple[TrialHistory, ...]:
-    """Return the trials with a score, best first: feasible before infeasible, ties by number."""
-    sign = -1.0 if direction == "maximize" else 1.0
-    scored = [trial for trial in trials if trial.score is not None]
-    return tuple(sorted(scored, key=lambda t: (not t.feasible, sign * (t.score or 0.0), t.number)))
+def ranked(trials: Iterable[TrialHistory], directions: tuple[str, ...]) -> tuple[TrialHistory, ...]:
+    """Return the trials with a score, best first: feasible before infeasible, ties by number.
+
+    Of several metrics the first that differs decides, so that none comes before one that is better in some
+    and worse in none.
+
+    Args:
+        trials: in any order.
+        directions: ``maximize`` or ``minimize``, one a metric of the objective.
+    """
+    signs = [-1.0 if direction == "maximize" else 1.0 for direction in directions]
+
+    def place(trial: TrialHistory) -> tuple[bool, tuple[float, ...], int]:
+        values = trial.values or (trial.score or 0.0,)
+        return not trial.feasible, tuple(s * v for s, v in zip(signs, values, strict=False)), trial.number
+
+    return tuple(sorted((trial for trial in trials if trial.score is not None), key=place))
 
 
 def best_plain(
-    trials: Sequence[TrialHistory], direction: str, own_controls: Sequence[str] = ()
+    trials: Sequence[TrialHistory], directions: tuple[str, ...], own_controls: Sequence[str] = ()
 ) -> TrialHistory | None:
     """Return the control: the best plain cross-entropy found, or a better baseline of the user's.
 
     A completed one comes before one that was ended early; None when none has a score.
     """
     candidates = [t for t in trials if is_plain(t.schedule) or t.control in own_controls]
-    scored = ranked(candidates, direction)
+    scored = ranked(candidates, directions)
     done = (trial for trial in scored if trial.outcome is OutcomeKind.COMPLETED)
     return next(done, None) or next(iter(scored), None)
 
 
 def leaders(
-    trials: Sequence[TrialHistory], direction: str, top: int, own_controls: Sequence[str] = ()
+    trials: Sequence[TrialHistory], directions: tuple[str, ...], top: int, own_controls: Sequence[str] = ()
 ) -> tuple[TrialHistory, ...]:
     """Return the best completed trials of distinct schedules that are not the control's kind.
 
     While any meets the objective's constraints, none that misses them leads.
     """
-    done = [t for t in ranked(trials, direction) if t.outcome is OutcomeKind.COMPLETED]
+    done = [t for t in ranked(trials, directions) if t.outcome is OutcomeKind.COMPLETED]
     rivals = [t for t in done if not is_plain(t.schedule) and t.control not in own_controls]
     allowed = [trial for trial in rivals if trial.feasible] or rivals
     distinct = {trial.schedule: trial for trial in reversed(allowed)}

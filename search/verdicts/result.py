@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from lossweep.search.verdicts import images
 from lossweep.search.verdicts.paired import PairedDifference, paired
 from lossweep.search.verdicts.simplicity import complexity
 from lossweep.search.verdicts.verdict import Judged, Verdict, credited, judge
+from lossweep.spaces.metric_names import higher_is_better
 from lossweep.trainers.evaluation import HeldOutScore
 from lossweep.trainers.scoring.operating_points import held_out_metric
 
@@ -41,6 +43,11 @@ class ArmScores:
     def values(self) -> tuple[float, ...]:
         """The scores in order of the seeds."""
         return tuple(self.scores[seed] for seed in sorted(self.scores))
+
+    def of(self, name: str) -> ArmScores:
+        """The same arm by another figure of the test split, over the seeds that have it."""
+        known = {seed: r.metrics[name] for seed, r in self.readings.items() if name in r.metrics}
+        return replace(self, scores=known)
 
     @property
     def summary(self) -> PairedDifference:
@@ -89,6 +96,8 @@ class SweepVerdict:
         tried: how many schedules the search tried on each side.
         reads_before: how often earlier confirmations had read the test split.
         test_images: how many images the test split has.
+        later: of an objective of several metrics, the figures of the test split that stand for the later
+            ones, each with 1 where more is better and -1 where less is.
     """
 
     metric: str
@@ -103,6 +112,7 @@ class SweepVerdict:
     tried: Tried
     reads_before: int
     test_images: int
+    later: tuple[tuple[str, float], ...] = ()
 
     @property
     def sign(self) -> float:
@@ -111,32 +121,41 @@ class SweepVerdict:
 
     @property
     def best(self) -> ArmScores:
-        """The arm with the best mean; the simpler one of equals."""
+        """The arm with the best mean; of equals that of the better means of later metrics, or the simpler."""
         scored = [arm for arm in self.arms if arm.scores]
-        return max(scored, key=lambda arm: (self.sign * arm.summary.mean, _simple(arm)))
+        return max(scored, key=lambda arm: (self._merit(arm), _simple(arm)))
 
     @property
     def simplest(self) -> ArmScores:
         """The simplest arm that the seeds cannot tell from the best: ties go to the simpler schedule.
 
+        Of several metrics in none of them: what ties in the first and is worse in another is no tie.
         One of which a training diverged is none of them: its spread hides everything.
         """
         best = self.best
         steady = [arm for arm in self.arms if arm.scores and not arm.diverged] or [best]
         alike = [arm for arm in steady if not self._worse(arm, best)] or [best]
-        return min(alike, key=lambda arm: (complexity(arm.arm.schedule), -self.sign * arm.summary.mean))
+        return max(alike, key=lambda arm: (_simple(arm), self._merit(arm)))
 
     @property
     def headline(self) -> LeaderResult:
         """The leader that the sentence is about: the one with the best mean."""
-        return max(self.leaders, key=lambda leader: self.sign * leader.scores.summary.mean)
+        return max(self.leaders, key=lambda leader: self._merit(leader.scores))
 
     def _worse(self, arm: ArmScores, best: ArmScores) -> bool:
-        difference = between(best, arm, self.sign)
-        if difference is None or arm is best:
+        """Whether the seeds tell that an arm is worse than the best in any metric of the objective."""
+        if arm is best:
             return False
-        (judged,) = judge([difference], self.margin)
-        return judged.verdict is Verdict.BEATS
+        pairs = [(best, arm, self.sign)]
+        pairs += [(best.of(name), arm.of(name), sign) for name, sign in self.later]
+        differences = [found for pair in pairs if (found := between(*pair)) is not None]
+        judged = [judge([difference], self.margin)[0].verdict for difference in differences]
+        return Verdict.BEATS in judged
+
+    def _merit(self, arm: ArmScores) -> tuple[float, ...]:
+        """The means of all metrics in their order, as more is better; what was not measured is worst."""
+        told = ((arm, self.sign), *((arm.of(name), sign) for name, sign in self.later))
+        return tuple(sign * one.summary.mean if one.scores else -math.inf for one, sign in told)
 
 
 def verdict_of(history: SweepHistory) -> SweepVerdict | None:
@@ -184,6 +203,7 @@ def verdict_of(history: SweepHistory) -> SweepVerdict | None:
         tried=history.tried(),
         reads_before=plan.reads_before,
         test_images=len(readings[0].pixels) if readings else 0,
+        later=tuple((held_out_metric(name), _sign(name)) for name in history.later_metrics),
     )
 
 
@@ -216,6 +236,10 @@ def _worst(confirmation: Confirmation, sign: float) -> float:
 
 def _arm(by_arm: Mapping[Arm, ArmScores], arm: Arm | None) -> ArmScores | None:
     return by_arm[arm] if arm is not None else None
+
+
+def _sign(metric: str) -> float:
+    return 1.0 if higher_is_better(metric) else -1.0
 
 
 def _simple(scores: ArmScores) -> tuple[int, ...]:

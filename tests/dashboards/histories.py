@@ -273,7 +273,7 @@ def confirmed(
         trial(first + i, single(CrossEntropy(), rate, shape), level, control="cross_entropy")
         for i, (rate, shape, level) in enumerate(plain)
     )
-    plan = plan_confirmation(trials, searched.direction, top=top, seeds=seeds, margin=0.005)
+    plan = plan_confirmation(trials, searched.directions, top=top, seeds=seeds, margin=0.005)
     assert plan is not None
     arms = {arm.schedule: arm for arm in reversed(plan.arms)}
     confirming = []

@@ -9,6 +9,7 @@ threshold.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
@@ -173,14 +174,16 @@ class Score:
 def score(objective: ObjectiveSpec, evaluations: Sequence[Evaluation]) -> Score | None:
     """Return a trial's score so far, or None when no evaluation holds the objective's metrics.
 
-    Feasible evaluations come before infeasible ones, then the better leading metric (with several metrics:
-    the better pilot) wins, then the earlier evaluation. A trial that ended before its first cycle did is
-    scored over what it has.
+    Feasible evaluations come before infeasible ones, and of these the ones that miss less. Then the better
+    leading metric wins (with several metrics: the better pilot, and where that ties the first of them that
+    differs), then the earlier evaluation. A trial that ended before its first cycle did is scored over what
+    it has.
     """
     measured = [e for e in evaluations if all(name in e.metrics for name in objective.names)]
     at_ends = [e for e in measured if e.cycle_ended or e.finished]
     lead = objective.names[0] if len(objective.names) == 1 else objective.pilot
-    sign = 1.0 if higher_is_better(lead) else -1.0
+    deciding = (lead, *objective.names)
+    signs = [1.0 if higher_is_better(name) else -1.0 for name in deciding]
     scores = [
         Score(
             values=tuple(e.metrics[name] for name in objective.names),
@@ -189,11 +192,13 @@ def score(objective: ObjectiveSpec, evaluations: Sequence[Evaluation]) -> Score 
         )
         for e in (at_ends or measured)
     ]
-    return max(
-        scores,
-        key=lambda s: (-s.excess, sign * s.evaluation.metrics.get(lead, -sign * float("inf"))),
-        default=None,
-    )
+
+    def merit(scored: Score) -> tuple[float, ...]:
+        found = [scored.evaluation.metrics.get(name) for name in deciding]
+        named = zip(signs, found, strict=True)
+        return -scored.excess, *(-math.inf if value is None else s * value for s, value in named)
+
+    return max(scores, key=merit, default=None)
 
 
 def pareto_front(objective: ObjectiveSpec, values: Mapping[int, Sequence[float]]) -> tuple[int, ...]:

@@ -339,14 +339,3 @@ def test_a_listener_that_raises_stops_nothing(caplog: pytest.LogCaptureFixture) 
 def test_cmaes_is_refused_where_parameters_come_and_go() -> None:
     with pytest.raises(UserError, match="CMA-ES needs a space of numbers"):
         conductor(2, sampler="cmaes")
-
-
-def test_the_trials_own_failures_do_not_weigh_on_others() -> None:
-    boss = conductor(9, pruning=PruningSpec(min_peers=1, audit=0.0))
-    boss.ask()
-    for epoch in (1, 2, 3):
-        boss.observe(0, evaluation(epoch, 0.99))
-    boss.close(0, Outcome(OutcomeKind.FAILED, "x"))
-    plan = boss.ask()
-    assert plan is not None
-    assert {boss.observe(1, evaluation(epoch, 0.1)).decision.action for epoch in (1, 2, 3)} == {"continue"}

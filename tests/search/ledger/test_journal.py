@@ -12,7 +12,7 @@ from lossweep.search.running.driver import create_sweep
 from lossweep.search.study.decisions import DecisionRecord
 from lossweep.search.study.journal import Journal
 from lossweep.trainers.evaluation import GuardVerdict
-from tests.search.study.journal_contract import CONTINUE, JournalContract, evaluation
+from tests.search.study.journal_contract import CONTINUE, RETRY, JournalContract, evaluation
 
 
 class TestSweepJournal(JournalContract):
@@ -42,6 +42,36 @@ class TestSweepJournal(JournalContract):
         journal.record_evaluation(0, evaluation(1))
         late.record_evaluation(0, evaluation(1, f1=0.75))  # it doesn't know of the one that was written
         assert list(ledger.journal("small").evaluations(0)) == [evaluation(1)]
+
+    def test_a_decision_whose_commit_was_not_answered_is_not_made_twice(
+        self, journal: Journal, ledger: Ledger
+    ) -> None:
+        late = ledger.journal("small")
+        assert list(late.decisions(0)) == []
+        first, other = DecisionRecord(1, CONTINUE, "first"), DecisionRecord(1, RETRY, "lost")
+        journal.record_decision(0, first)
+        for decision in (first, other):  # it doesn't know of the one that was written
+            late.record_decision(0, decision)
+        assert list(ledger.journal("small").decisions(0)) == [first, other]
+        journal.record_decision(1, first)
+        assert list(ledger.journal("small").decisions(1)) == [first]
+
+    def test_a_transaction_that_is_done_again_leaves_one_of_each(
+        self, journal: Journal, ledger: Ledger
+    ) -> None:
+        class Twice:
+            """Loses the answer of each commit, so that what was done is done again."""
+
+            def do(self, work):
+                ledger.do(work)
+                return ledger.do(work)
+
+        journal._database = Twice()  # type: ignore[attr-defined]
+        assert journal.record_evaluation(0, evaluation(1))
+        journal.record_decision(0, DecisionRecord(1, CONTINUE, "first"))
+        again = ledger.journal("small")
+        assert list(again.evaluations(0)) == [evaluation(1)]
+        assert list(again.decisions(0)) == [DecisionRecord(1, CONTINUE, "first")]
 
     def test_sweeps_are_apart(self, journal: Journal, ledger: Ledger) -> None:
         create_sweep(ledger, spec("other"), PRIOR)

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
-from datetime import timedelta
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
 from small_sweeps import PRIOR, spec
@@ -107,3 +111,145 @@ def test_heartbeats_go_on(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> No
         while ledger.read_lease("small")[2] == first:
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+# --- without a database and without waiting ----------------------------------------------------------------
+
+
+@dataclass
+class Book:
+    """Where one lease is written, by a clock that a test turns."""
+
+    seconds: float = 0.0
+    holder: dict[str, Any] | None = None
+    token: str | None = None
+    heartbeat: datetime | None = None
+    beats: list[float] = field(default_factory=list)
+    stop_at: float = math.inf
+    away: tuple[float, ...] = ()
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def read_lease(self, sweep: str) -> tuple[dict[str, Any] | None, str | None, datetime | None]:
+        return self.holder, self.token, self.heartbeat
+
+    def swap_lease(
+        self, sweep: str, expected: str | None, token: str | None, holder: dict[str, Any] | None
+    ) -> bool:
+        if self.token != expected:
+            return False
+        self.holder, self.token, self.heartbeat = holder, token, self.now()
+        return True
+
+    def beat(self, sweep: str, token: str) -> bool:
+        if self.seconds in self.away:
+            raise ConnectionError("the database is away")
+        self.beats.append(self.seconds)
+        return self.token == token
+
+    def stop_requested(self, sweep: str) -> bool:
+        return self.seconds >= self.stop_at
+
+
+class Ticks:
+    """In place of waiting: each wait turns the clock, until it is over."""
+
+    def __init__(self, book: Book, until: float) -> None:
+        self._book, self._until = book, until
+
+    def wait(self, seconds: float) -> bool:
+        self._book.seconds += seconds
+        return self._book.seconds > self._until
+
+
+def beaten(book: Book, monkeypatch: pytest.MonkeyPatch, until: float) -> tuple[Lease, list[StopKind]]:
+    """Let a driver's heart beat for so many seconds of the book's clock."""
+    said: list[StopKind] = []
+    lease = Lease(book, "small", lambda reason, kind: said.append(kind))
+    book.token = book.token or lease.token
+    monkeypatch.setattr(lease, "_done", Ticks(book, until))
+    monkeypatch.setattr(lease_module.time, "monotonic", lambda: book.seconds)
+    lease._beat()
+    return lease, said
+
+
+def test_a_living_driver_beats_several_times_before_it_would_count_as_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    book = Book()
+    lease, said = beaten(book, monkeypatch, 3 * EXPIRES_AFTER.total_seconds())
+    silences = [after - before for before, after in pairwise([0.0, *book.beats, book.seconds])]
+    assert max(silences) <= EXPIRES_AFTER.total_seconds() / 4
+    assert min(silences[:-1]) >= lease_module.BEAT_S  # and no database is asked for more
+    assert (said, lease.lost.is_set(), lease.stop.is_set()) == ([], False, False)
+
+
+def test_a_beat_that_fails_is_made_good_and_a_stop_is_still_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = Book(away=(5.0, 6.0, 7.0), stop_at=9.0)
+    lease, said = beaten(book, monkeypatch, 12.0)
+    assert book.beats[0] == 8.0
+    assert said == [StopKind.USER]  # once
+    assert not lease.lost.is_set()
+
+
+def test_a_driver_that_was_replaced_stops_beating(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = Book(token="another's")
+    lease, said = beaten(book, monkeypatch, 60.0)
+    assert len(book.beats) == 1
+    assert (said, lease.lost.is_set()) == ([StopKind.LEASE_LOST], True)
+
+
+@pytest.mark.parametrize(("age", "in_force"), [(0.0, True), (59.999, True), (60.0, False), (61.0, False)])
+@pytest.mark.parametrize("space", ["another boot", ""])
+def test_a_driver_elsewhere_is_judged_by_its_heartbeat(age: float, in_force: bool, space: str) -> None:
+    book = Book()
+    elsewhere = replace(Holder.here(book.now()), space=space)
+    assert elsewhere.is_alive() is None
+    book.swap_lease("small", None, "token", asdict(elsewhere))
+    book.seconds = age
+    assert holder_of(book, "small") == (elsewhere, in_force)
+
+
+def test_a_living_driver_on_this_machine_keeps_its_lease_however_seldom_it_beats() -> None:
+    book = Book()
+    me = Holder.here(book.now())
+    book.swap_lease("small", None, "token", asdict(me))
+    book.seconds = 10 * EXPIRES_AFTER.total_seconds()  # it was stopped, or its disk was
+    assert holder_of(book, "small") == (me, True)
+    with pytest.raises(LeaseHeld), Lease(book, "small", _ignore):
+        pass
+
+
+def test_of_two_drivers_that_take_a_free_lease_at_once_one_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = Book()
+    with Lease(book, "small", _ignore) as first:
+        seen = [
+            (None, None, None),
+            book.read_lease("small"),
+        ]  # the second one looked before the first took it
+        monkeypatch.setattr(book, "read_lease", lambda sweep: seen.pop(0))
+        with pytest.raises(LeaseHeld, match=f"process {os.getpid()}"), Lease(book, "small", _ignore):
+            pass
+        assert book.token == first.token
+    assert book.token is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc to see processes in")
+def test_a_driver_that_is_a_zombie_is_dead(ledger: Ledger) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        holder = replace(Holder.here(ledger.now()), pid=child.pid, born=lease_module._born(child.pid))
+        ledger.swap_lease("small", None, "token", asdict(holder))
+        assert holder_of(ledger, "small") == (holder, True)
+        child.kill()  # and nobody waits for it: its entry stays
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert holder_of(ledger, "small") == (holder, False)
+        with Lease(ledger, "small", _ignore):
+            pass
+    finally:
+        child.kill()
+        child.wait()

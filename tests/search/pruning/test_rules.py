@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -88,17 +89,70 @@ def test_the_last_phase_is_compared_even_though_its_cycle_never_ends_early() -> 
     assert Rungs((0.25,), 0.5, 4).judge(made, peers(*[0.9] * 4)).prune
 
 
+@pytest.mark.parametrize(
+    ("keep", "trials", "go_on"),
+    [
+        (0.5, 2, 1), (0.5, 3, 1), (0.5, 4, 2), (0.5, 5, 2), (0.5, 6, 3), (0.5, 7, 3), (0.5, 9, 4),
+        (0.25, 3, 1), (0.25, 4, 1), (0.25, 7, 1), (0.25, 8, 2), (0.25, 9, 2),
+        (0.1, 9, 1), (0.1, 10, 1), (0.1, 19, 1), (0.1, 20, 2),
+        (0.29, 100, 29), (0.9, 10, 9), (0.99, 10, 9), (1.0, 5, 5),
+    ],
+)  # fmt: skip
+def test_of_so_many_trials_so_many_go_on(keep: float, trials: int, go_on: int) -> None:
+    """Each of them judged among all others; the best ones are those that go on."""
+    field = [curve(number, *[number / trials] * 2) for number in range(trials)]
+    rule = Rungs((0.25,), keep, 1)
+    judged = [rule.judge(one, [other for other in field if other is not one]) for one in field]
+    pruned = [judgement.prune for judgement in judged]
+    assert pruned == [True] * (trials - go_on) + [False] * go_on
+    assert [judgement.figures["rank"] for judgement in judged] == list(range(trials, 0, -1))
+
+
 @given(
     own=st.floats(0, 1),
+    more=st.floats(0, 1),
     others=st.lists(st.floats(0, 1), min_size=4, max_size=20),
     keep=st.floats(0.1, 1.0),
+    order=st.randoms(use_true_random=False),
 )
 @settings(max_examples=80, deadline=None)
-def test_of_all_that_came_so_far_about_keep_would_go_on(own: float, others: list, keep: float) -> None:
-    judged = Rungs((0.25,), keep, 4).judge(curve(0, own, own), peers(*others))
-    better = sum(other > own for other in others)
-    kept = max(1, int(keep * (len(others) + 1)))
-    assert judged.prune == (better >= kept)
+def test_a_better_trial_is_never_ended_where_a_worse_one_goes_on(
+    own: float, more: float, others: list[float], keep: float, order: Random
+) -> None:
+    rule = Rungs((0.25,), keep, 4)
+    low, high = sorted((own, more))
+    field = peers(*others)
+    worse, better = (rule.judge(curve(0, level, level), field) for level in (low, high))
+    assert worse.prune or not better.prune
+    shuffled = order.sample(field, len(field))
+    assert rule.judge(curve(0, low, low), shuffled) == worse  # in whatever order the others came
+    tied = rule.judge(curve(0, *[max(others)] * 2), field)
+    assert not tied.prune  # who is as good as the best goes on
+    assert rule.judge(curve(0, -0.1, -0.1), field).prune is (int(keep * (len(others) + 1)) <= len(others))
+
+
+def test_a_trial_is_compared_once_a_rung_and_at_a_share_that_equals_it() -> None:
+    field = peers(*[0.9] * 4)
+    rungs = Rungs((0.25, 0.5), 0.5, 4)
+    found = [rungs.judge(curve(0, *[0.1] * epochs), field).prune for epochs in range(1, 9)]
+    assert found == [False, True, False, True, False, False, False, False]
+    median = BelowMedian(0.25, 4)
+    found = [median.judge(curve(0, *[0.1] * epochs), field).prune for epochs in range(1, 9)]
+    assert found == [False, *[True] * 6, False]
+
+
+def test_of_two_rungs_passed_at_once_the_later_one_is_named() -> None:
+    made = Curve(0, ONE, "ap", 1.0)
+    made.add(evaluation(5, 0.1))
+    judged = Rungs((0.25, 0.5), 0.5, 4).judge(made, peers(*[0.9] * 4))
+    assert (judged.prune, judged.figures["rung"], judged.figures["share"]) == (True, 0.5, 0.625)
+
+
+def test_just_enough_peers_are_enough() -> None:
+    for rule in (Rungs((0.25,), 0.5, 3), BelowMedian(0.25, 3)):
+        assert rule.judge(curve(0, 0.1, 0.1), peers(0.9, 0.9, 0.9)).prune
+        judged = rule.judge(curve(0, 0.1, 0.1), [*peers(0.9, 0.9), curve(9, 0.9)])  # one has not come as far
+        assert (judged.prune, judged.figures["peers"]) == (False, 2.0)
 
 
 def test_the_best_is_never_pruned() -> None:

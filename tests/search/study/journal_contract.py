@@ -8,7 +8,7 @@ from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.journal import Journal
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 
-CONTINUE, PRUNE = Decision.CONTINUE, Decision.PRUNE
+CONTINUE, PRUNE, RETRY = Decision.CONTINUE, Decision.PRUNE, Decision.RETRY
 
 
 def evaluation(step: int, f1: float = 0.5, verdict: GuardVerdict | None = None) -> Evaluation:
@@ -69,6 +69,22 @@ class JournalContract:
         for decision in (first, DecisionRecord(1, CONTINUE, "again"), other, first):
             journal.record_decision(0, decision)
         assert list(journal.decisions(0)) == [first, other]
+
+    def test_a_retry_and_a_decision_upon_the_evaluation_may_stand_at_one_step(self, journal: Journal) -> None:
+        first = [DecisionRecord(1, CONTINUE, "not compared"), DecisionRecord(1, RETRY, "the worker was lost")]
+        second = [
+            DecisionRecord(2, RETRY, "the worker was lost"),
+            DecisionRecord(2, CONTINUE, "not compared"),
+        ]
+        for decision in (*first, *second, *first):
+            journal.record_decision(0, decision)
+        assert list(journal.decisions(0)) == [*first, *second]
+
+    def test_one_action_is_written_at_each_step_it_was_taken_at(self, journal: Journal) -> None:
+        decisions = [DecisionRecord(step, CONTINUE, "not compared") for step in (1, 2)]
+        for decision in decisions:
+            journal.record_decision(0, decision)
+        assert list(journal.decisions(0)) == decisions
 
     def test_trials_are_apart(self, journal: Journal) -> None:
         for number in (7, 0):

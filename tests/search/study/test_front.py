@@ -26,6 +26,7 @@ def test_no_completed_trial_is_better_than_the_front_in_every_metric(swept: Swee
     front = front_of(swept)
     completed = [trial for trial in swept.trials if trial.outcome is OutcomeKind.COMPLETED]
     assert 0 < len(front) < len(completed) < len(swept.trials)
+    assert swept.winner() is front[0]
     recalls = [trial.values[0] for trial in front]
     assert recalls == sorted(recalls, reverse=True)
     for trial in completed:

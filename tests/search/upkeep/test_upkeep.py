@@ -159,7 +159,7 @@ def test_leaders_controls_and_unfinished_trials_keep_their_checkpoints(kept: Wor
 
 
 def test_an_unfinished_training_of_a_confirmation_keeps_its_checkpoint(swept: SweepHistory) -> None:
-    plan = plan_confirmation(swept.trials, swept.direction, top=1, seeds=2, margin=0.005)
+    plan = plan_confirmation(swept.trials, swept.directions, top=1, seeds=2, margin=0.005)
     winner = swept.winner()
     assert plan is not None
     assert winner is not None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -185,6 +186,39 @@ def test_ties_go_to_the_simpler() -> None:
     found = verdict(history)
     assert found.best.arm.schedule == LEADER
     assert found.simplest.arm.schedule == CONTROL
+
+
+def with_later(history: SweepHistory, metric: str, means: Mapping[LossSchedule, float]) -> SweepHistory:
+    """The same confirmation of an objective with a second metric, read on the test split as well."""
+
+    def read(trial: TrialHistory) -> TrialHistory:
+        (last,) = trial.evaluations
+        if last.held_out is None or trial.schedule not in means:
+            return trial
+        value = means[trial.schedule] + 0.001 * (trial.confirms or 0)
+        told = replace(last.held_out, metrics={**last.held_out.metrics, metric: value})
+        return replace(trial, evaluations=(replace(last, held_out=told),))
+
+    assert history.confirmation is not None
+    trials = tuple(read(trial) for trial in history.confirmation.trials)
+    return replace(
+        history, confirmation=replace(history.confirmation, trials=trials), later_metrics=(metric,)
+    )
+
+
+def test_what_ties_in_the_first_metric_and_is_worse_in_the_next_is_no_tie() -> None:
+    scores = {CONTROL: around(0.6), RATES: around(0.5), LEADER: around(0.6), SECOND: around(0.6)}
+    alone = verdict(confirmed(scores))
+    assert alone.best.arm.schedule == alone.simplest.arm.schedule == CONTROL
+    errors = {CONTROL: 0.5, RATES: 0.5, LEADER: 0.2, SECOND: 0.4}
+    found = verdict(with_later(confirmed(scores), "tuned_count_error", errors))
+    assert found.best.arm.schedule == found.simplest.arm.schedule == LEADER
+    assert found.headline.scores.arm.schedule == LEADER
+    close = {CONTROL: 0.201, RATES: 0.5, LEADER: 0.2, SECOND: 0.4}
+    near = verdict(with_later(confirmed(scores), "tuned_count_error", close))
+    assert (near.best.arm.schedule, near.simplest.arm.schedule) == (LEADER, CONTROL)
+    reads = {LEADER: 0.2, SECOND: 0.4}  # of an arm that has no such figure nothing is told
+    assert verdict(with_later(confirmed(scores), "tuned_count_error", reads)).best.arm.schedule == LEADER
 
 
 def test_of_what_is_to_be_small_less_is_better() -> None:

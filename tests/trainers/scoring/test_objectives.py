@@ -101,6 +101,52 @@ def test_a_feasible_evaluation_comes_before_a_better_one() -> None:
     assert worse.violations == {"recall >= 0.5": pytest.approx(0.4)}
 
 
+@pytest.mark.parametrize(
+    ("constraint", "value", "violation"),
+    [
+        (Constraint(metric="recall", at_least=0.5), 0.5, 0.0),
+        (Constraint(metric="recall", at_least=0.5), 0.75, -0.25),
+        (Constraint(metric="recall", at_least=0.5), 0.25, 0.25),
+        (Constraint(metric="recall", at_least=0.0), 0.0, 0.0),
+        (Constraint(metric="count_error", at_most=0.5), 0.5, 0.0),
+        (Constraint(metric="count_error", at_most=0.5), 0.75, 0.25),
+        (Constraint(metric="count_error", at_most=0.0), 0.25, 0.25),
+    ],
+)
+def test_a_trial_exactly_at_its_constraint_meets_it(
+    constraint: Constraint, value: float, violation: float
+) -> None:
+    objective = ObjectiveSpec(metric="ap", constraints=(constraint,))
+    found = score(objective, [evaluation(8, 0.5, **{constraint.metric: value})])
+    assert found is not None
+    assert dict(found.violations) == {str(constraint): violation}
+    assert found.feasible is (violation <= 0.0)
+    assert found.excess == max(0.0, violation)
+
+
+def test_of_infeasible_evaluations_the_one_that_misses_least_counts() -> None:
+    limits = (Constraint(metric="recall", at_least=0.5), Constraint(metric="count_error", at_most=0.5))
+    objective = ObjectiveSpec(metric="ap", constraints=limits)
+
+    def chosen(*measured: tuple[float, float, float]) -> int:
+        course = [
+            evaluation(epoch, ap, cycle_ended=True, recall=recall, count_error=error)
+            for epoch, (ap, recall, error) in enumerate(measured, start=1)
+        ]
+        found = score(objective, course)
+        assert found is not None
+        return found.evaluation.epoch - 1
+
+    assert chosen((0.9, 0.25, 0.5), (0.1, 0.375, 0.5)) == 1  # recall missed by less, however low the AP
+    assert chosen((0.1, 0.25, 0.5), (0.9, 0.25, 0.5)) == 1  # missed by as much: the better AP
+    assert chosen((0.5, 0.25, 0.5), (0.5, 0.25, 0.5)) == 0  # equal: the earlier
+    # What one has to spare makes nothing good that is missed of the other.
+    assert chosen((0.1, 0.375, 0.5), (0.9, 0.25, 0.0)) == 0
+    assert chosen((0.1, 0.375, 0.625), (0.9, 0.3125, 0.5)) == 1  # both are added up
+    assert chosen((0.9, 0.49, 0.5), (0.1, 0.5, 0.5)) == 1  # one that meets all comes first
+    assert chosen((0.1, 0.5, 0.5), (0.2, 0.9, 0.1)) == 1  # of those the margin does not count
+
+
 def test_less_is_better_for_count_errors_and_their_constraints() -> None:
     objective = ObjectiveSpec(metric="count_error")
     course = [evaluation(4, cycle_ended=True, count_error=0.1), evaluation(8, count_error=0.3)]
@@ -124,6 +170,19 @@ def test_several_metrics_are_scored_where_the_pilot_is_best() -> None:
     )
     assert found is not None
     assert found.values == (0.1, 0.2)
+
+
+def test_where_the_pilot_ties_the_metrics_decide_in_their_order() -> None:
+    objective = ObjectiveSpec(metrics=("recall", "count_error"), pilot="ap")
+    course = [
+        evaluation(2, 0.5, cycle_ended=True, recall=0.6, count_error=0.4),
+        evaluation(4, 0.5, cycle_ended=True, recall=0.9, count_error=0.4),
+        evaluation(6, 0.5, cycle_ended=True, recall=0.9, count_error=0.3),
+        evaluation(8, 0.5, recall=0.9, count_error=0.3),
+    ]
+    found = score(objective, course)
+    assert found is not None
+    assert found.evaluation.epoch == 6
 
 
 @given(st.dictionaries(st.integers(0, 30), st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=12))
