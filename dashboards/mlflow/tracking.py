@@ -94,6 +94,8 @@ class MlflowListener:
         """Seconds of work at each step of each trial: known whether or not the step could be written."""
         self._monitor: Any = None
         self._queued = self._written = 0
+        self._mended = False
+        """Whether the sweep's end wrote all that was refused before."""
         self.dropped = 0
         """Events that MLflow refused."""
 
@@ -130,14 +132,18 @@ class MlflowListener:
         if self._thread.is_alive():
             self._abandon.set()
             self._thread.join(1.0)
-        if self.pending or self.dropped:
+        refused = 0 if self._mended else self.dropped
+        if self.pending or refused:
             log.warning(
                 "MLflow at %s misses %s events of this sweep%s; `lossweep sync%s` writes them from the study",
                 without_secret(self._uri),
-                f"{self.pending + self.dropped:,}",
-                f", {self.dropped:,} of them refused" if self.dropped else "",
+                f"{self.pending + refused:,}",
+                f", {refused:,} of them refused" if refused else "",
                 f" {self._sweep.name}" if self._sweep is not None else "",
             )
+        elif self.dropped:
+            told = f"{self.dropped:,}"
+            log.warning("MLflow refused %s events; what they told was written at the sweep's end", told)
         self._thread = None
 
     def _wait(self, thread: threading.Thread) -> None:
@@ -256,6 +262,7 @@ class MlflowListener:
                     self._monitor = start_recorder(store.parent, self._uri)
             case SweepWrite(SweepEnded(sweep)):
                 store.reconcile(sweep)
+                self._mended = True
                 if self._report is not None:
                     store.log_report(self._report(sweep))
             case SweepWrite() | StandingWrite():
@@ -265,9 +272,9 @@ class MlflowListener:
             case TrialWrite(number, started, evaluations):
                 if started is not None or number not in store.runs:
                     store.start_trial(self._trials[number], self._current())
-                points: list[Point] = []
+                sweep, trial, points = self._current(), self._trials[number], list[Point]()
                 for evaluation in evaluations:
-                    at = moment(self._trials[number], self._current(), self._seconds[number][evaluation.step])
+                    at = moment(trial, sweep, self._seconds[number][evaluation.step])
                     points += evaluation_points(evaluation, at)
                 store.log_points(number, points)
 

@@ -35,12 +35,13 @@ def doctor(
 
     where = existing(workspace)
     store = sqlite_file(where.mlflow_uri)
+    unread: dict[str, list[str]] = {}
 
     def missing(history: SweepHistory) -> tuple[int, ...]:
         try:
             return missing_runs(history, where.mlflow_uri)
         except UserError as error:  # what else is wrong is no less worth saying
-            typer.echo(f"{history.name}: its MLflow runs were not looked at: {error}", err=True)
+            unread.setdefault(str(error), []).append(history.name)
             return ()
 
     mirror = MlflowMirror(
@@ -56,9 +57,11 @@ def doctor(
         typer.echo(str(finding))
         if mend and finding.mend is not None:
             typer.echo(f"  mended: {finding.mend()}")
+    for error, names in unread.items():
+        typer.echo(f"the MLflow runs of {', '.join(names)} were not looked at: {error}", err=True)
     mendable = [finding for finding in findings if finding.mend is not None]
     if not findings:
-        typer.echo("all is well")
+        typer.echo("all else is well" if unread else "all is well")
     elif mendable and not mend:
         typer.echo("nothing was changed; mend it: lossweep doctor --mend")
     if len(mendable) < len(findings) or (mendable and not mend):

@@ -35,8 +35,6 @@ def test_these_are_the_names() -> None:
 
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_each_can_be_imported_and_is_documented(name: str) -> None:
-    if name == "LossScheduleCallback":
-        pytest.importorskip("lightning")
     found = getattr(lossweep, name)
     assert found.__name__ == name
     assert found.__doc__

@@ -437,4 +437,21 @@ def test_a_trial_that_mlflow_refuses_is_dropped_and_the_rest_goes_on(
     refused = [record.message for record in caplog.records if "a bug" in record.message]
     assert len(refused) == 1, "what is refused alike is said once"
     assert len(refused[0]) < 300
-    assert f"{listening.dropped} of them refused" in caplog.text, "and counted"
+    counted = f"refused {listening.dropped} events; what they told was written at the sweep's end"
+    assert counted in caplog.text
+    assert "lossweep sync" not in caplog.text, "nothing is missing"
+
+
+def test_what_mlflow_refused_to_the_end_is_counted_with_its_remedy(
+    store: str, sweep: SweepHistory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(self: MlflowStore, *given: object) -> None:
+        raise ValueError("a bug")
+
+    for name in ("update_sweep", "end_trial", "reconcile"):
+        monkeypatch.setattr(MlflowStore, name, refuse)
+    listening, told = listener(store), events(sweep)
+    play(listening, told)
+    assert (listening.pending, listening.dropped) == (0, len(told))
+    assert len([record for record in caplog.records if "a bug" in record.message]) == 1
+    assert f"{len(told)} of them refused; `lossweep sync vehicles`" in caplog.text

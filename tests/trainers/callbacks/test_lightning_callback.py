@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
@@ -14,9 +16,6 @@ from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import UserError
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.callbacks import LossScheduleCallback
-
-lightning = pytest.importorskip("lightning.pytorch")
-ModelCheckpoint = lightning.callbacks.ModelCheckpoint
 
 PRIOR = ClassPrior(names=("background", "vehicle"), frequencies=(0.9, 0.1))
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
 from torch import Tensor
 
 from lossweep.spaces.class_prior import ClassPrior
@@ -103,10 +104,7 @@ class TestTwoClasses:
         assert measured.floor_thresholds == {}
 
     def test_average_precision_is_scikit_learns_but_for_the_bins(self) -> None:
-        metrics = pytest.importorskip("sklearn.metrics")
-        expected = metrics.average_precision_score(
-            self.true[self.known], self.logits[:, 0].numpy()[self.known]
-        )
+        expected = average_precision_score(self.true[self.known], self.logits[:, 0].numpy()[self.known])
         assert measure(BINARY, self.logits, self.masks).metrics["ap"] == pytest.approx(expected, abs=5e-4)
 
     def test_objects_at_both_thresholds(self) -> None:
@@ -162,13 +160,12 @@ class TestSeveralClasses:
             close(metrics, {figure: (each["car"][figure] + each["ship"][figure]) / 2})
 
     def test_curves_are_one_against_the_rest(self) -> None:
-        sklearn = pytest.importorskip("sklearn.metrics")
         measured = measure(THREE, self.logits, self.masks)
         probabilities = self.logits.double().softmax(1).numpy()
         for c, name in ((1, "car"), (2, "ship")):
             true = self.masks.numpy()[self.known] == c
             scores = probabilities[:, c][self.known]
-            expected = sklearn.average_precision_score(true, scores)
+            expected = average_precision_score(true, scores)
             assert measured.metrics[f"ap/{name}"] == pytest.approx(expected, abs=1e-4)
             called = scores >= 1 / (1 + math.exp(-measured.thresholds[c - 1]))
             f1 = pixel_ratios(called, true)["f1"]

@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
+import rasterio
 
 from lossweep.trainers.data.loading import SegmentationData
 from lossweep.trainers.data.spec import RasterSource
-
-rasterio = pytest.importorskip("rasterio")
-
 
 LEFT, TOP, PIXEL = 500_000.0, 5_200_000.0, 2.0
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import tifffile
 from PIL import Image, features
 
@@ -30,7 +31,6 @@ def test_every_lossless_compression_is_read(compression: str, tmp_path: Path) ->
 
 
 def test_what_only_rasterio_reads_is_read(tmp_path: Path) -> None:
-    rasterio = pytest.importorskip("rasterio")
     deep = np.random.default_rng(0).integers(0, 65536, (4, 9, 11), np.uint16)
     with rasterio.open(
         tmp_path / "x.tif", "w", driver="GTiff", height=9, width=11, count=4, dtype="uint16", compress="lzw"
@@ -44,7 +44,6 @@ def test_what_only_rasterio_reads_is_read(tmp_path: Path) -> None:
 def test_without_rasterio_the_extra_and_the_compression_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rasterio = pytest.importorskip("rasterio")
     with rasterio.open(
         tmp_path / "x.tif", "w", driver="GTiff", height=9, width=11, count=3, dtype="uint16", compress="lzw"
     ) as dataset:
