@@ -1,0 +1,30 @@
+"""A trial trains where torch and a few small wheels are: no Ray, Optuna, MLflow or database."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+BARE = """
+import sys
+absent = "ray optuna mlflow sqlalchemy alembic monai lightning typer jinja2 plotly pandas rasterio psutil"
+for name in absent.split():
+    sys.modules[name] = None  # as if it were not installed
+sys.argv = [{script!r}, "--section", "resuming", "--rehearse"]
+sys.path.insert(0, {folder!r})
+import runpy
+runpy.run_path({script!r}, run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+def test_the_gpu_benchmark_needs_no_more_than_a_bare_machine_has() -> None:
+    script = BARE.format(script=str(BENCHMARKS / "gpu.py"), folder=str(BENCHMARKS))
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("| bit for bit |") == 2, run.stdout
