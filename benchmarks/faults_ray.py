@@ -1,4 +1,4 @@
-"""Ray workers killed in mid-epoch or hanging, a private cluster's processes killed, a node of a cluster lost."""
+"""Ray workers killed or hanging, a private cluster's processes killed, and a node of a cluster lost."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ def speed(setting: Setting) -> Iterator[str]:
     """Ours, a bare loop with neither our data nor our loss, and Lightning where it is installed."""
     yield (
         "Images a second, the median of rounds in turn; the first warms up. The bare loop takes one batch "
-        "that lies on the device and torch's own BCE: neither our data path nor our loss. The roofline is that "
-        "of eager operations."
+        "that lies on the device and torch's own BCE: neither our data path nor our loss. The roofline is "
+        "that of eager operations."
     )
     yield ""
     yield "| batch | ours | bare | ours / bare | Lightning | of the roofline |"
