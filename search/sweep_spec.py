@@ -12,7 +12,8 @@ from lossweep.search.choices import choice_problems, guard_problems, import_prob
 from lossweep.search.control_spec import ConfirmSpec, ControlSpec
 from lossweep.search.pruning import PruningSpec
 from lossweep.search.sampling import SamplerSpec
-from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.search.workspace import DATABASE_VARIABLE
+from lossweep.spaces.files.errors import Problem, UserError, refused
 from lossweep.spaces.files.yaml_source import YamlSource, load_yaml, validate
 from lossweep.spaces.losses.terms import Frozen
 from lossweep.spaces.proposing.schedule_space import SpaceSpec
@@ -75,6 +76,17 @@ class ResourceSpec(Frozen):
         if self.evaluation_minutes is not None and self.runner == "inline":
             raise ValueError(
                 "evaluation_minutes needs workers that can be ended: runner: tune, or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _no_worker_gets_the_database(self) -> Self:
+        if DATABASE_VARIABLE in self.environment:
+            raise refused(
+                "workers never get the sweep's database",
+                key="environment",
+                found=DATABASE_VARIABLE,
+                allowed="other variables",
             )
         return self
 

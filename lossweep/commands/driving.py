@@ -10,7 +10,7 @@ from lossweep.commands.reading import home_words
 from lossweep.search.addresses import without_secrets
 from lossweep.search.control_spec import ConfirmSpec
 from lossweep.search.running.stopping import EXIT_CODE
-from lossweep.search.study.faults import SweepFailed
+from lossweep.search.study.faults import ClusterLost, SweepFailed
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.sweep_spec import SweepSpec
@@ -38,6 +38,7 @@ def drive(
     Raises:
         UserError: for what is wrong with the sweep file or its data.
         SweepFailed: when the first trials all failed alike, with how to go on once the cause is mended.
+        ClusterLost: when Ray clusters were lost again and again, with how to go on.
         typer.Exit: with code 130 when the sweep was interrupted, by whichever signal and whenever.
     """
     from lossweep.dashboards.mlflow.system_metrics import check_recorder
@@ -62,6 +63,9 @@ def drive(
     except SweepFailed as error:
         again = f"lossweep resume {spec.name}{home_words(workspace)} --retry-failed"
         raise SweepFailed(f"{error.message}\nOnce that is mended: {again}", error.traceback) from None
+    except ClusterLost as error:
+        again = f"lossweep resume {spec.name}{home_words(workspace)}"
+        raise ClusterLost(f"{error}\nNothing recorded is lost; go on with: {again}") from None
     except KeyboardInterrupt:
         typer.echo(f"Interrupted before sweep {spec.name} began: nothing was changed.", err=True)
         raise typer.Exit(EXIT_CODE) from None

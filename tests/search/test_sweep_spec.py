@@ -158,6 +158,12 @@ def test_gpus_are_a_share_of_one_or_whole() -> None:
         ResourceSpec(gpus_per_trial=1.5)
 
 
+def test_workers_get_what_is_named_but_never_the_database() -> None:
+    assert ResourceSpec(environment=("AWS_SECRET_ACCESS_KEY",)).environment == ("AWS_SECRET_ACCESS_KEY",)
+    with pytest.raises(ValidationError, match="workers never get the sweep's database"):
+        ResourceSpec(environment=("MY_TOKEN", "LOSSWEEP_DATABASE"))
+
+
 @pytest.mark.parametrize(
     ("name", "fits"), [("a", True), ("v2.1_b-c", True), ("a" * 63, True), ("a" * 64, False)]
 )
