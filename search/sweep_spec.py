@@ -51,7 +51,8 @@ class ResourceSpec(Frozen):
         cpus_per_trial: cores each trial holds.
         gpus_per_trial: a share of a GPU, or whole ones; a share also bounds the process's GPU memory.
         max_failures: how often a trial is resumed after its worker or node was lost.
-        evaluation_minutes: a worker that reports nothing for so long counts as lost; None for never.
+        evaluation_minutes: a worker that reports nothing for so long counts as lost, its start included; None
+            for never.
         runner: ``tune`` for Ray Tune workers, ``inline`` for one process, trial after trial.
         environment: environment variables that the workers of this machine's private cluster get although
             their names look like secrets; without this, none of those reaches them.

@@ -283,7 +283,10 @@ def test_a_wish_to_stop_is_told_at_once_with_what_is_waited_for_though_nothing_r
 def test_a_wish_to_stop_before_any_trial_runs_is_told_too() -> None:
     out = io.StringIO()
     with ProgressDisplay(Console(file=out, width=200), stopping=lambda: "interrupted by SIGTERM"):
-        time.sleep(2.0 * TICK_S)
+        deadline = time.monotonic() + 30.0
+        while not out.getvalue():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
     assert out.getvalue() == (
         "Stopping (interrupted by SIGTERM): waits for what is under way; Ctrl-C again stops at once.\n"
     )

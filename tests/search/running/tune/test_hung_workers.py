@@ -45,7 +45,9 @@ def test_what_hangs_is_told_with_its_place_and_at_the_limit_tried_again(
     monkeypatch.setattr(pace, "LEAST_S", 1.0)
     monkeypatch.setattr(pace, "TIMES", 1.0)
     planted = {0: "sleep", 1: "stop"}
-    sweep = spec(trials=2, resources={"runner": "tune", "evaluation_minutes": 3 / 60})
+    # On a busy machine a worker may take longer than that to start, and is given up for it as well.
+    resources = {"runner": "tune", "evaluation_minutes": 8 / 60, "max_failures": 9}
+    sweep = spec(trials=2, resources=resources)
     history = run_sweep(sweep, workspace(tmp_path), task=task(tmp_path / "work", planted))
     connect(None, folder := folder_for_sockets())
     try:
@@ -60,10 +62,11 @@ def test_what_hangs_is_told_with_its_place_and_at_the_limit_tried_again(
     ledger = Ledger(workspace(tmp_path).database_url)
     faults = [[a.fault for a in ledger.attempts(ledger.sweep("small").id, n)] for n in range(2)]
     ledger.close()
-    assert faults == [[FaultKind.WORKER_LOST, None]] * 2
-    retries = [[d.reason for d in trial.decisions if d.action == "retry"] for trial in history.trials]
-    limit = "no evaluation within resources.evaluation_minutes (0.05)"
-    assert retries == [[f"{limit}; resumed from its newest checkpoint"]] * 2
+    assert [(set(lost), last) for *lost, last in faults] == [({FaultKind.WORKER_LOST}, None)] * 2
+    limit = "no evaluation within resources.evaluation_minutes (0.133333)"
+    for trial in history.trials:
+        reasons = {decision.reason for decision in trial.decisions if decision.action == "retry"}
+        assert reasons == {f"{limit}; resumed from its newest checkpoint"}
     said = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     places = {0: "waits in <lambda> (", 1: "is stopped and cannot say where"}
     for number, place in places.items():
