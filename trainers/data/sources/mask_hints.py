@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from lossweep.trainers.data.source_spec import Color, FilesSpec, SourceSpec
 
 _NO_NAMES = ("yes", "no", "on", "off", "y", "n", "true", "false", "null")
+_MOST_CLASSES = 64
+"""Values up to this are taken for indices of classes that have no name."""
 _SMEARED = 64
 """A mask with more colors than this was hardly drawn in them: JPEG made them."""
 
@@ -55,7 +57,9 @@ def for_values(
         return f"let {function} return class indices, 0 for {spec.classes[0]}, and 255 for what is ignored"
     foreground = any(0 < value < len(spec.classes) for value in known)
     if foreground or len(unknown) != len(spec.classes) - 1 or not all(0 <= v <= 65535 for v in unknown):
-        return None
+        few = all(0 <= value <= _MOST_CLASSES for value in unknown)
+        more = f"if they are classes, `classes` needs a name for each index from 0 to {max(unknown):g}"
+        return more if few else None
     names, levels = list(spec.classes[1:]), [int(value) * step for value in sorted(unknown)]
     if 255 in known and spec.ignore_index is not None:
         names, levels = [*names, "ignore"], [*levels, spec.ignore_index * step]

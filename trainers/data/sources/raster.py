@@ -26,6 +26,8 @@ from lossweep.trainers.data.sources.windows import Box, blocks, windows
 from lossweep.trainers.data.spec import RasterSource, SplitName
 
 _SCENES = (".tif", ".tiff")
+_SIDECARS = (".msk", ".aux.xml")
+"""What GDAL reads beside a scene: which pixels are valid, and what the file itself doesn't say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,9 @@ class Raster:
     def content_key(self, listing: Listing, cache: Path, progress: Progress) -> str:
         """Hash the files, the windows and how labels are read."""
         spec = self._spec
-        files = sorted({file for item in listing.items for file in (item.place.image, item.place.mask)})
+        read = {file for item in listing.items for file in (item.place.image, item.place.mask)}
+        beside = {file.with_name(file.name + suffix) for file in read for suffix in _SIDECARS}
+        files = sorted(read | {file for file in beside if file.exists()})
         parts = [f"{item.split}/{item.name}/{item.place.box}" for item in listing.items]
         colors = spec.colors and sorted(spec.colors.items())
         coding = (colors, spec.ignore_index, spec.percentiles, spec.class_field, spec.layer, spec.all_touched)

@@ -109,6 +109,11 @@ def test_grey_levels_that_are_as_many_as_the_classes_are_proposed_in_order() -> 
     )
 
 
+def test_indices_beyond_the_classes_are_told_as_classes_without_a_name() -> None:
+    assert "`classes` needs a name for each index from 0 to 11" in refused(spec_of(), grey(0, 1, 2, 8, 11))
+    assert "`classes`" not in refused(spec_of(), grey(0, 1, 2, 200, 11))
+
+
 def test_an_imported_mask_is_told_of_no_key_that_its_source_lacks() -> None:
     spec = ImportSource(source="import", function="a.b:make", classes=("ground", "car"))
     for picture in (grey(0, 200), grey(0, 1, 9), grey(0, 0.5, dtype=np.float32)):  # type: ignore[arg-type]  # a fraction

@@ -186,3 +186,19 @@ def test_alpha_bits_and_jpeg_of_a_mask_are_what_they_are_in_a_folder(labelled: P
     write_tiff(labelled / "val/masks/a.tif", truth() * 255, left=LEFT + 10_000, compress="jpeg")
     with pytest.raises(UserError, match="JPEG smears values"):
         load_data(spec_of(labelled), tmp_path / "cache")
+
+
+def test_what_gdal_reads_beside_a_scene_is_part_of_the_data(labelled: Path, tmp_path: Path) -> None:
+    np.testing.assert_array_equal(burned(load_data(spec_of(labelled), tmp_path / "cache")), truth()[0])
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK="NO"),
+        rasterio.open(labelled / "train/images/a.tif", "r+") as image,
+    ):
+        image.write_mask(np.arange(90)[:, None].repeat(120, axis=1) >= 12)
+    assert (labelled / "train/images/a.tif.msk").exists()
+    expected = truth()[0]
+    expected[:12] = 255
+    np.testing.assert_array_equal(burned(load_data(spec_of(labelled), tmp_path / "cache")), expected)
+    write_tiff(tmp_path / "all.tif", np.full((1, 90, 120), 255, np.uint8))
+    (tmp_path / "all.tif").replace(labelled / "train/images/a.tif.msk")
+    np.testing.assert_array_equal(burned(load_data(spec_of(labelled), tmp_path / "cache")), truth()[0])

@@ -68,6 +68,25 @@ def test_vehicles_lie_under_their_mask_and_nowhere_else(monkeypatch: pytest.Monk
     assert vehicles >= 12
 
 
+def test_vehicles_neither_lie_on_each_other_nor_touch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects are counted: two that touch would be one."""
+    draw, found = scenes._draw_vehicle, 0
+
+    def watched(brush: Brush, generator: object, roads: object, mask: np.ndarray, trucks: bool) -> None:
+        nonlocal found
+        before = mask > 0
+        draw(brush, generator, roads, mask, trucks)  # type: ignore[arg-type]  # passed on as they came
+        drawn = (mask > 0) & ~before
+        found += drawn.any()
+        assert not (ndimage.binary_dilation(drawn) & before).any()
+
+    monkeypatch.setattr(scenes, "_draw_vehicle", watched)
+    monkeypatch.setattr(scenes, "_VEHICLES", 20.0)
+    for seed in range(4):
+        render(np.random.default_rng(seed), 96)
+    assert found > 40
+
+
 def test_vehicles_can_be_told_from_the_ground_but_not_by_brightness_alone() -> None:
     """Brightness separates vehicles poorly: their levels overlap the background's widely."""
     on, off = [], []
