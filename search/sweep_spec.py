@@ -49,7 +49,8 @@ class ResourceSpec(Frozen):
     Attributes:
         parallel: trials at a time; None for as many as fit.
         cpus_per_trial: cores each trial holds.
-        gpus_per_trial: a share of a GPU, or whole ones; a share also bounds the process's GPU memory.
+        gpus_per_trial: a whole GPU or a share of one, which also bounds the process's GPU memory; 0 hides the
+            GPUs from the trials. A whole one when None, where a node has any, else none.
         max_failures: how often a trial is resumed after its worker or node was lost.
         evaluation_minutes: a worker that reports nothing for so long counts as lost, its start included; None
             for never.
@@ -60,17 +61,11 @@ class ResourceSpec(Frozen):
 
     parallel: int | None = Field(default=None, ge=1)
     cpus_per_trial: float = Field(default=1.0, gt=0.0)
-    gpus_per_trial: float = Field(default=0.0, ge=0.0)
+    gpus_per_trial: float | None = Field(default=None, ge=0.0, le=1.0)
     max_failures: int = Field(default=2, ge=0)
     evaluation_minutes: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     runner: Literal["tune", "inline"] = "tune"
     environment: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _whole_gpus_above_one(self) -> Self:
-        if self.gpus_per_trial > 1 and self.gpus_per_trial != int(self.gpus_per_trial):
-            raise ValueError("gpus_per_trial must be a fraction of one GPU or a whole number of GPUs")
-        return self
 
     @model_validator(mode="after")
     def _a_process_that_can_be_ended(self) -> Self:

@@ -45,7 +45,7 @@ def drive(
     from lossweep.sweeping import run_recorded
 
     if system_metrics:
-        check_recorder(gpu=spec.resources.gpus_per_trial > 0)
+        check_recorder(gpu=bool(spec.resources.gpus_per_trial))
     logs = workspace.logs(spec.name)
     logs.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(logs / "driver.log", encoding="utf-8", errors="backslashreplace")

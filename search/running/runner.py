@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from lossweep.search.running.dispatcher import Dispatcher
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
+from lossweep.trainers.visible_gpus import hide_gpus
 
 if TYPE_CHECKING:  # it pulls torch in, which simulations do without
     from lossweep.trainers.trial import TrialTrainer
@@ -25,6 +26,8 @@ def runner_for(spec: SweepSpec, workspace: Workspace, cluster: str | None = None
     if resources.runner == "inline":
         from lossweep.search.running.inline import InlineRunner
 
+        if resources.gpus_per_trial == 0:
+            hide_gpus()
         return InlineRunner()
     from lossweep.search.running.tune.runner import TuneRunner
 

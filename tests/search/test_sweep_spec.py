@@ -130,7 +130,7 @@ RANGES = {
     "budget.hours": "(0.0, )",
     "resources.parallel": "[1, )",
     "resources.cpus_per_trial": "(0.0, )",
-    "resources.gpus_per_trial": "[0.0, )",
+    "resources.gpus_per_trial": "[0.0, 1.0]",
     "resources.max_failures": "[0, )",
     "controls.share": "[0.0, 1.0]",
     "controls.at_least": "[1, )",
@@ -151,11 +151,12 @@ def test_a_number_is_accepted_within_its_range(key: str) -> None:
     check_range(read, RANGES[key])
 
 
-def test_gpus_are_a_share_of_one_or_whole() -> None:
-    for share in (0.0, 0.3, 1.0, 2.0):
+def test_a_trial_holds_at_most_the_one_gpu_that_it_uses() -> None:
+    assert ResourceSpec().gpus_per_trial is None
+    for share in (0.0, 0.3, 1.0):
         assert ResourceSpec(gpus_per_trial=share).gpus_per_trial == share
-    with pytest.raises(ValidationError, match="a fraction of one GPU or a whole number of GPUs"):
-        ResourceSpec(gpus_per_trial=1.5)
+    with pytest.raises(ValidationError, match="less than or equal to 1"):
+        ResourceSpec(gpus_per_trial=2)
 
 
 def test_workers_get_what_is_named_but_never_the_database() -> None:

@@ -14,12 +14,14 @@ from lossweep.spaces.losses.terms import family
 
 
 def seconds_words(history: SweepHistory) -> str:
-    """Return what a trial's cost is counted in: GPU-seconds, or seconds of a worker that held no GPU."""
+    """Return what a trial's cost is counted in: GPU-seconds, or seconds of a worker that held none."""
     try:
         spec = yaml.safe_load(history.spec_yaml)
         shares = spec["resources"]["gpus_per_trial"]
     except (yaml.YAMLError, KeyError, TypeError):
         return "GPU-seconds"
+    if shares is None:
+        return "worker-seconds (of a whole GPU, where there is one)"
     return "GPU-seconds" if shares else "worker-seconds (no GPU)"
 
 

@@ -32,7 +32,7 @@ class Job:
         folder: for Tune's temporary files; seen by every node of a cluster.
         parallel: trials side by side; None for as many as fit.
         cpus: cores a trial holds.
-        gpus: GPUs a trial holds.
+        gpus: GPUs a trial holds; None for one where a node has any.
         say_after: seconds that resources are awaited in silence.
     """
 
@@ -40,7 +40,7 @@ class Job:
     folder: Path
     parallel: int | None
     cpus: float
-    gpus: float
+    gpus: float | None
     say_after: float
 
 

@@ -32,6 +32,25 @@ class TrialResources:
         parts = [f"{self.cpus:g} CPU"] + ([f"{self.gpus:g} GPU"] if self.gpus else [])
         return " and ".join(parts)
 
+    @classmethod
+    def chosen(cls, cpus: float, gpus: float | None) -> TrialResources:
+        """What a trial holds on the cluster that this process is connected to.
+
+        Args:
+            cpus: cores.
+            gpus: GPUs; None for one where a node has any, else none.
+        """
+        if gpus is not None:
+            return cls(cpus, gpus)
+        held = cls(cpus, 1.0)
+        if not held.fit(_ray.nodes()):
+            return cls(cpus, 0.0)
+        log.warning(
+            "Each trial holds a whole GPU. Several small ones on a GPU are often faster together: "
+            "resources.gpus_per_trial, a share of one."
+        )
+        return held
+
     def fit(self, nodes: list[dict[str, Any]]) -> int:
         """How many trials fit on these nodes side by side."""
         return sum(self._fit_on(node["Resources"]) for node in nodes if node["Alive"])
@@ -42,7 +61,7 @@ class TrialResources:
             return by_cpu
         gpus = resources.get("GPU", 0.0)
         # A share lies on one GPU: 0.4 fits twice on each, not five times on two.
-        by_gpu = int(gpus) * int(1.0 / self.gpus + 1e-6) if self.gpus < 1 else int(gpus / self.gpus)
+        by_gpu = int(gpus) * int(1.0 / self.gpus + 1e-6)
         return min(by_cpu, by_gpu)
 
 

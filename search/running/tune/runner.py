@@ -31,7 +31,8 @@ class TuneRunner:
         logs: folder for Ray's noise and Tune's temporary files; seen by every node of a cluster.
         parallel: trials side by side; None for as many as fit.
         cpus: cores a trial holds.
-        gpus: GPUs a trial holds; a share also bounds its process's GPU memory.
+        gpus: GPUs a trial holds, one or a share of it, which also bounds its process's GPU memory; None for
+            one where a node has any.
         threads: of the numeric libraries in each worker.
         address: of a running Ray cluster, such as ``auto``; None starts a private one.
         passed: environment variables that workers get although they look like secrets.
@@ -42,7 +43,7 @@ class TuneRunner:
     logs: Path
     parallel: int | None = None
     cpus: float = 1.0
-    gpus: float = 0.0
+    gpus: float | None = None
     threads: int = 1
     address: str | None = None
     passed: tuple[str, ...] = ()

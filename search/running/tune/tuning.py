@@ -30,15 +30,15 @@ def run_job(job: Job, dispatcher: Dispatches, workers: RayWorkers, private: bool
     Raises:
         UserError: when not one trial fits on a private cluster.
     """
-    resources = TrialResources(job.cpus, job.gpus)
+    resources = TrialResources.chosen(job.cpus, job.gpus)
     fitting = wait_for_slots(resources, private, lambda: dispatcher.stopping, job.say_after)
     slots = min(fitting, job.parallel or fitting)
     if not slots:
         return
     bridge = TuneBridge(dispatcher, slots, IdleWatch(resources, job.say_after), workers)
     trainer = cloudpickle.loads(job.trainer)
-    worker = tune.with_parameters(TrialWorker, trainer=trainer, gpus=job.gpus, cards=workers.folder)
-    bundle = {"CPU": job.cpus, **({"GPU": job.gpus} if job.gpus else {})}
+    worker = tune.with_parameters(TrialWorker, trainer=trainer, gpus=resources.gpus, cards=workers.folder)
+    bundle = {"CPU": job.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
     # Tune starts one actor at a time unless told; then short trials keep the other slots empty.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
     tune.Tuner(

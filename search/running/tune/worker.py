@@ -15,6 +15,7 @@ from lossweep.search.running.tune.cluster import node_id
 from lossweep.search.running.worker_process import WorkerProcess, telling
 from lossweep.search.study.faults import DeviceLost, Fault, FaultKind
 from lossweep.trainers.evaluation import Evaluation
+from lossweep.trainers.visible_gpus import hide_gpus
 
 if TYPE_CHECKING:
     from lossweep.trainers.trial import TrialTrainer  # imports torch, which the driver can do without
@@ -45,6 +46,8 @@ class TrialWorker(tune.Trainable):
         self._process = self._tell()
         self._take_up(config[ASSIGNMENT])
         try:
+            if gpus == 0:
+                hide_gpus()
             from lossweep.trainers.gpu import hold_to_share  # imports torch, as a worker does and no driver
 
             hold_to_share(gpus)

@@ -243,7 +243,11 @@ def test_when_the_control_leads_the_best_proposal_stands_beside_it() -> None:
 def test_seconds_are_those_of_gpus_only_when_trials_hold_one() -> None:
     sweep = histories.sweep()
     assert "over GPU-seconds" in build_report(sweep)
-    for share, words in ((0, "worker-seconds (no GPU)"), (0.25, "GPU-seconds")):
+    for share, words in (
+        ("0", "worker-seconds (no GPU)"),
+        ("0.25", "GPU-seconds"),
+        ("null", "worker-seconds (of a whole GPU, where there is one)"),
+    ):
         written = f"{sweep.spec_yaml}resources: {{gpus_per_trial: {share}}}\n"
         assert f"over {words}" in build_report(replace(sweep, spec_yaml=written))
 

@@ -21,7 +21,7 @@ from lossweep.search.ledger import Ledger
 from lossweep.search.running.driver import run_sweep
 from lossweep.search.running.existing import existing_sweep
 from lossweep.search.running.runner import Runner
-from lossweep.search.running.tune import cluster
+from lossweep.search.running.tune import cluster, worker
 from lossweep.search.running.tune.cluster import IdleWatch, TrialResources
 from lossweep.search.running.tune.ray_process import RayProcess
 from lossweep.search.running.tune.runner import TuneRunner
@@ -50,12 +50,57 @@ def _node(cpus: float, gpus: float = 0.0, alive: bool = True) -> dict[str, objec
         (TrialResources(1, 0.25), [_node(16, 2)], 8),
         (TrialResources(1, 0.4), [_node(16, 2)], 4),
         (TrialResources(4, 0.1), [_node(16, 2)], 4),
-        (TrialResources(1, 2), [_node(16, 3)], 1),
         (TrialResources(1, 1), [_node(16)], 0),
     ],
 )
 def test_how_many_trials_fit(resources: TrialResources, nodes: list[dict[str, object]], fit: int) -> None:
     assert resources.fit(nodes) == fit
+
+
+@pytest.mark.parametrize(
+    ("asked", "nodes", "held", "said"),
+    [
+        (None, [_node(16, 2)], 1.0, True),
+        (None, [_node(16), _node(8, 1)], 1.0, True),
+        (None, [_node(16)], 0.0, False),
+        (None, [_node(16), _node(8, 4, alive=False)], 0.0, False),
+        (0.0, [_node(16, 2)], 0.0, False),
+        (0.25, [_node(16, 2)], 0.25, False),
+    ],
+)
+def test_a_trial_holds_a_whole_gpu_where_there_is_one(
+    asked: float | None,
+    nodes: list[dict[str, object]],
+    held: float,
+    said: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """By default it once held none, saw all of them, and every trial of a machine trained on the first."""
+    monkeypatch.setattr(cluster._ray, "nodes", lambda: nodes)
+    assert TrialResources.chosen(1.0, asked) == TrialResources(1.0, held)
+    assert ("holds a whole GPU" in caplog.text) is said
+
+
+@pytest.mark.parametrize(("gpus", "visible"), [(0.0, ""), (1.0, "3"), (0.5, "3")])
+def test_a_worker_that_holds_no_gpu_sees_none(
+    gpus: float, visible: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "3")
+    monkeypatch.setattr(worker.TrialWorker, "_tell", lambda self: None)
+    seen: list[str] = []
+
+    class Looks:
+        def prepare(self) -> None:
+            seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
+
+        def trial(self, plan: object) -> None:
+            raise NotImplementedError
+
+    process = object.__new__(worker.TrialWorker)
+    process.setup({worker.ASSIGNMENT: None}, Looks(), gpus, tmp_path)
+    assert seen == [visible]
 
 
 @pytest.fixture(scope="module")
@@ -172,11 +217,11 @@ def test_a_signal_ends_the_running_evaluations_and_loses_none(tmp_path: Path, ru
 
 @pytest.mark.slow
 def test_what_never_fits_is_said_in_the_users_words(tmp_path: Path, runner: TuneRunner) -> None:
-    resources = {"runner": "tune", "gpus_per_trial": 7}
-    greedy = replace(runner, gpus=7.0)
+    resources = {"runner": "tune", "gpus_per_trial": 1}
+    greedy = replace(runner, gpus=1.0)
     with pytest.raises(UserError, match="not one trial fits") as caught:
         run_sweep(spec(resources=resources), workspace(tmp_path), task=task(tmp_path / "work"), runner=greedy)
-    assert "7 GPU a trial" in str(caught.value)
+    assert "1 GPU a trial" in str(caught.value)
 
 
 _DRIVER = """

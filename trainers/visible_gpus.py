@@ -1,0 +1,13 @@
+"""Which GPUs a process may see. No torch here: it is said before torch looks."""
+
+from __future__ import annotations
+
+import os
+
+
+def hide_gpus() -> None:
+    """Let this process see no GPU; to be called before CUDA is asked for anything.
+
+    Ray gives a worker that holds no GPU the sight of all of them.
+    """
+    os.environ.update(dict.fromkeys(("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"), ""))
