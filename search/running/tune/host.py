@@ -11,6 +11,7 @@ session of its own, which holds neither the study nor a secret. Whatever happens
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -59,9 +60,11 @@ def main() -> None:
     threading.Thread(target=answer_for_workers, args=answering, name="answering", daemon=True).start()
     logging.getLogger("lossweep").addHandler(LogToDriver(line))
     logging.getLogger("lossweep").setLevel(logging.INFO)
+    keeper.starting = address is None
     ended = _connect(address, folder)
     if address is None:
-        keeper.parts = _parts()
+        keeper.starting = False
+        keeper.look_for_parts()
     while (job := line.connection.recv()) is not None:
         line.send(ended or jobs.run(job, line))
     keeper.leave()
@@ -71,11 +74,13 @@ class _Keeper:
     """Ends everything here when the driver is gone, and this process when a part of its cluster is.
 
     Attributes:
-        parts: the cluster's own processes, once there are any.
+        parts: the private cluster's own processes, by their names.
+        starting: whether these are being started.
     """
 
     def __init__(self, descriptor: int, folder: Path) -> None:
         self.parts: dict[str, psutil.Process] = {}
+        self.starting = False
         self._descriptor, self._folder = descriptor, folder
         self._driver = os.getppid()
 
@@ -86,15 +91,24 @@ class _Keeper:
         while True:
             if poller.poll(1e3 * LOOK_EVERY_S) or os.getppid() != self._driver:
                 self._end(0)
+            if self.starting:
+                self.look_for_parts()
             for name, process in list(self.parts.items()):
                 if not _lives(process):
                     self._end(PARTS[name])
+
+    def look_for_parts(self) -> None:
+        """Take note of the private cluster's processes that there are by now."""
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if (name := child.name()) in PARTS:
+                    self.parts.setdefault(name, child)
 
     def leave(self) -> None:
         """Leave Ray in good order, and end what it does not."""
         import ray
 
-        self.parts = {}
+        self.parts.clear()
         ray.shutdown()
         self._end(0)
 
@@ -147,11 +161,6 @@ def _ended_by(error: Exception) -> Ended:
     time.sleep(2 * LOOK_EVERY_S)  # where a part of the cluster was lost, that is said instead
     text = "".join(traceback.format_exception(error))
     return Ended(RuntimeError(f"{type(error).__name__}: {error}".partition("\n")[0]), text)
-
-
-def _parts() -> dict[str, psutil.Process]:
-    children = psutil.Process().children()
-    return {name: child for child in children for name in PARTS if child.name() == name}
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from lossweep.search.running.dispatcher import Dispatcher
 from lossweep.search.running.tune import host
@@ -77,25 +77,23 @@ class RayProcess:
             self._end()
             self._started = self._start()
         assert self._started is not None
-        connection, dispatcher.workers = self._started.calls, DistantWorkers(self._started.questions)
-        self._idle, self.evaluations, works = False, 0, False
-        try:
-            connection.send(job)
-            while True:
-                while not connection.poll(LOOK_EVERY_S):
-                    if dispatcher.stop.is_set() and not works:
-                        return None
-                match connection.recv():
-                    case Call(name) as call:
-                        works = True
-                        self.evaluations += name == "evaluated"
-                        connection.send(answer(dispatcher, call))
-                    case Said(logger, level, words):
-                        logging.getLogger(logger).log(level, "%s", words)
-                    case Ended() as ended:
-                        return self._take(ended)
-        except (EOFError, ConnectionError):
-            raise ClusterLost(_why(self._started.process)) from None
+        started, works = self._started, False
+        dispatcher.workers = DistantWorkers(started.questions)
+        self._idle, self.evaluations = False, 0
+        started.send(job)
+        while True:
+            while not started.calls.poll(LOOK_EVERY_S):
+                if dispatcher.stop.is_set() and not works:
+                    return None
+            match started.receive():
+                case Call(name) as call:
+                    works = True
+                    self.evaluations += name == "evaluated"
+                    started.send(answer(dispatcher, call))
+                case Said(logger, level, words):
+                    logging.getLogger(logger).log(level, "%s", words)
+                case Ended() as ended:
+                    return self._take(ended)
 
     def _take(self, ended: Ended) -> None:
         if ended.error is not None and not isinstance(ended.error, LossweepError):
@@ -148,6 +146,20 @@ class _Started:
     calls: Connection
     questions: Connection
     folder: Path
+
+    def send(self, message: object) -> None:
+        """Send a message; `ClusterLost` when nobody takes it."""
+        try:
+            self.calls.send(message)
+        except ConnectionError:
+            raise ClusterLost(_why(self.process)) from None
+
+    def receive(self) -> Any:
+        """Take the next message; `ClusterLost` when there will be none."""
+        try:
+            return self.calls.recv()
+        except (EOFError, ConnectionError):
+            raise ClusterLost(_why(self.process)) from None
 
     def end(self) -> None:
         """End the process and all that it started, at once."""

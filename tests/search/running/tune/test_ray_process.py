@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import Pipe
 from pathlib import Path
 
 import psutil
@@ -19,8 +24,8 @@ from lossweep.search.running.dispatcher import Dispatcher
 from lossweep.search.running.driver import run_sweep
 from lossweep.search.running.stopping import StopRequest
 from lossweep.search.running.task import TrainingTask
-from lossweep.search.running.tune.calls import Job
-from lossweep.search.running.tune.ray_process import RayProcess
+from lossweep.search.running.tune.calls import Call, Job
+from lossweep.search.running.tune.ray_process import RayProcess, _Started
 from lossweep.search.running.tune.runner import IN_SUCCESSION, TuneRunner
 from lossweep.search.running.tune.session import processes_of
 from lossweep.search.running.tune.temporary import LONGEST, folder_for_sockets
@@ -245,6 +250,54 @@ def test_a_process_that_never_gets_anywhere_is_ended_with_its_session(tmp_path: 
         running = host_of(os.getpid())
         assert running is not None
     assert gone(running.pid, within=0.0)
+
+
+STARTS = """
+import sys
+from pathlib import Path
+from lossweep.search.running.dispatcher import Dispatcher
+from lossweep.search.running.tune.calls import Job
+from lossweep.search.running.tune.ray_process import RayProcess
+
+with RayProcess(None, 1, Path(sys.argv[1])) as process:
+    process.run(Job(b"", Path(), None, 1.0, 0.0, 30.0), Dispatcher(None))
+"""
+
+
+@pytest.mark.parametrize("group", [False, True])
+def test_a_driver_that_is_killed_while_ray_starts_leaves_nothing(tmp_path: Path, group: bool) -> None:
+    driver = subprocess.Popen([sys.executable, "-c", STARTS, str(tmp_path / "log")], start_new_session=True)
+    while (running := host_of(driver.pid)) is None:
+        assert driver.poll() is None
+        time.sleep(0.001)
+    folder = Path(running.cmdline()[-1])
+    if group:
+        os.killpg(driver.pid, signal.SIGKILL)
+    else:
+        driver.kill()
+    driver.wait()
+    assert gone(running.pid)
+    assert not folder.exists()
+
+
+def test_what_the_dispatcher_raises_is_no_loss_of_the_cluster(tmp_path: Path) -> None:
+    """Though it may look like one: a database that refuses the connection."""
+    process = RayProcess(None, 1, tmp_path / "ray.log")
+    ours, theirs = Pipe()
+    theirs.send(Call("next"))
+    sleeping = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    process._started = _Started(sleeping, ours, ours, tmp_path / "sockets")
+    process._idle = True
+    dispatcher = Dispatcher(conductor(2))
+
+    def refused() -> None:
+        raise ConnectionRefusedError("the database")
+
+    dispatcher.next = refused  # type: ignore[method-assign]
+    job = Job(b"", tmp_path, None, 1.0, 0.0, 30.0)
+    with process, pytest.raises(ConnectionRefusedError):
+        process.run(job, dispatcher)
+    assert sleeping.returncode == -signal.SIGKILL
 
 
 def test_the_folder_for_sockets_has_a_short_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
