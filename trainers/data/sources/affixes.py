@@ -86,7 +86,7 @@ def _paired(images: Set[str], masks: Set[str], of_images: _Affix, of_masks: _Aff
 
 def _stripped(name: str, affix: _Affix) -> str | None:
     before, behind = affix
-    if len(name) <= len(before) + len(behind) or not (name.startswith(before) and name.endswith(behind)):
+    if not (name.startswith(before) and name.endswith(behind)):
         return None
     return name[len(before) : len(name) - len(behind)]
 

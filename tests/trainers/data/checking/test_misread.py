@@ -116,6 +116,10 @@ def test_a_size_that_differs_by_a_quarter_turn_says_so(tmp_path: Path) -> None:
     assert check_quick(applied).counts["train"] == 3
     batch = next(load_data(applied, tmp_path / "cache").train.evaluation_batches(1, "cpu"))
     np.testing.assert_array_equal(batch.masks[0].numpy(), np.rot90(truth(0, (32, 64)), -1))
+    cut = data_set(tmp_path / "cut", mask=lambda m, p, c: save(m[:30], p, c))
+    with pytest.raises(UserError, match="differ in size") as caught:
+        check_quick(cut)
+    assert "quarter turn" not in str(caught.value)
     plain = data_set(tmp_path / "plain", mask=upright, shape=(32, 64))
     with pytest.raises(UserError, match="differ by a quarter turn"):
         check_quick(plain)
@@ -272,6 +276,12 @@ def test_ignored_borders_and_nodata_are_not_suspicious(tmp_path: Path) -> None:
     ):
         said = check_data(spec, tmp_path / name / "cache").suspicions
         assert not [line for line in said if "ignored value" in line]
+
+
+def test_masks_that_are_wholly_ignored_are_told_once(tmp_path: Path) -> None:
+    spec = data_set(tmp_path / "set", mask=lambda m, p, c: save(m * 0 + 255 if c == 1 else m, p, c))
+    (said,) = [line for line in checked(spec, tmp_path).suspicions if "ignored" in line]
+    assert said == "train: 1 masks are wholly ignored: train/images/train1.png"
 
 
 def test_a_class_that_a_split_lacks_beside_ignored_pixels_says_so(tmp_path: Path) -> None:

@@ -159,3 +159,38 @@ def test_a_colored_mask_s_nodata_is_ignored_unless_it_is_a_class_s_color() -> No
     np.testing.assert_array_equal(coding.decode(indexed, "a").mask, [[0, 1, 255]])
     indexed = grey(0, 1, nodata=1, palette=colors)
     np.testing.assert_array_equal(coding.decode(indexed, "a").mask, [[0, 1]])
+
+
+def test_an_index_beyond_its_palette_has_no_color() -> None:
+    palette = np.array([[0, 0, 0], [9, 9, 9]], np.uint8)
+    coded = MaskCoding(spec_of()).decode(grey(0, 1, 2, 255, palette=palette), "a")
+    assert coded.file("a").palette == {0: (0, 0, 0), 1: (9, 9, 9)}
+
+
+def test_tallies_of_a_scene_s_parts_are_added() -> None:
+    """A class in one part of a scene rules out what the unknown value of another could mean."""
+    coding = MaskCoding(spec_of(("ground", "car")))
+    parts = [grey(0, 200), grey(0, 1, 255), grey(200, 9)]
+    one, other, third = (coding.attempt(part, "a").tally(part) for part in parts)
+    whole = one + other + third
+    assert whole.unknown == {200.0: 2, 9.0: 1}
+    assert whole.known == {0, 1, 255}
+    assert "`colors: {" in str(coding.refusal(one, "a"))
+    assert "`colors: {" not in str(coding.refusal(one + other, "a"))
+
+
+def test_no_table_is_proposed_beside_a_class_that_it_would_refuse() -> None:
+    assert "`colors: {" not in refused(spec_of(("ground", "car")), grey(0, 1, 200))
+
+
+def test_a_color_mask_of_many_colors_was_a_jpeg() -> None:
+    colors = [(value, 0, 0) for value in range(100)]
+    said = refused(spec_of(), rgb(*colors))
+    assert "JPEG" in said
+    assert len(said) < 400
+
+
+@pytest.mark.parametrize("name", ["yes", "no", "a: b", "two words", "9", "null", "é", "#1"])
+def test_a_table_can_be_copied_whatever_a_class_is_called(name: str) -> None:
+    spec = spec_of(("ground", name))
+    assert followed(spec, refused(spec, grey(0, 200))).colors == {name: 200}

@@ -179,10 +179,12 @@ def test_alpha_bits_and_jpeg_of_a_mask_are_what_they_are_in_a_folder(labelled: P
     report = check_data(spec_of(labelled, colors={"foreground": (200, 0, 0)}), tmp_path / "cache")
     assert report.ok
     assert any("alpha channel of a mask dropped" in note for note in report.notes)
-    for index, split in enumerate(("train", "val", "test")):
-        write_tiff(labelled / split / "masks/a.tif", truth(), left=LEFT + index * 10_000, nbits=1)
-    spec = spec_of(labelled, colors={"foreground": 255})
-    np.testing.assert_array_equal(burned(load_data(spec, tmp_path / "cache")), truth()[0])
+    for bits, white in ((1, 1), (2, 3), (4, 15)):  # what a viewer shows as 255
+        for index, split in enumerate(("train", "val", "test")):
+            path = labelled / split / "masks/a.tif"
+            write_tiff(path, truth() * white, left=LEFT + index * 10_000, nbits=bits)
+        spec = spec_of(labelled, colors={"foreground": 255})
+        np.testing.assert_array_equal(burned(load_data(spec, tmp_path / "cache")), truth()[0])
     write_tiff(labelled / "val/masks/a.tif", truth() * 255, left=LEFT + 10_000, compress="jpeg")
     with pytest.raises(UserError, match="JPEG smears values"):
         load_data(spec_of(labelled), tmp_path / "cache")

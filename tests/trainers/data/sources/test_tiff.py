@@ -30,15 +30,23 @@ def test_every_lossless_compression_is_read(compression: str, tmp_path: Path) ->
     assert not picture.lossy
 
 
-def test_what_only_rasterio_reads_is_read(tmp_path: Path) -> None:
-    deep = np.random.default_rng(0).integers(0, 65536, (4, 9, 11), np.uint16)
+@pytest.mark.parametrize(("bands", "dtype"), [(1, "int8"), (3, "uint16"), (4, "uint16"), (5, "int8")])
+def test_what_only_rasterio_reads_is_read(bands: int, dtype: str, tmp_path: Path) -> None:
+    """Pillow halves 16 bits of several bands, and takes signed bytes for unsigned ones."""
+    pixels = np.random.default_rng(0).integers(-100, 100, (bands, 9, 11)).astype(dtype)
+    options = {"height": 9, "width": 11, "count": bands, "dtype": dtype, "compress": "lzw"}
     with rasterio.open(
-        tmp_path / "x.tif", "w", driver="GTiff", height=9, width=11, count=4, dtype="uint16", compress="lzw"
+        tmp_path / "x.tif", "w", driver="GTiff", photometric="MINISBLACK", **options
     ) as dataset:
-        dataset.write(deep)
+        dataset.write(pixels)
     picture = read_picture(tmp_path / "x.tif", 10**6)
-    bands = picture.values if picture.alpha is None else np.dstack([picture.values, deep[3]])
-    np.testing.assert_array_equal(bands, np.moveaxis(deep, 0, -1))
+    np.testing.assert_array_equal(picture.values, np.moveaxis(pixels, 0, -1))
+
+
+@pytest.mark.parametrize(("suffix", "options"), [("jpg", {}), ("tif", {"compression": "jpeg"})])
+def test_what_a_jpeg_changed_is_known(suffix: str, options: dict[str, str], tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / f"x.{suffix}", **options)
+    assert read_picture(tmp_path / f"x.{suffix}", 10**6).lossy
 
 
 def test_without_rasterio_the_extra_and_the_compression_are_named(
@@ -127,7 +135,7 @@ def test_a_color_map_of_16_or_of_8_bits_gives_its_colors(deep: bool, tmp_path: P
     colormap[:, 1] = 200, 30, 10
     indices = np.eye(4, dtype=np.uint8)
     tifffile.imwrite(
-        tmp_path / "x.tif", indices, photometric="palette", colormap=colormap * 257 if deep else colormap
+        tmp_path / "x.tif", indices, photometric="palette", colormap=colormap * 256 if deep else colormap
     )
     image, _ = as_image(read_picture(tmp_path / "x.tif", 10**6))
     np.testing.assert_array_equal(image[0, 0], [200, 30, 10])
