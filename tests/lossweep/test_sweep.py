@@ -81,7 +81,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         driver.wait()
     killed = recorded(workspace)
     assert killed is not None, (folder / "first.log").read_text()
-    assert any(trial.outcome is OutcomeKind.RUNNING for trial in killed.trials)
+    assert any(trial.outcome is OutcomeKind.INTERRUPTED for trial in killed.trials)
     refused = lossweep(folder, "submit", "small.yaml")
     assert refused.returncode == 2, refused.stderr
     assert "lossweep resume small" in refused.stderr

@@ -80,7 +80,7 @@ def test_suspicious_data_are_named_when_the_sweep_starts(
     for _ in range(2):  # decoded, then from the cache
         caplog.clear()
         segmentation(spec, Workspace.at(tmp_path / "runs"))
-        (record,) = [record for record in caplog.records if "suspicious data" in record.message]
+        (record,) = [record for record in caplog.records if "Suspicious: " in record.message]
         assert "train/images/a.jpg and 1 more: by EXIF the image is shown turned" in record.message
 
 
