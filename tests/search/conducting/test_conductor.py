@@ -89,6 +89,8 @@ def test_each_outcome_in_the_study(outcome: Outcome, state: TrialState, counted:
     trial = study.get_trials()[0]
     assert trial.state is state
     assert trial.intermediate_values == {10: 0.3, 20: 0.6}
+    # Of a pruned one the last that it reported, as `Study.tell` has it; one that failed has no value.
+    assert trial.values == ([0.6] if state in (TrialState.COMPLETE, TrialState.PRUNED) else None)
     history = boss.history(0)
     assert (history.outcome.value, history.reason) == (counted, outcome.reason)
     assert history.traceback == outcome.traceback

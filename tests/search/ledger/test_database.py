@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from optuna.exceptions import StorageInternalError
-from sqlalchemy import exc, text
+from sqlalchemy import exc, make_url, text
 
 from lossweep.search.addresses import shown
 from lossweep.search.ledger import database, patience
@@ -162,3 +164,25 @@ def test_processes_that_open_a_new_database_at_once_do_not_clash(tmp_path: Path)
     for opener in openers:
         out, error = opener.communicate(timeout=120)
         assert out.strip() == "0", error
+
+
+def test_a_writer_that_is_busy_for_long_does_not_keep_a_database_shut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'lossweep.db'}"
+    open_engine(url).dispose()
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
+    with closing(sqlite3.connect(tmp_path / "lossweep.db")) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        engine = open_engine(url)
+        with engine.connect() as connection:
+            assert connection.execute(text("SELECT count(*) FROM sqlite_master")).scalar() == 0
+        engine.dispose()
+
+
+def test_a_driver_that_quotes_the_password_is_not_repeated() -> None:
+    url = make_url("postgresql+psycopg://me:geheim@db.example/sweeps")
+    said = str(database._cannot_be_opened(url, RuntimeError("no entry for geheim\nat db.example")))
+    assert "geheim" not in said
+    assert "no entry for" in said
+    assert "\n" not in said

@@ -54,6 +54,32 @@ def test_the_lower_half_ends_at_a_rung(rank: float, pruned: bool) -> None:
     assert "rung 0.25" in judged.reason
 
 
+@pytest.mark.parametrize(
+    ("own", "prune", "reason"),
+    [
+        (0.9, False, "rank 1 of 4 at rung 0.25"),
+        (0.7, False, "rank 2 of 4 at rung 0.25"),
+        (0.5, True, "rank 3 of 4 at rung 0.25: 0.5 against a cutoff of 0.6"),
+        (0.1, True, "rank 4 of 4 at rung 0.25: 0.1 against a cutoff of 0.6"),
+    ],
+)
+def test_a_rung_says_where_a_trial_stands(own: float, prune: bool, reason: str) -> None:
+    judged = Rungs((0.25,), keep=0.5, min_peers=3).judge(curve(0, own, own), peers(0.8, 0.6, 0.3))
+    assert (judged.prune, judged.reason) == (prune, reason)
+    cutoff = 0.7 if own == 0.7 else 0.8 if own == 0.9 else 0.6
+    rank = float(reason.split()[1])
+    assert judged.figures == {
+        "rung": 0.25,
+        "share": 0.25,
+        "own": own,
+        "cutoff": cutoff,
+        "rank": rank,
+        "peers": 3.0,
+    }
+    few = Rungs((0.25,), keep=0.5, min_peers=4).judge(curve(0, own, own), peers(0.8, 0.6, 0.3))
+    assert few == Judgement(False, "too few peers at rung 0.25", {"rung": 0.25, "peers": 3.0})
+
+
 def test_nothing_is_pruned_with_too_few_peers_or_off_a_rung() -> None:
     rule = Rungs((0.25, 0.5), keep=0.5, min_peers=4)
     assert not rule.judge(curve(0, 0.0, 0.0), peers(0.9, 0.9, 0.9)).prune
