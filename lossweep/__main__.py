@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+
+_CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
+"""What the disk says to what the user may not do there, or has no room for: told in one line."""
 
 
 def main() -> None:
@@ -26,7 +30,7 @@ def _run(heard: list[str]) -> int:
 
     from lossweep import commands
     from lossweep.dashboards.terminal.encoding import tolerate
-    from lossweep.spaces.files.errors import LossweepError, visible_lines
+    from lossweep.spaces.files.errors import LossweepError, one_line, visible_lines
 
     for stream in (sys.stdout, sys.stderr):
         tolerate(stream)
@@ -38,6 +42,9 @@ def _run(heard: list[str]) -> int:
     except Exception as error:
         if heard:  # what a library made of the interruption
             raise KeyboardInterrupt from error
+        if isinstance(error, OSError) and error.errno in _CLOSED and error.filename is not None:
+            typer.echo(one_line(f"{error.filename}: {error.strerror}"), err=True)
+            return 2
         typer.echo(_told("".join(traceback.format_exception(error))), err=True, nl=False)
         return 1
     return 0

@@ -23,6 +23,7 @@ from lossweep.dashboards.mlflow.outage import is_outage, reaching, without_secre
 from lossweep.dashboards.mlflow.store import EXPERIMENT, MlflowStore, quiet_mlflow
 from lossweep.dashboards.mlflow.system_metrics import start_recorder
 from lossweep.dashboards.report.build import build_report
+from lossweep.search.addresses import without_secrets
 from lossweep.search.study.confirmation import Confirmation
 from lossweep.search.study.events import (
     ConfirmationStarted,
@@ -225,7 +226,7 @@ class MlflowListener:
         if kind in self._refusals:
             return
         self._refusals.add(kind)
-        text = str(error).replace(self._uri, without_secret(self._uri))
+        text = without_secrets(str(error), self._uri)
         short = text if len(text) <= _TOLD else f"{text[:_TOLD]}..."
         log.warning("MLflow refused what it was told, and the sweep goes on: %s", short, exc_info=True)
 

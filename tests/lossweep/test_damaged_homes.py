@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from lossweep import commands
 from lossweep.__main__ import main
 from lossweep.search.running.driver import run_sweep
 from lossweep.search.workspace import Workspace
@@ -210,3 +212,23 @@ def test_a_database_without_sweeps_is_not_made_one_by_looking(
     assert "there is no sweep named first" in lossweep("status", "first")[2]
     assert lossweep("doctor")[0] == 0
     assert (tmp_path / "lossweep.db").read_bytes() == before
+
+
+def test_a_folder_that_may_not_be_written_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the database lies elsewhere; what is our own mistake keeps its traceback."""
+
+    def refuse() -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(tmp_path / "logs"))
+
+    def fail() -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "x")
+
+    for app, code, lines in ((refuse, 2, [f"{tmp_path / 'logs'}: Read-only file system"]), (fail, 1, None)):
+        monkeypatch.setattr(commands, "app", app)
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr().err.splitlines()
+        assert end.value.code == code
+        assert said == lines or (lines is None and said[0].startswith("Traceback"))
