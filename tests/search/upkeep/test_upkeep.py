@@ -156,6 +156,9 @@ def test_leaders_controls_and_unfinished_trials_keep_their_checkpoints(kept: Wor
     assert left == leaders | {control.number}
     unfinished = replace(history.trials[7], outcome=OutcomeKind.INTERRUPTED)
     assert 7 in needed_trials(replace(history, trials=(*history.trials[:7], unfinished)), 1)
+    gone = next(n for n in range(7) if n not in left)
+    again = replace(unfinished, retries=gone)  # it goes on from where the failed one stood
+    assert gone in needed_trials(replace(history, trials=(*history.trials[:7], again)), 1)
 
 
 def test_an_unfinished_training_of_a_confirmation_keeps_its_checkpoint(swept: SweepHistory) -> None:
