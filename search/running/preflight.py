@@ -80,8 +80,9 @@ def check_before_training(
     """
     from lossweep.trainers.data.crops.batches import padded_size
     from lossweep.trainers.guards import build_guards
+    from lossweep.trainers.loop.numerics import best_device
     from lossweep.trainers.loop.rehearsal import Rehearsed, rehearse_model
-    from lossweep.trainers.losses import rehearse
+    from lossweep.trainers.losses.rehearsal import rehearse, rehearse_on_gpu
     from lossweep.trainers.metrics.own import rehearse_own_metric
 
     tile, training = spec.data.tile, spec.training
@@ -91,6 +92,14 @@ def check_before_training(
         _within("space", problem)
         for problem in of_each_import(spec.space, lambda loss: rehearse(loss, prior, tile, passes))
     ]
+    suspicions: list[str] = []
+    if not problems and spec.resources.gpus_per_trial != 0:
+        mixed = of_each_import(spec.space, lambda loss: rehearse_on_gpu(loss, prior, tile))
+        found = [_within("space", problem) for problem in mixed]
+        if best_device().type == "cuda":
+            problems += found
+        else:  # on this machine it trains; the workers' may have GPUs
+            suspicions += map(str, found)
     problems += [
         dataclasses.replace(problem, key=key)
         for key, name in own_metrics(spec.measure, spec.objective, spec.pruning, spec.space)
@@ -107,7 +116,7 @@ def check_before_training(
         problems += error.problems
     if problems:
         raise UserError(problems)
-    return rehearsed
+    return dataclasses.replace(rehearsed, suspicions=(*rehearsed.suspicions, *suspicions))
 
 
 def _within(place: str, problem: Problem) -> Problem:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from lossweep.search.running.preflight import check_confirmable
+from lossweep.search.running.preflight import check_before_training, check_confirmable
 from lossweep.search.running.task import segmentation
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
+from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import UserError
 from lossweep.spaces.files.yaml_source import parse_yaml
 
@@ -131,3 +133,27 @@ def test_a_confirmation_needs_a_test_split() -> None:
     with pytest.raises(UserError, match="reads the test split, and these data have none") as caught:
         check_confirmable(0)
     assert caught.value.problems[0].key == "confirm"
+
+
+@pytest.mark.parametrize("with_a_gpu", [True, False])
+@pytest.mark.parametrize("held", ["", "resources: {gpus_per_trial: 0}\n"])
+def test_a_loss_that_would_fail_on_a_gpu_is_named_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_a_gpu: bool, held: str
+) -> None:
+    mixed = LOSSES.replace("class Edge", "import torch\n\nclass Edge").replace(
+        "logits.sigmoid()", "(logits.sigmoid() * torch.ones(64))"
+    )
+    (tmp_path / "losses_beside_the_sweep.py").write_text(mixed)
+    spec = read(tmp_path, ("budget:", f"{held}budget:"))
+    device = torch.device("cuda" if with_a_gpu else "cpu")
+    monkeypatch.setattr("lossweep.trainers.loop.numerics.best_device", lambda: device)
+    prior = ClassPrior(names=("background", "vehicle"), frequencies=(0.9, 0.1))
+    words = "on a GPU it would compute with a tensor that stays on the CPU, and every trial would fail"
+    if held:
+        assert check_before_training(spec, prior, 3).suspicions == ()
+    elif with_a_gpu:
+        with pytest.raises(UserError, match=words) as caught:
+            check_before_training(spec, prior, 3)
+        assert "losses_beside_the_sweep:Edge" in str(caught.value)
+    else:
+        assert words in "".join(check_before_training(spec, prior, 3).suspicions)
