@@ -95,12 +95,5 @@ def table(names: Sequence[str], colors: Sequence[Color | tuple[int, ...]]) -> st
 
 def _yaml(name: str) -> str:
     """A class's name as a key in YAML, quoted where it would be read as something else."""
-    plain = re.fullmatch(r"[A-Za-z_][\w-]*", name) and name.lower() not in (
-        "yes",
-        "no",
-        "on",
-        "off",
-        "y",
-        "n",
-    )
-    return name if plain and name.lower() not in ("true", "false", "null") else json.dumps(name)
+    plain = re.fullmatch(r"[A-Za-z_][\w-]*", name) and name.lower() not in _NO_NAMES
+    return name if plain else json.dumps(name)

@@ -91,6 +91,7 @@ def test_a_class_absent_from_training_is_a_problem(folder_spec: FolderSource, tm
     assert [problem.message for problem in report.problems] == [
         "class 'crane' has no pixel in the training masks"
     ]
+    assert report.problems[0].hint == "leave the class out, or put an image that shows it into train"
     assert report.weights(1.0)[2] == float("inf")
 
 
