@@ -105,9 +105,9 @@ def test_leaders_are_of_another_kind_than_the_control_each_schedule_once() -> No
     plain, ours = trained(0, PLAIN, 0.9), trained(1, FIRST, 0.8, control="ours")
     best, again, second = trained(2, LEADER, 0.7), trained(3, LEADER, 0.6), trained(4, FIRST, 0.5)
     all_of_them = (plain, ours, again, best, second, replace(best, number=5, outcome=OutcomeKind.PRUNED))
-    assert leaders(all_of_them, "maximize", 9, ("ours",)) == (best, second)
-    assert leaders(all_of_them, "maximize", 1, ("ours",)) == (best,)
-    assert leaders((plain, ours), "maximize", 9, ("ours",)) == ()
+    assert leaders(all_of_them, ("maximize",), 9, ("ours",)) == (best, second)
+    assert leaders(all_of_them, ("maximize",), 1, ("ours",)) == (best,)
+    assert leaders((plain, ours), ("maximize",), 9, ("ours",)) == ()
     infeasible = replace(best, feasible=False)
-    assert leaders((infeasible, second), "maximize", 9) == (second,), "while any meets the constraints"
-    assert leaders((infeasible,), "maximize", 9) == (infeasible,)
+    assert leaders((infeasible, second), ("maximize",), 9) == (second,), "while any meets the constraints"
+    assert leaders((infeasible,), ("maximize",), 9) == (infeasible,)
