@@ -15,6 +15,11 @@ def test_at_least_one_proposal_is_drawn_at_random() -> None:
     check_range(lambda value: SamplerSpec(startup=value), "[1, )")
 
 
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    spec = SamplerSpec()
+    assert (spec.sampler, spec.startup, spec.ahead, spec.parameters) == ("tpe", 10, True, {})
+
+
 def test_a_sampler_is_named_imported_or_from_the_hub() -> None:
     for name in ("tpe", "random", "gp", "cmaes", "nsga2", "nsga3", "mine:Sampler", "hub:samplers/auto"):
         assert SamplerSpec(sampler=name).sampler == name

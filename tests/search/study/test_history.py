@@ -9,7 +9,7 @@ from confirmed_sweeps import FIRST, LEADER, PLAIN, TOP_HEAVY, sweep, trained
 
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.outcomes import OutcomeKind
-from lossweep.search.study.ranking import Tried
+from lossweep.search.study.ranking import Tried, leaders
 from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.study.trial_history import TrialHistory
 
@@ -99,3 +99,15 @@ def test_against_the_control_stands_the_winner_or_the_best_other() -> None:
     assert of(control).contender() is None
     worse = replace(other, score=0.5, outcome=OutcomeKind.PRUNED)
     assert of(control, worse, second).contender() == second
+
+
+def test_leaders_are_of_another_kind_than_the_control_each_schedule_once() -> None:
+    plain, ours = trained(0, PLAIN, 0.9), trained(1, FIRST, 0.8, control="ours")
+    best, again, second = trained(2, LEADER, 0.7), trained(3, LEADER, 0.6), trained(4, FIRST, 0.5)
+    all_of_them = (plain, ours, again, best, second, replace(best, number=5, outcome=OutcomeKind.PRUNED))
+    assert leaders(all_of_them, ("maximize",), 9, ("ours",)) == (best, second)
+    assert leaders(all_of_them, ("maximize",), 1, ("ours",)) == (best,)
+    assert leaders((plain, ours), ("maximize",), 9, ("ours",)) == ()
+    infeasible = replace(best, feasible=False)
+    assert leaders((infeasible, second), ("maximize",), 9) == (second,), "while any meets the constraints"
+    assert leaders((infeasible,), ("maximize",), 9) == (infeasible,)
