@@ -104,7 +104,7 @@ class Confirming:
             margin=settings.margin,
             own_controls=self._own_controls,
             trained_otherwise=self._trained_otherwise,
-            reads_before=len(self._started | self._failed.keys()),
+            reads_before=len(self._started),
         )
         if plan is None:
             return

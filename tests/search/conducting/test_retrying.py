@@ -161,3 +161,12 @@ def test_failed_confirmations_are_tried_again_with_the_seed_that_is_paired() -> 
     assert retry.schedule == failed.schedule
     assert retry.outcome is OutcomeKind.COMPLETED
     assert len(StudyRecord(sweep.study).confirmations()) == 1
+
+
+def test_a_former_winner_that_failed_is_tried_again_as_one_and_once() -> None:
+    sweep = Sweep({"warm_start": (schedule("jaccard"),)}, trials=3)
+    sweep.run(0)
+    assert sweep.run(retry_failed=True) == [3]
+    boss = sweep.driver()
+    assert [boss.history(number).warm_start for number in range(4)] == [0, None, None, 0]
+    assert boss.history(3).schedule == boss.history(0).schedule
