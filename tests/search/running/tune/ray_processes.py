@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import psutil
@@ -12,8 +13,11 @@ from lossweep.search.running.tune.session import processes_of
 
 def host_of(driver: int) -> psutil.Process | None:
     """The process that runs Ray for a driver."""
-    children = psutil.Process(driver).children()
-    return next((child for child in children if host.__name__ in child.cmdline()), None)
+    for child in psutil.Process(driver).children():
+        with contextlib.suppress(psutil.Error):  # one that has ended meanwhile is not it
+            if host.__name__ in child.cmdline():
+                return child
+    return None
 
 
 def part_of(driver: int, name: str) -> psutil.Process | None:

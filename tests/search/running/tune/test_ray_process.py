@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -91,9 +92,10 @@ class KillParts:
     def handle(self, event: Event) -> None:
         self._seen += isinstance(event, TrialEvaluated)
         running = host_of(os.getpid())
-        if running is not None:
-            self.sessions.add(running.pid)
-            self.folders.add(Path(running.cmdline()[-1]))
+        with contextlib.suppress(psutil.Error, IndexError):  # it may end meanwhile: its part was killed
+            if running is not None:
+                self.folders.add(Path(running.cmdline()[-1]))
+                self.sessions.add(running.pid)
         if self._seen in self._at:
             part = part_of(os.getpid(), self._at.pop(self._seen))
             assert part is not None
