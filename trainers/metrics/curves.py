@@ -83,14 +83,11 @@ class ConfusionCurve:
         """Return a logit threshold at which the curve has the precision and recall of one of its points.
 
         It lies midway between the lowest logit taken and the highest left out, so that it carries over to
-        other images.
+        other images; and where these are neighbours on the scale of the bins, so that logits that were not
+        rounded to it fall on the same side.
         """
-        taken = LOGITS[self._bins[point]]
-        if point + 1 == len(self._bins):
-            return float(taken)
-        left_out = LOGITS[self._bins[point + 1]]
-        middle = float(np.float16((taken + left_out) / 2))
-        return middle if left_out < middle <= taken else float(taken)
+        taken = float(LOGITS[self._bins[point]])
+        return taken if point + 1 == len(self._bins) else (taken + float(LOGITS[self._bins[point + 1]])) / 2
 
     def at(self, threshold: float) -> Counts:
         """Return the counts with ``logit >= threshold`` as foreground."""

@@ -89,7 +89,20 @@ def test_the_tuned_threshold_lies_midway_between_what_it_parts() -> None:
 def test_neighbouring_logits_are_parted_without_taking_the_lower() -> None:
     low, high = 1.0, float(np.nextafter(np.float16(1.0), np.float16(2.0)))
     pixel_curve = curve(np.array([high, low]), np.array([True, False]))
-    assert pixel_curve.best_threshold() == high
+    assert low < pixel_curve.best_threshold() < high
+    assert pixel_curve.at(pixel_curve.best_threshold()) == Counts(1, 0, 0)
+
+
+@pytest.mark.parametrize("level", [-4.6, 0.0, 31.0])
+def test_logits_that_were_not_rounded_fall_on_the_same_side(level: float) -> None:
+    """A model that has hardly trained tells its pixels apart by less than the bins of its logits do."""
+    rng = np.random.default_rng(0)
+    truth = rng.random(2000) < 0.2
+    logits = (level + 0.01 * (rng.normal(size=2000) + truth)).astype(np.float32)
+    pixel_curve = curve(logits, truth)
+    called = logits >= pixel_curve.best_threshold()
+    counted = pixel_curve.at(pixel_curve.best_threshold())
+    assert ((called & truth).sum(), (called & ~truth).sum()) == (counted.tp, counted.fp)
 
 
 def test_a_class_that_does_not_occur_is_best_not_predicted() -> None:
