@@ -19,7 +19,8 @@ from lossweep.dashboards.serving.processes import start_process
 SERVER = """
 import os, subprocess, sys, time
 worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-print(os.getpid(), worker.pid, os.environ["ADDRESS"], flush=True)
+# In one piece: two servers write to one pipe.
+os.write(1, f"{os.getpid()} {worker.pid} {os.environ['ADDRESS']}\\n".encode())
 time.sleep(60)
 """
 
