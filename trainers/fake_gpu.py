@@ -24,7 +24,7 @@ def mixes_devices(module: nn.Module, *inputs: Tensor) -> bool:
     device = torch.device("cuda", 0)
     try:
         with FakeTensorMode(allow_non_fake_inputs=True):
-            _move(module, device)
+            put_stand_ins(module, device)
             module(*(torch.empty(each.shape, dtype=each.dtype, device=device) for each in inputs))
     except RuntimeError as error:
         return any(words in str(error) for words in _MIXED)
@@ -33,7 +33,7 @@ def mixes_devices(module: nn.Module, *inputs: Tensor) -> bool:
     return False
 
 
-def _move(module: nn.Module, device: torch.device) -> None:
+def put_stand_ins(module: nn.Module, device: torch.device) -> None:
     """Put stand-ins for a module's parameters and buffers on the device: what ``to`` does with real ones."""
     for part in module.modules():
         for name, parameter in part.named_parameters(recurse=False):

@@ -25,7 +25,7 @@ from lossweep.dashboards.mlflow.internals.names import (
     folders_allowed,
 )
 from lossweep.dashboards.mlflow.internals.tables import Tables, schema_wanted
-from lossweep.dashboards.mlflow.outage import without_secret
+from lossweep.search.addresses import shown
 from lossweep.search.workspace import TRACKING_VARIABLE
 from lossweep.spaces.files.errors import Problem, UserError, nearest
 
@@ -159,7 +159,7 @@ def _file(uri: str, path: Path) -> Problem | None:
         uri,
         "another version of MLflow made this store, or a process half made it that was killed",
         told=f"tables of version {tables.version} where this MLflow has {schema_wanted()}",
-        hint=f"{_anew(path)}; if others record there, too: mlflow db upgrade {without_secret(uri)}",
+        hint=f"{_anew(path)}; if others record there, too: mlflow db upgrade {shown(uri)}",
     )
 
 
@@ -176,6 +176,6 @@ def _problem(
     uri: str, message: str, *, told: str = "", allowed: str | None = None, hint: str | None = None
 ) -> Problem:
     given = os.environ.get(TRACKING_VARIABLE) == uri
-    found = f"{without_secret(uri)} ({told})" if told else without_secret(uri)
+    found = f"{shown(uri)} ({told})" if told else shown(uri)
     key = TRACKING_VARIABLE if given else "MLflow's store"
     return Problem(message, key=key, found=found, allowed=allowed, hint=hint)

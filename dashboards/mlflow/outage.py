@@ -21,11 +21,6 @@ def is_outage(error: Exception) -> bool:
     return type(error).__module__.startswith(("sqlalchemy", "requests", "urllib3"))
 
 
-def without_secret(uri: str) -> str:
-    """Return a store's address as it may be shown; see `search.addresses.shown`."""
-    return shown(uri)
-
-
 @contextmanager
 def reaching(uri: str) -> Iterator[None]:
     """Turn an outage into one line for the person at the command line.
@@ -40,5 +35,5 @@ def reaching(uri: str) -> Iterator[None]:
             raise
         hint = "is its server running? $MLFLOW_TRACKING_URI says where it is looked for"
         # From None: the error's own text may hold the address with its password.
-        found = f"{without_secret(uri)} ({type(error).__name__})"
+        found = f"{shown(uri)} ({type(error).__name__})"
         raise UserError(Problem("MLflow can't be reached", found=found, hint=hint)) from None

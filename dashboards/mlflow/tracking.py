@@ -19,11 +19,11 @@ from lossweep.dashboards.mlflow.gathering import (
     Write,
     gathered,
 )
-from lossweep.dashboards.mlflow.outage import is_outage, reaching, without_secret
+from lossweep.dashboards.mlflow.outage import is_outage, reaching
 from lossweep.dashboards.mlflow.store import EXPERIMENT, MlflowStore, quiet_mlflow
 from lossweep.dashboards.mlflow.system_metrics import start_recorder
 from lossweep.dashboards.report.build import build_report
-from lossweep.search.addresses import without_secrets
+from lossweep.search.addresses import shown, without_secrets
 from lossweep.search.study.confirmation import Confirmation
 from lossweep.search.study.events import (
     ConfirmationStarted,
@@ -137,7 +137,7 @@ class MlflowListener:
         if self.pending or refused:
             log.warning(
                 "MLflow at %s misses %s events of this sweep%s; `lossweep sync%s` writes them from the study",
-                without_secret(self._uri),
+                shown(self._uri),
                 f"{self.pending + refused:,}",
                 f", {refused:,} of them refused" if refused else "",
                 f" {self._sweep.name}" if self._sweep is not None else "",
@@ -212,7 +212,7 @@ class MlflowListener:
                     # Not the error's own text, which may hold the address with its password.
                     log.warning(
                         "MLflow at %s can't be reached (%s); the sweep goes on and its numbers are kept",
-                        without_secret(self._uri),
+                        shown(self._uri),
                         type(error).__name__,
                     )
                     warned = True

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,18 @@ def test_while_it_is_imported(tmp_path: Path, number: signal.Signals) -> None:
     assert started.returncode == 130
 
 
+@pytest.fixture
+def _handlers_come_back() -> Iterator[None]:
+    """The command line sets this process's signal handlers."""
+    before = {one: signal.getsignal(one) for one in SIGNALS}
+    yield
+    for one, handler in before.items():
+        signal.signal(one, handler)
+
+
+@pytest.mark.usefixtures("_handlers_come_back")
 @pytest.mark.parametrize("made_of_it", [KeyboardInterrupt(), ImportError("half of a module")])
 def test_whatever_libraries_make_of_it(made_of_it: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = {one: signal.getsignal(one) for one in SIGNALS}
-
     def app() -> None:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -47,29 +56,20 @@ def test_whatever_libraries_make_of_it(made_of_it: BaseException, monkeypatch: p
             raise made_of_it from None
 
     monkeypatch.setattr(commands, "app", app)
-    try:
-        with pytest.raises(SystemExit) as ended:
-            __main__.main()
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
     assert ended.value.code == 130
 
 
+@pytest.mark.usefixtures("_handlers_come_back")
 def test_an_error_that_no_signal_made_is_ours(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = {one: signal.getsignal(one) for one in SIGNALS}
-
     def app() -> None:
         raise ImportError("our own")
 
     monkeypatch.setattr(commands, "app", app)
-    try:
-        with pytest.raises(SystemExit) as ended:
-            __main__.main()
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
     assert ended.value.code == 1
     assert "ImportError: our own" in capsys.readouterr().err

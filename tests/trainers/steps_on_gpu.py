@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.data.crops.cutting import Crops, Shape, cut
+from lossweep.trainers.fake_gpu import put_stand_ins
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.optimization import Optimization
 from lossweep.trainers.losses import build_loss
@@ -98,7 +99,7 @@ def steps() -> Iterator[Step]:
             spec = LossSchedule.parse(f"{line} @1e-3 x1").phases[0].loss
             criterion = build_loss(spec, prior)
             with watched(step) as counting:
-                _move(criterion, device)
+                put_stand_ins(criterion, device)
                 logits = torch.empty(8, channels, 64, 64, device=device, requires_grad=True)
                 target = torch.empty(8, 64, 64, device=device, dtype=torch.uint8)
                 with counting:
@@ -122,8 +123,8 @@ def steps() -> Iterator[Step]:
         model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Conv2d(8, 1, 1))
         training = TrainingSpec(optimizer=optimizer, precision="float32")
         with watched(step) as counting:
-            _move(criterion, device)
-            _move(model, device)
+            put_stand_ins(criterion, device)
+            put_stand_ins(model, device)
             optimization = Optimization(model, training, Numerics.of(training, device), 4)
             images = torch.empty(8, 3, 64, 64, device=device)
             masks = torch.empty(8, 64, 64, device=device, dtype=torch.uint8)
@@ -131,15 +132,6 @@ def steps() -> Iterator[Step]:
             with counting:
                 optimization.step(images, masks, criterion, 1e-3)
         yield step
-
-
-def _move(module: nn.Module, device: torch.device) -> None:
-    """Put stand-ins for a module's tensors on the device: what ``to`` does where there is one."""
-    for part in module.modules():
-        for name, parameter in part.named_parameters(recurse=False):
-            part._parameters[name] = nn.Parameter(torch.empty(parameter.shape, device=device))
-        for name, buffer in part.named_buffers(recurse=False):
-            part._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype, device=device)
 
 
 class watched(FakeTensorMode):

@@ -89,8 +89,8 @@ class DispatchSearcher(Searcher):
             # What still runs may fault and be handed out again: only the last one finishes the search.
             if bridge.dispatcher.running:
                 return None
-            finished: Any = Searcher.FINISHED  # a word, whatever Ray's own annotation says
-            return finished  # type: ignore[no-any-return]
+            finished: Any = Searcher.FINISHED
+            return finished  # type: ignore[no-any-return]  # a word, whatever Ray's own annotation says
         bridge.hand_out(trial_id, assignment.attempt)
         return {ASSIGNMENT: assignment}
 

@@ -34,8 +34,7 @@ class TrialWorker(tune.Trainable):
     to be lost.
     """
 
-    # tune.with_parameters adds the keywords.
-    def setup(  # type: ignore[override]
+    def setup(  # type: ignore[override]  # tune.with_parameters adds the keywords
         self, config: dict[str, Any], trainer: TrialTrainer, gpus: float, cards: Path
     ) -> None:
         """Load the data once; what goes wrong is reported by the first step."""
