@@ -85,6 +85,8 @@ class Evaluation:
             whose floor no threshold reaches, and without means over classes.
         images_per_second: training throughput since the previous evaluation, evaluation excluded.
         seconds: wall-clock seconds since the previous evaluation, evaluation included.
+        spent: what these seconds went to, by the parts of `trainers.loop.wall_time`; empty where nobody took
+            note, as in ledgers of before.
         phase_ended: the phase ended here: the next step, if any, is of another phase.
         cycle_ended: a whole cycle ended here.
         finished: the trial's budget is spent.
@@ -106,6 +108,7 @@ class Evaluation:
     floor_thresholds: Mapping[str, float] = field(default_factory=dict)
     images_per_second: float = 0.0
     seconds: float = 0.0
+    spent: Mapping[str, float] = field(default_factory=dict)
     phase_ended: bool = False
     cycle_ended: bool = False
     finished: bool = False
@@ -120,6 +123,8 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data."""
         data = asdict(self)
+        if not self.spent:
+            del data["spent"]
         if self.held_out is None:
             del data["held_out"]  # of most evaluations, and unknown to earlier versions
         return data

@@ -18,11 +18,12 @@ from lossweep.trainers.metrics.counts import Counts
 from lossweep.trainers.metrics.curves import ConfusionCurve
 from lossweep.trainers.metrics.kept_images import KeptImages
 from lossweep.trainers.metrics.logit_scale import BINS, LARGEST, LOWEST_KEY, bin_of, keys
-from lossweep.trainers.metrics.objects import ObjectCounts, TrueObjects
+from lossweep.trainers.metrics.objects import ObjectCounts
 from lossweep.trainers.metrics.one_vs_rest import one_vs_rest
 from lossweep.trainers.metrics.own import Mask, OwnMetric
 from lossweep.trainers.metrics.per_image import image_counts
 from lossweep.trainers.metrics.summary import class_figures, class_metric_names, combined, floor_thresholds
+from lossweep.trainers.metrics.truth import Truth
 from lossweep.trainers.plan import MeasureSpec
 
 
@@ -69,16 +70,23 @@ class Meter:
         measure: object rules, floors, betas and the user's own metrics.
         device: where `update` gets its tensors.
         objects: whether images are kept, for the object metrics and the user's own.
+        truth: what is known of the masks from earlier passes through the same split; nothing when None.
     """
 
     def __init__(
-        self, prior: ClassPrior, measure: MeasureSpec, device: torch.device | str, objects: bool = True
+        self,
+        prior: ClassPrior,
+        measure: MeasureSpec,
+        device: torch.device | str,
+        objects: bool = True,
+        truth: Truth | None = None,
     ) -> None:
         self._prior = prior
         self._measure = measure
         self._device = torch.device(device)
         self._foreground = len(prior.names) - 1
         self._objects = objects
+        self._truth = truth or Truth(self._foreground, measure, memory=0)
         self.reset()
 
     def reset(self) -> None:
@@ -164,7 +172,10 @@ class Meter:
             ]
             degenerate = max(found.degenerate for found in (*at_fixed_point, *at_tuned))
         classes = self._prior.names[1:]
-        pixels, found_objects = image_counts(self._kept, thresholds, self._measure) if per_image else ((), ())
+        pixels: ImageCounts = ()
+        found_objects: ImageCounts = ()
+        if per_image:
+            pixels, found_objects = image_counts(self._kept, thresholds, self._measure, self._truth)
         figures = [class_figures(each, self._measure) for each in counted]
         metrics = combined(classes, figures, class_metric_names(self._measure, objects))
         for name in self._measure.own if objects else ():
@@ -200,29 +211,23 @@ class Meter:
     def _images(self, thresholds: Sequence[float]) -> Iterator[tuple[Mask, Mask]]:
         """Yield truth and prediction of each image: at the tuned threshold, or the likeliest class."""
         lowest = bin_of(thresholds[0]) + LOWEST_KEY
-        for batch in self._kept.batches():
-            predicted = (
-                (batch.keys[:, 0] >= lowest).astype(np.uint8) if batch.argmax is None else batch.argmax
-            )
-            yield from zip(batch.truth, predicted, strict=True)
+        for image in self._kept.images():
+            likeliest = image.argmax
+            yield image.truth, (image.keys[0] >= lowest).astype(np.uint8) if likeliest is None else likeliest
 
     def _count_objects(self, thresholds: Sequence[float]) -> tuple[list[ObjectCounts], list[ObjectCounts]]:
         """Return each foreground class's objects at the fixed point, and at its tuned threshold."""
         lowest = [bin_of(threshold) + LOWEST_KEY for threshold in thresholds]
         fixed = [ObjectCounts() for _ in thresholds]
         tuned = list(fixed)
-        for batch in self._kept.batches():
-            for i, truth in enumerate(batch.truth):
-                labelled = truth != IGNORE_INDEX
-                known = None if labelled.all() else labelled
-                for c, key in enumerate(lowest):
-                    objects = TrueObjects.of(truth == c + 1, known, self._measure)
-                    ranks = batch.keys[i, c]
-                    predicted = ranks >= 0 if batch.argmax is None else batch.argmax[i] == c + 1
-                    at_fixed_point = objects.compare(predicted, self._measure)
-                    fixed[c] += at_fixed_point
-                    same = batch.argmax is None and key == 0
-                    tuned[c] += at_fixed_point if same else objects.compare(ranks >= key, self._measure)
+        for place, image in enumerate(self._kept.images()):
+            for c, (objects, key) in enumerate(zip(self._truth.of(place, image.truth), lowest, strict=True)):
+                ranks = image.keys[c]
+                predicted = ranks >= 0 if image.argmax is None else image.argmax == c + 1
+                at_fixed_point = objects.compare(predicted, self._measure)
+                fixed[c] += at_fixed_point
+                same = image.argmax is None and key == 0
+                tuned[c] += at_fixed_point if same else objects.compare(ranks >= key, self._measure)
         return fixed, tuned
 
 
