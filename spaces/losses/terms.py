@@ -17,6 +17,8 @@ from lossweep.spaces.losses.families.cross_entropy import CrossEntropy, Weighted
 from lossweep.spaces.losses.families.focal import Focal
 from lossweep.spaces.losses.families.lovasz import Lovasz
 from lossweep.spaces.losses.families.regions import Dice, FocalTversky, Jaccard, Tversky
+from lossweep.spaces.losses.families.soft_jaccard import SoftJaccard
+from lossweep.spaces.losses.families.topk import TopKCrossEntropy
 from lossweep.spaces.losses.term import Frozen, Reduction, Term
 
 __all__ = [
@@ -38,7 +40,9 @@ __all__ = [
     "MatthewsCorrelation",
     "Reduction",
     "SimpleTerm",
+    "SoftJaccard",
     "Term",
+    "TopKCrossEntropy",
     "Tversky",
     "WeightedCrossEntropy",
     "WeightedTerm",

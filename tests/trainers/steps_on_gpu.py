@@ -41,6 +41,10 @@ LOSSES = (
     "lovasz",
     "lovasz(reduction=image)",
     "mcc",
+    "topk_ce",
+    "topk_ce(threshold=0.7, reduction=image)",
+    "soft_jaccard",
+    "cross_entropy + topk_ce + soft_jaccard(reduction=image)",
     "cross_entropy + 0.5*dice",
 )
 READS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "bincount", "is_nonzero", "equal")

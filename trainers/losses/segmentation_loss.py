@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from lossweep.trainers.losses.mask_values import Lookout
 from lossweep.trainers.losses.statistics import Needs, statistics
 from lossweep.trainers.losses.term import Term
 
@@ -31,6 +32,7 @@ class SegmentationLoss(nn.Module):
         self.names = _distinct([name for name, _, _ in terms])
         self.terms = nn.ModuleList(term for _, _, term in terms)
         self.channels = channels
+        self._lookout = Lookout(max(2, channels))
         self.needs = Needs(*(any(flags) for flags in zip(*(term.needs for _, _, term in terms), strict=True)))
         self.register_buffer(
             "weights", torch.tensor([weight for _, weight, _ in terms], dtype=torch.float64), persistent=False
@@ -45,14 +47,24 @@ class SegmentationLoss(nn.Module):
 
         Returns:
             A scalar, float32 (float64 for float64 logits).
+
+        Raises:
+            UserError: the target holds a value that is neither a class nor 255. Of masks on a GPU one of the
+                next calls tells, once it is known there; compiled code can't.
         """
+        # The type: tensors that stand in for others, such as those of tracing, hold no values.
+        if target.is_cuda and type(target) is Tensor and not torch.compiler.is_compiling():
+            self._lookout.see(target)
         total, *rest = self.parts(logits, target).values()
         for value in rest:
             total = total + value
         return total
 
     def parts(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Return each term's weighted value; their sum is the loss."""
+        """Return each term's weighted value; their sum is the loss.
+
+        As `forward`, but masks on a GPU are not looked at: the trainer's own are known from their store.
+        """
         if logits.shape[1] != self.channels:
             raise ValueError(f"logits must have {self.channels} channel(s), but got {logits.shape[1]}")
         with torch.autocast(logits.device.type, enabled=False):

@@ -24,7 +24,7 @@ class FocalTerm(Term):
     may be given.
     """
 
-    needs = Needs(likelihood=True)
+    needs = Needs(likelihood=True, miss=True)
     gamma: Tensor
     weights: Tensor
     balance: Tensor

@@ -62,10 +62,7 @@ class RegionTerm(Term):
 
     def distance(self, found: Statistics) -> Tensor:
         """Return each class's distance: (C,) for reduction by batch, (N, C) by image."""
-        positives, negatives = found.false_positives, found.false_negatives
-        assert positives is not None  # as `needs` says
-        assert negatives is not None
-        support = found.support[:, -positives.shape[1] :]
+        positives, negatives, support = self.counts(found)
         if self.reduction == "batch":
             positives, negatives, support = positives.sum(0), negatives.sum(0), support.sum(0)
         dtype = positives.dtype
@@ -73,6 +70,16 @@ class RegionTerm(Term):
         right = support - negatives + self.smooth.to(dtype)
         # The same number twice: the smaller part keeps its digits, in the value and in the gradient.
         return torch.where(wrong < right, wrong / (right + wrong), 1.0 - right / (right + wrong))
+
+    def counts(self, found: Statistics) -> tuple[Tensor, Tensor, Tensor]:
+        """Return FP, FN and TP + FN, each (N, C)."""
+        assert found.false_positives is not None  # as `needs` says
+        assert found.false_negatives is not None
+        return (
+            found.false_positives,
+            found.false_negatives,
+            found.support[:, -found.false_positives.shape[1] :],
+        )
 
 
 @build_term.register
