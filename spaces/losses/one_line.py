@@ -1,4 +1,4 @@
-"""A loss on one line: ``focal(gamma=3, alpha=0.9)``, ``cross_entropy + 0.5*dice``."""
+"""A loss on one line: ``focal(gamma=3, alpha=0.9)``, ``cross_entropy + 0.5*per_object(dice)``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from lossweep.spaces.files.numbers import number
-from lossweep.spaces.losses.terms import Compound, Frozen, ImportedLoss, Loss
+from lossweep.spaces.losses.terms import Compound, Frozen, ImportedLoss, Loss, Term
 
 WORD: Final = r"[A-Za-z_]\w*"
 """A name that needs no quotes."""
@@ -47,7 +47,9 @@ def _arguments(loss: Frozen) -> Iterator[str]:
             yield f"{quoted_unless(name, WORD)}={_json(value)}"
         return
     for name, value in plain.items():
-        if isinstance(value, dict):
+        if isinstance(inner := getattr(loss, name), Term):
+            yield loss_text(inner)
+        elif isinstance(value, dict):
             yield from (f"{inner}={_value(each)}" for inner, each in value.items())
         else:
             yield f"{name}={_value(value)}"
