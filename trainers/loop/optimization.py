@@ -22,11 +22,18 @@ class StepTensors:
 
     Attributes:
         parts: each loss term's weighted value; their sum is the loss.
+        comparable: `Measured.comparable`; None for a loss without ramps.
         gradient_norm: L2, before clipping.
     """
 
     parts: Mapping[str, Tensor]
     gradient_norm: Tensor
+    comparable: Tensor | None = None
+
+    @property
+    def others(self) -> tuple[Tensor, ...]:
+        """All but the parts, in order."""
+        return (self.gradient_norm,) if self.comparable is None else (self.gradient_norm, self.comparable)
 
 
 class Optimization:
@@ -77,22 +84,26 @@ class Optimization:
         self._optimizer.zero_grad(set_to_none=True)
         sizes = list(pass_sizes(len(images), self._micro_batch))
         parts: dict[str, Tensor] = {}
+        comparable: Tensor | None = None
         whole = (images, masks, *(maps or {}).values())
         for some, truth, *planes in zip(*(torch.split(each, sizes) for each in whole), strict=True):
             share = len(some) / len(images)
             with self._numerics.autocast():
                 logits = self._forward(self._numerics.lay_out(some))
-            losses = criterion.parts(logits, truth, dict(zip(maps or {}, planes, strict=True)))
-            loss = reduce(add, losses.values())
+            measured = criterion.measured(logits, truth, dict(zip(maps or {}, planes, strict=True)))
+            loss = reduce(add, measured.parts.values())
             self._scaler.scale(loss if len(sizes) == 1 else loss * share).backward()  # type: ignore[no-untyped-call]  # torch's own
-            for name, value in losses.items():
+            if measured.comparable is not None:
+                seen = measured.comparable * share
+                comparable = seen if comparable is None else comparable + seen
+            for name, value in measured.parts.items():
                 seen = value.detach() if len(sizes) == 1 else value.detach() * share
                 parts[name] = parts[name] + seen if name in parts else seen
         self._scaler.unscale_(self._optimizer)
         norm = self._clip()
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        return StepTensors(parts, norm)
+        return StepTensors(parts, norm, comparable)
 
     def forget_moments(self) -> None:
         """Start the optimizer's running moments anew, as at the first step."""

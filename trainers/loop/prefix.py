@@ -66,7 +66,7 @@ def identity(phase: Phase, code: Mapping[str, str] | None = None) -> str:
     own = {term.term for term in imported_terms(phase.loss)} & (code or {}).keys()
     if own:
         data["code"] = {path: (code or {})[path] for path in own}
-    if phase.shape != "constant":
+    if phase.shape != "constant" or phase.ramps:
         data["most_epochs"] = phase.most_epochs
     return canonical_json(data)
 

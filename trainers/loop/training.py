@@ -234,9 +234,11 @@ class _Trial:
                 plan.seed, cursor.epoch, self._batch, self._numerics.device, self._criterion.maps
             )
             with torch.enable_grad():
+                ramped = self._criterion.along(cursor.progress_of_epoch(self._steps))
                 for index, batch in enumerate(batches):
                     if should_stop():
                         raise Stopped
+                    ramped.set(index)
                     rate = cursor.learning_rate(offset + index, self._steps)
                     tensors = self._optimization.step(
                         batch.images, batch.masks, self._criterion, rate, batch.maps
@@ -263,8 +265,8 @@ class _Trial:
     def _watch(self) -> GuardVerdict | None:
         """Show the guards every step since the last look."""
         for figures in self._log.read():
-            verdict = self._guards.on_step(figures.step, figures.loss, figures.gradient_norm, figures.skipped)
-            if verdict:
+            seen = (figures.loss, figures.gradient_norm, figures.skipped, figures.comparable)
+            if verdict := self._guards.on_step(figures.step, *seen):
                 return verdict
         return None
 
