@@ -12,7 +12,6 @@ from enum import Enum
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
-import click
 import typer
 
 if TYPE_CHECKING:
@@ -85,17 +84,16 @@ def driven(command: Callable[..., None]) -> Callable[..., None]:
 def _served(
     command: Callable[..., None],
     options: dict[str, tuple[Any, Any]],
-    there: Callable[[Service, click.Context], None],
+    there: Callable[[Service, typer.Context], None],
 ) -> Callable[..., None]:
     hints = get_type_hints(command, include_extras=True)
     signature = inspect.signature(command)
     added = {name: option for name, option in options.items() if name not in signature.parameters}
 
     @functools.wraps(command)
-    def served(**given: Any) -> None:
+    def served(context: typer.Context, **given: Any) -> None:
         from lossweep.search.service.address import find_service
 
-        context = click.get_current_context()
         home = given.get("workspace") if _was_typed(context, "workspace") else None
         service = find_service(given["cluster"], given["profile"], str(home) if home else None)
         if service is not None:
@@ -110,8 +108,11 @@ def _served(
         inspect.Parameter(name, kind, default=default, annotation=annotation)
         for name, (annotation, default) in added.items()
     ]
-    served.__signature__ = signature.replace(parameters=[*known, *new])  # type: ignore[attr-defined]
-    served.__annotations__ = hints | {name: annotation for name, (annotation, _) in added.items()}
+    asked = inspect.Parameter("context", kind, annotation=typer.Context)
+    served.__signature__ = signature.replace(parameters=[asked, *known, *new])  # type: ignore[attr-defined]
+    served.__annotations__ = (
+        {"context": typer.Context} | hints | {name: annotation for name, (annotation, _) in added.items()}
+    )
     return served
 
 
@@ -130,7 +131,7 @@ def _warn(service: Service) -> None:
 # Commands that look
 
 
-def _ask(service: Service, context: click.Context) -> None:
+def _ask(service: Service, context: typer.Context) -> None:
     jobs = _jobs(service)
     sweep = context.params.get("name") or context.params.get("first")
     request = _request(service, context, _arguments(context))
@@ -144,7 +145,7 @@ def _ask(service: Service, context: click.Context) -> None:
     _print(jobs.ask(request, sweep), context)
 
 
-def _print(answer: Answer, context: click.Context) -> None:
+def _print(answer: Answer, context: typer.Context) -> None:
     """Print what the command printed there, write what it wrote, and end as it ended."""
     places = dict(_outputs(context))
     for name, content in answer.files.items():
@@ -162,7 +163,7 @@ def _print(answer: Answer, context: click.Context) -> None:
         raise typer.Exit(answer.code)
 
 
-def _outputs(context: click.Context) -> Iterator[tuple[str, Path]]:
+def _outputs(context: typer.Context) -> Iterator[tuple[str, Path]]:
     """The files that the command is to write: by which name there, and where here."""
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
@@ -173,7 +174,7 @@ def _outputs(context: click.Context) -> Iterator[tuple[str, Path]]:
 # Commands that drive
 
 
-def _drive(service: Service, context: click.Context) -> None:
+def _drive(service: Service, context: typer.Context) -> None:
     from lossweep.search.service.package import package_of
 
     given, code = context.params, context.params["code"]
@@ -236,7 +237,7 @@ def _jobs(service: Service) -> Jobs:
 
 def _request(
     service: Service,
-    context: click.Context,
+    context: typer.Context,
     arguments: tuple[str, ...],
     retries: int = 0,
     again: tuple[str, ...] = (),
@@ -253,7 +254,7 @@ def _request(
     return Request(arguments, home=service.home, environment=terminal, retries=retries, again=again)
 
 
-def _arguments(context: click.Context, instead: dict[str, Any] | None = None) -> tuple[str, ...]:
+def _arguments(context: typer.Context, instead: dict[str, Any] | None = None) -> tuple[str, ...]:
     """The command line again, as it is to be run in the cluster.
 
     Args:
@@ -269,7 +270,7 @@ def _arguments(context: click.Context, instead: dict[str, Any] | None = None) ->
         value = (instead or {}).get(name, context.params[name])
         values = value if isinstance(value, (list, tuple)) else [value]
         words = [places.get(each) or str(each.value if isinstance(each, Enum) else each) for each in values]
-        if isinstance(parameter, click.Argument):
+        if parameter.param_type_name == "argument":
             arguments += words
         elif getattr(parameter, "is_flag", False):
             options += [parameter.opts[0]] * bool(value)
@@ -278,5 +279,6 @@ def _arguments(context: click.Context, instead: dict[str, Any] | None = None) ->
     return (*options, *arguments)
 
 
-def _was_typed(context: click.Context, name: str) -> bool:
-    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+def _was_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
