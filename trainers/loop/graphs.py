@@ -199,9 +199,7 @@ def _captured(eager: Pass, shape: torch.Size, isolated: Isolated) -> tuple[Graph
                     with isolated("graphs", index):
                         results.append([each.detach().clone() for each in through(way)])
                 if not _alike(*results):
-                    raise CannotBeHeld(
-                        "graphs give other values than the model, which decides anew each time"
-                    )
+                    raise CannotBeHeld("they give other values than the model, which decides anew each time")
             eager_s, graphed_s = _seconds(lambda: through(eager)), _seconds(lambda: through(call))
     finally:
         put_back()
