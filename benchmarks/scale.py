@@ -297,7 +297,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     for workers in chosen.workers:
-        print("\n| workers | trials | results/s | driver, of a core | PostgreSQL, of a core | ms a result | GiB |")
+        print(
+            "\n| workers | trials | results/s | driver, of a core | PostgreSQL, of a core | ms a result | GiB |"
+        )
         print("| --- " * 7 + "|", flush=True)
         with tempfile.TemporaryDirectory(prefix="lossweep-scale-", ignore_cleanup_errors=True) as folder:
             lines = sweep(workers, chosen.trials, chosen.window, chosen.mlflow, Path(folder))

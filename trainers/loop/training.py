@@ -153,6 +153,8 @@ class _Trial:
         self._positives: int | None = None
         if state:
             self._load_state_dict(state)
+        passes = (plan.epochs - cursor.epoch) * self._steps
+        self._optimization.use_graphs(plan, data.channels, passes, self._isolated)
 
     @property
     def step(self) -> int:
@@ -229,7 +231,7 @@ class _Trial:
         with self._isolated("epoch", cursor.epoch):
             if cursor.epochs_in_phase == 0:
                 self._start_phase()
-            self._optimization.model.train()
+            self._optimization.start_epoch()
             batches = data.train.training_batches(
                 plan.seed, cursor.epoch, self._batch, self._numerics.device, self._criterion.maps
             )
