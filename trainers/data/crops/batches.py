@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lossweep.spaces.class_prior import IGNORE_INDEX
@@ -78,6 +79,15 @@ class Split:
     def names(self) -> tuple[str, ...]:
         """Of the images, in order."""
         return tuple(map(str, self._store.items.names[self._rows]))
+
+    @property
+    def fingerprint(self) -> str:
+        """``sha256:...`` of the decoded data, all splits together."""
+        return self._store.meta.fingerprint
+
+    def masks_of(self, name: SplitName) -> Iterator[NDArray[np.uint8]]:
+        """Yield the masks (height, width) of a split of the same data, in order."""
+        return self._store.masks_of(name)
 
     @property
     def crops(self) -> int:
