@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
+from torch.utils._pytree import tree_map_only
 
 _MIXED = ("same device", "two devices", "different devices")
 
 
-def mixes_devices(module: nn.Module, *inputs: Tensor) -> bool:
+def mixes_devices(module: nn.Module, *inputs: Any) -> bool:
     """Whether a module that works on a CPU would meet CPU tensors among a GPU's.
 
     A tensor that a module keeps without registering it as a buffer, or makes without naming a device, does
@@ -19,13 +22,17 @@ def mixes_devices(module: nn.Module, *inputs: Tensor) -> bool:
 
     Args:
         module: not to be used afterwards: its tensors are replaced.
-        inputs: as it takes them.
+        inputs: as it takes them: tensors, or mappings and lists of them.
     """
     device = torch.device("cuda", 0)
+
+    def stand_in(given: Tensor) -> Tensor:
+        return torch.empty(given.shape, dtype=given.dtype, device=device)
+
     try:
         with FakeTensorMode(allow_non_fake_inputs=True):
             put_stand_ins(module, device)
-            module(*(torch.empty(each.shape, dtype=each.dtype, device=device) for each in inputs))
+            module(*tree_map_only(Tensor, stand_in, inputs))
     except RuntimeError as error:
         return any(words in str(error) for words in _MIXED)
     except Exception:  # a user's code may raise anything on tensors without values

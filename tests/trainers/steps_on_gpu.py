@@ -20,11 +20,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.schedules.schedule import LossSchedule
-from lossweep.trainers.data.crops.cutting import Crops, Shape, cut
+from lossweep.trainers.data.crops.cutting import Crops, Flat, Shape, cut
 from lossweep.trainers.fake_gpu import put_stand_ins
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.optimization import Optimization
 from lossweep.trainers.losses import build_loss
+from lossweep.trainers.maps.known import KNOWN_MAPS
 from lossweep.trainers.plan import TrainingSpec
 
 LOSSES = (
@@ -113,8 +114,11 @@ def steps() -> Iterator[Step]:
             levels = torch.empty(96, 3, device=device)
             crops = Crops(whole[:, 0], real, real, whole, whole, levels, levels)
             pixels = torch.empty(10_000, 3, device=device, dtype=torch.uint8)
+            maps = {
+                name: torch.empty(10_000, kind.planes(3), device=device) for name, kind in KNOWN_MAPS.items()
+            }
             with counting:
-                cut(crops.part(slice(0, 32)), pixels, pixels[:, 0], Shape(64, exact, inside))
+                cut(crops.part(slice(0, 32)), Flat(pixels, pixels[:, 0], maps), Shape(64, exact, inside))
         yield step
     for optimizer in ("adamw", "sgd"):
         step = Step(f"a step of {optimizer}")

@@ -52,7 +52,12 @@ class Optimization:
         self._optimizer = self._fresh_optimizer()
 
     def step(
-        self, images: Tensor, masks: Tensor, criterion: SegmentationLoss, learning_rate: float
+        self,
+        images: Tensor,
+        masks: Tensor,
+        criterion: SegmentationLoss,
+        learning_rate: float,
+        maps: Mapping[str, Tensor] | None = None,
     ) -> StepTensors:
         """Take one step on one batch, in as many equal micro-batches as it needs.
 
@@ -65,17 +70,19 @@ class Optimization:
             masks: (B, H, W) class indices.
             criterion: the phase's loss.
             learning_rate: of this step.
+            maps: (B, planes, H, W) by name, those that the loss asks for.
         """
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self._optimizer.zero_grad(set_to_none=True)
         sizes = list(pass_sizes(len(images), self._micro_batch))
         parts: dict[str, Tensor] = {}
-        for some, truth in zip(torch.split(images, sizes), torch.split(masks, sizes), strict=True):
+        whole = (images, masks, *(maps or {}).values())
+        for some, truth, *planes in zip(*(torch.split(each, sizes) for each in whole), strict=True):
             share = len(some) / len(images)
             with self._numerics.autocast():
                 logits = self._forward(self._numerics.lay_out(some))
-            losses = criterion.parts(logits, truth)
+            losses = criterion.parts(logits, truth, dict(zip(maps or {}, planes, strict=True)))
             loss = reduce(add, losses.values())
             self._scaler.scale(loss if len(sizes) == 1 else loss * share).backward()  # type: ignore[no-untyped-call]  # torch's own
             for name, value in losses.items():

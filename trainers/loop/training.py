@@ -230,13 +230,17 @@ class _Trial:
             if cursor.epochs_in_phase == 0:
                 self._start_phase()
             self._optimization.model.train()
-            batches = data.train.training_batches(plan.seed, cursor.epoch, self._batch, self._numerics.device)
+            batches = data.train.training_batches(
+                plan.seed, cursor.epoch, self._batch, self._numerics.device, self._criterion.maps
+            )
             with torch.enable_grad():
                 for index, batch in enumerate(batches):
                     if should_stop():
                         raise Stopped
                     rate = cursor.learning_rate(offset + index, self._steps)
-                    tensors = self._optimization.step(batch.images, batch.masks, self._criterion, rate)
+                    tensors = self._optimization.step(
+                        batch.images, batch.masks, self._criterion, rate, batch.maps
+                    )
                     step += 1
                     self._images += len(batch.images)
                     if self._log.add(step, tensors) and (verdict := self._watch()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from lossweep.spaces.class_prior import ClassPrior
@@ -10,6 +11,7 @@ from lossweep.spaces.losses.terms import Compound, Loss, WeightedTerm
 from lossweep.trainers.losses import families
 from lossweep.trainers.losses.segmentation_loss import SegmentationLoss
 from lossweep.trainers.losses.term import build_term
+from lossweep.trainers.maps.known import KNOWN_MAPS
 
 FAMILIES: Final = modules_in(families)
 """Imported here: what builds each term is registered by then."""
@@ -28,3 +30,17 @@ def build_loss(loss: Loss, prior: ClassPrior) -> SegmentationLoss:
     parts = loss.sum if isinstance(loss, Compound) else (WeightedTerm(loss=loss),)
     terms = [(part.loss.term, part.weight, build_term(part.loss, prior)) for part in parts]
     return SegmentationLoss(terms, prior.channels)
+
+
+def maps_needed(losses: Iterable[Loss], prior: ClassPrior) -> tuple[str, ...]:
+    """Return which maps of `trainers.maps` any of the losses asks for.
+
+    Args:
+        losses: those that a sweep may train with.
+        prior: the classes and their frequencies.
+
+    Raises:
+        UserError: as `build_loss`.
+    """
+    asked = {name for loss in losses for name in build_loss(loss, prior).maps}
+    return tuple(name for name in KNOWN_MAPS if name in asked)

@@ -12,6 +12,7 @@ from lossweep.spaces.losses.terms import ImportedLoss
 from lossweep.trainers.fake_gpu import mixes_devices
 from lossweep.trainers.losses.build import build_loss
 from lossweep.trainers.losses.families.imported import check_importable
+from lossweep.trainers.maps.known import maps_of
 
 
 def rehearse(
@@ -51,7 +52,9 @@ def rehearse_on_gpu(loss: ImportedLoss, prior: ClassPrior, tile: int = 64) -> li
         tile: side of a training crop, in pixels.
     """
     logits, target = torch.zeros(2, prior.channels, tile, tile), torch.zeros(2, tile, tile, dtype=torch.long)
-    if not mixes_devices(build_loss(loss, prior), logits, target):
+    criterion = build_loss(loss, prior)
+    maps = maps_of(target, criterion.maps, len(prior.names))
+    if not mixes_devices(criterion, logits, target, maps):
         return []
     hint = "register_buffer what the loss keeps, and make what it needs on logits.device"
     message = "on a GPU it would compute with a tensor that stays on the CPU, and every trial would fail"
