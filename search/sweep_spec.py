@@ -121,6 +121,11 @@ class SweepSpec(Frozen):
     confirm: ConfirmSpec | None = None
     warm_start: tuple[str | LossSchedule, ...] = ()
 
+    @property
+    def steered_by(self) -> frozenset[str]:
+        """Every metric that something in it goes by: objective, pruner, or a schedule that waits for one."""
+        return frozenset({*self.objective.watched, *self.space.metrics, *filter(None, [self.pruning.metric])})
+
     @classmethod
     def load(cls, path: Path | str, overrides: dict[str, Any] | None = None) -> SweepSpec:
         """Read a sweep file; relative folders in it are taken from where it lies.

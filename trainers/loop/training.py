@@ -303,6 +303,7 @@ class _Trial:
             gradient_norm=self._log.gradient_norm,
             threshold=result.threshold,
             floor_thresholds=result.floor_thresholds,
+            object_sizes=result.object_sizes,
             images_per_second=self._images / self._training_seconds if self._training_seconds else 0.0,
             seconds=now - self._since,
             verdict=verdict,
