@@ -107,7 +107,9 @@ class Ramped:
 
 
 def _form(value: object) -> str:
-    return "ramp" if isinstance(value, dict | Ramp) else "number"
+    if isinstance(value, dict):
+        return "ramp" if value.keys() & {"from", "to"} else "number"
+    return "ramp" if isinstance(value, Ramp) else "number"
 
 
 def _plain(value: Any) -> Any:

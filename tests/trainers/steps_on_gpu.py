@@ -42,6 +42,8 @@ LOSSES = (
     "lovasz(reduction=image)",
     "mcc",
     "cross_entropy + 0.5*dice",
+    "focal(gamma=0..2, alpha=0.2..0.8) + 0.01..1*dice",
+    "weighted_ce(power=1..0) + focal_tversky(alpha=cosine(0..1))",
 )
 
 
@@ -94,7 +96,9 @@ def steps() -> Iterator[Step]:
                 put_stand_ins(criterion, device)
                 logits = torch.empty(8, channels, 64, 64, device=device, requires_grad=True)
                 target = torch.empty(8, 64, 64, device=device, dtype=torch.uint8)
+                ramped = criterion.along([0.0, 0.5])  # once an epoch
                 with counting:
+                    ramped.set(1)
                     torch.stack(list(criterion.parts(logits, target).values())).sum().backward()
             yield step
     for exact, inside in ((True, True), (True, False), (False, False)):
