@@ -50,6 +50,7 @@ def segmentation(spec: SweepSpec, workspace: Workspace, confirms: bool = False) 
         UserError: with everything that is wrong with the user's own losses and the files, or else with the
             pixels, or else with the model.
     """
+    from lossweep.trainers.loop.object_sizes import check_sizes
     from lossweep.trainers.losses import maps_needed
     from lossweep.trainers.trial import SegmentationTrainer
 
@@ -58,7 +59,8 @@ def segmentation(spec: SweepSpec, workspace: Workspace, confirms: bool = False) 
     data = trainer.data()
     evaluated: dict[SplitName, tuple[tuple[int, int], ...]] = {"val": data.val.sizes, "test": data.test.sizes}
     rehearsed = check_before_training(spec, data.prior, data.channels, evaluated)
-    for suspicion in (*data.suspicions, *rehearsed.suspicions):
+    few = check_sizes(sorted(spec.steered_by), data.val, data.prior, spec.measure)
+    for suspicion in (*data.suspicions, *rehearsed.suspicions, *few):
         log.warning("Suspicious: %s", one_line(suspicion))
     if confirms or spec.confirm is not None:
         check_confirmable(len(data.test))

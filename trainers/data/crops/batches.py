@@ -90,6 +90,15 @@ class Split:
         return tuple(map(str, self._store.items.names[self._rows]))
 
     @property
+    def fingerprint(self) -> str:
+        """``sha256:...`` of the decoded data, all splits together."""
+        return self._store.meta.fingerprint
+
+    def masks_of(self, name: SplitName) -> Iterator[NDArray[np.uint8]]:
+        """Yield the masks (height, width) of a split of the same data, in order."""
+        return self._store.masks_of(name)
+
+    @property
     def crops(self) -> int:
         """Crops in an epoch."""
         return len(self._crops)
