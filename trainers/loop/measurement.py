@@ -13,6 +13,7 @@ from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.trainers.data.crops.batches import Split
 from lossweep.trainers.loop.memory import EvaluationTooLarge, Shortage, attempted
 from lossweep.trainers.loop.numerics import Numerics
+from lossweep.trainers.loop.object_sizes import size_thirds
 from lossweep.trainers.loop.passes import PassSize, predicted
 from lossweep.trainers.metrics import Measured, Meter
 from lossweep.trainers.metrics.summary import metric_names
@@ -139,7 +140,8 @@ class Measurer:
     ) -> Measured:
         numerics = self._numerics
         model = numerics.place(model)
-        meter = Meter(self._prior, self._measure, numerics.device)
+        thirds = size_thirds(split, self._prior, self._measure)
+        meter = Meter(self._prior, self._measure, numerics.device, thirds=thirds)
         was_training = model.training
 
         def forward(images: Tensor) -> Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from lossweep.spaces.losses.ramp import Ramp, Ramped
 from lossweep.spaces.losses.term import Reduction, Term
 
 
@@ -17,11 +18,11 @@ class SoftJaccard(Term):
     source = "Wang et al., Jaccard Metric Losses: Optimizing the Jaccard Index with Soft Labels, NeurIPS 2023"
     when = "Jaccard in a sum with a smoothed cross-entropy, or where borders are drawn uncertainly"
     short_name = "sJaccard"
-    color = "#44aa99"
+    color = "#999933"
 
     term: Literal["soft_jaccard"] = "soft_jaccard"
-    label_smoothing: float = Field(
-        default=0.1, ge=0.0, lt=1.0, description="share of the target spread evenly over all classes"
+    label_smoothing: Annotated[float | Ramp, Ramped(ge=0.0, lt=1.0)] = Field(
+        default=0.1, description="share of the target spread evenly over all classes"
     )
     smooth: float = Field(
         default=1.0,

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from lossweep.spaces.losses.ramp import Ramp, Ramped
 from lossweep.spaces.losses.term import Reduction, Term
 
 
@@ -23,8 +24,8 @@ class TopKCrossEntropy(Term):
     color = "#117733"
 
     term: Literal["topk_ce"] = "topk_ce"
-    share: float = Field(
-        default=0.1, gt=0.0, le=1.0, description="of the labelled pixels, the hardest; 1 is cross-entropy"
+    share: Annotated[float | Ramp, Ramped(gt=0.0, le=1.0)] = Field(
+        default=0.1, description="of the labelled pixels, the hardest; 1 is cross-entropy"
     )
     threshold: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
         default=None, description="pixels whose true class is less probable count too (OHEM), however many"

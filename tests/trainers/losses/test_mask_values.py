@@ -20,8 +20,9 @@ built = pytest.mark.parametrize("term", KNOWN_TERMS, ids=lambda term: term.known
 
 
 def with_defaults(term: type[Term], classes: int) -> Term:
-    required = {"weights": (1.0,) * classes} if term.model_fields.get("weights") else {}
-    return term.model_validate({"term": term.known_as(), **required})
+    required = {"weights": (1.0,) * classes, "loss": Jaccard()}
+    asked = {name: required[name] for name, info in term.model_fields.items() if info.is_required()}
+    return term.model_validate({"term": term.known_as(), **asked})
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

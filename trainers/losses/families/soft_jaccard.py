@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.losses.families.soft_jaccard import SoftJaccard
+from lossweep.spaces.losses.ramp import fixed
 from lossweep.spaces.losses.terms import Reduction
 from lossweep.trainers.losses.families.regions import RegionTerm
 from lossweep.trainers.losses.statistics import Needs, Statistics
@@ -50,7 +51,7 @@ class SoftJaccardTerm(RegionTerm):
 
 @build_term.register
 def _soft_jaccard(loss: SoftJaccard, prior: ClassPrior) -> Term:
-    return SoftJaccardTerm(loss.label_smoothing, loss.smooth, loss.reduction)
+    return SoftJaccardTerm(fixed(loss.label_smoothing), loss.smooth, loss.reduction)
 
 
 class _Beyond(torch.autograd.Function):

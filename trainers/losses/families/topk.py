@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.losses.families.topk import TopKCrossEntropy
+from lossweep.spaces.losses.ramp import fixed
 from lossweep.spaces.losses.terms import Reduction
 from lossweep.trainers.losses.statistics import Needs, Statistics
 from lossweep.trainers.losses.term import Term, build_term, ratio
@@ -64,7 +65,7 @@ class TopKCrossEntropyTerm(Term):
 
 @build_term.register
 def _topk(loss: TopKCrossEntropy, prior: ClassPrior) -> Term:
-    return TopKCrossEntropyTerm(loss.share, loss.threshold, loss.reduction)
+    return TopKCrossEntropyTerm(fixed(loss.share), loss.threshold, loss.reduction)
 
 
 def _smallest(values: Tensor, rank: Tensor) -> Tensor:
