@@ -87,6 +87,8 @@ class Evaluation:
             by which ``metrics`` tell them apart; the same in every evaluation of a data set.
         images_per_second: training throughput since the previous evaluation, evaluation excluded.
         seconds: wall-clock seconds since the previous evaluation, evaluation included.
+        spent: what these seconds went to, by the parts of `trainers.loop.wall_time`; empty where nobody took
+            note, as in ledgers of before.
         phase_ended: the phase ended here: the next step, if any, is of another phase.
         cycle_ended: a whole cycle ended here.
         finished: the trial's budget is spent.
@@ -109,6 +111,7 @@ class Evaluation:
     object_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     images_per_second: float = 0.0
     seconds: float = 0.0
+    spent: Mapping[str, float] = field(default_factory=dict)
     phase_ended: bool = False
     cycle_ended: bool = False
     finished: bool = False
@@ -123,7 +126,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data."""
         data = asdict(self)
-        for name in ("held_out", "object_sizes"):
+        for name in ("held_out", "object_sizes", "spent"):
             if not data[name]:
                 del data[name]  # unknown to earlier versions
         return data
