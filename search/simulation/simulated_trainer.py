@@ -19,6 +19,7 @@ from typing import Any, Final
 from lossweep.spaces.losses.ramp import fixed, settled
 from lossweep.spaces.losses.terms import Compound, FrequencyWeights, Loss
 from lossweep.spaces.metric_names import parametric_name
+from lossweep.spaces.metrics import SIZES
 from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.spaces.schedules.schedule import Phase
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict, HeldOutScore
@@ -242,6 +243,11 @@ class _Course:
                 prefix, _sigmoid(_logit(value) - 0.9 * push), _sigmoid(_logit(value) + 0.9 * push)
             )
             figures |= {name: found[name] for name in found if not name.endswith("iou")}
+            of_all = _logit(found[f"{prefix}recall"])
+            figures |= {
+                f"{prefix}recall_{size}": _sigmoid(of_all + shift)
+                for size, shift in zip(SIZES, (-1.0, 0.0, 1.0), strict=True)
+            }
         figures["count_error"] = abs(math.log(figures["object_recall"] / figures["object_precision"]))
         figures["tuned_count_error"] = _within(1.0 - objects)
         for floor in plan.measure.precision_floors:

@@ -142,6 +142,10 @@ class LossSpace(Frozen):
                 if ":" in loss["term"]:
                     yield place, ImportedLoss.model_validate(loss)
 
+    def corners(self) -> Iterator[Loss]:
+        """Yield losses with every value of each choice and both ends of each range."""
+        yield from map(_LOSS.validate_python, _corners(self.template))
+
     def suggest(self, trial: TrialLike, name: str, prior: ClassPrior) -> Loss:
         """Ask for a loss; its parameters' names begin with ``name``."""
         return _LOSS.validate_python(_suggest(self.template, trial, name, prior))

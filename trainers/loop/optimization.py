@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -11,9 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lossweep.trainers.loop.graphs import GraphedPass, Isolated, Pass, captured, wanted
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.losses import SegmentationLoss
-from lossweep.trainers.plan import TrainingSpec, pass_sizes
+from lossweep.trainers.plan import TrainingSpec, TrialPlan, pass_sizes
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ class Optimization:
         self, model: nn.Module, training: TrainingSpec, numerics: Numerics, micro_batch: int
     ) -> None:
         self.model = model
-        self._forward: Any = torch.compile(model) if training.compile else model
+        self._pass = Pass(model, numerics, compiled=training.compile)
+        self._graphed: GraphedPass | None = None
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._training = training
         self._numerics = numerics
@@ -59,7 +64,12 @@ class Optimization:
         self._optimizer = self._fresh_optimizer()
 
     def step(
-        self, images: Tensor, masks: Tensor, criterion: SegmentationLoss, learning_rate: float
+        self,
+        images: Tensor,
+        masks: Tensor,
+        criterion: SegmentationLoss,
+        learning_rate: float,
+        maps: Mapping[str, Tensor] | None = None,
     ) -> StepTensors:
         """Take one step on one batch, in as many equal micro-batches as it needs.
 
@@ -72,6 +82,7 @@ class Optimization:
             masks: (B, H, W) class indices.
             criterion: the phase's loss.
             learning_rate: of this step.
+            maps: (B, planes, H, W) by name, those that the loss asks for.
         """
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
@@ -79,11 +90,12 @@ class Optimization:
         sizes = list(pass_sizes(len(images), self._micro_batch))
         parts: dict[str, Tensor] = {}
         comparable: Tensor | None = None
-        for some, truth in zip(torch.split(images, sizes), torch.split(masks, sizes), strict=True):
+        whole = (images, masks, *(maps or {}).values())
+        for some, truth, *planes in zip(*(torch.split(each, sizes) for each in whole), strict=True):
             share = len(some) / len(images)
-            with self._numerics.autocast():
-                logits = self._forward(self._numerics.lay_out(some))
-            measured = criterion.measured(logits, truth)
+            forward = self._graphed if self._graphed is not None and self._graphed.takes(some) else self._pass
+            logits = forward(some)
+            measured = criterion.measured(logits, truth, dict(zip(maps or {}, planes, strict=True)))
             loss = reduce(add, measured.parts.values())
             self._scaler.scale(loss if len(sizes) == 1 else loss * share).backward()  # type: ignore[no-untyped-call]  # torch's own
             if measured.comparable is not None:
@@ -97,6 +109,18 @@ class Optimization:
         self._scaler.step(self._optimizer)
         self._scaler.update()
         return StepTensors(parts, norm, comparable)
+
+    def use_graphs(self, plan: TrialPlan, channels: int, passes: int, isolated: Isolated) -> None:
+        """Go on with CUDA graphs where the plan wants them; see `trainers.loop.graphs.captured`."""
+        if wanted(plan, self._numerics):
+            self._graphed = captured(self._pass, plan, channels, passes, isolated)
+
+    def start_epoch(self) -> None:
+        """Be ready to train, after whatever was done to the model in between."""
+        self.model.train()
+        if self._graphed is not None and not self._graphed.holds():
+            log.warning("The model's tensors were moved: no CUDA graphs from here on.")
+            self._graphed = None
 
     def forget_moments(self) -> None:
         """Start the optimizer's running moments anew, as at the first step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from lossweep.spaces.class_prior import ClassPrior
@@ -12,6 +13,7 @@ from lossweep.trainers.losses import families
 from lossweep.trainers.losses.ramps import Ramps
 from lossweep.trainers.losses.segmentation_loss import SegmentationLoss
 from lossweep.trainers.losses.term import build_term
+from lossweep.trainers.maps.known import KNOWN_MAPS
 
 FAMILIES: Final = modules_in(families)
 """Imported here: what builds each term is registered by then."""
@@ -33,3 +35,17 @@ def build_loss(loss: Loss, prior: ClassPrior) -> SegmentationLoss:
     first = [settled(part, 0.0) for part in parts]
     terms = [(part.loss.term, fixed(part.weight), build_term(part.loss, prior)) for part in first]
     return SegmentationLoss(terms, prior.channels, Ramps(parts, prior) if any(ramps(parts)) else None)
+
+
+def maps_needed(losses: Iterable[Loss], prior: ClassPrior) -> tuple[str, ...]:
+    """Return which maps of `trainers.maps` any of the losses asks for.
+
+    Args:
+        losses: those that a sweep may train with.
+        prior: the classes and their frequencies.
+
+    Raises:
+        UserError: as `build_loss`.
+    """
+    asked = {name for loss in losses for name in build_loss(loss, prior).maps}
+    return tuple(name for name in KNOWN_MAPS if name in asked)

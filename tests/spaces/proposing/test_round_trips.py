@@ -134,7 +134,7 @@ def assert_round_trips(schedule: LossSchedule) -> None:
         assert str(read) == str(schedule)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(schedules)
 @example(
     {
@@ -153,7 +153,7 @@ def test_any_schedule_comes_back_from_every_form(data: dict[str, Any]) -> None:
     assert_round_trips(schedule)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(schedules, st.integers(1, 4))
 def test_writing_cycles_out_changes_nothing(data: dict[str, Any], times: int) -> None:
     schedule = LossSchedule.model_validate(data)

@@ -137,7 +137,7 @@ LINES = (
 )
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.sampled_from(LINES), st.lists(st.floats(0, 1) | st.none(), min_size=1, max_size=24))
 def test_every_epoch_of_the_budget_belongs_to_one_phase(line: str, recalls: list[float | None]) -> None:
     schedule = LossSchedule.parse(line)
@@ -159,7 +159,7 @@ def test_every_epoch_of_the_budget_belongs_to_one_phase(line: str, recalls: list
     assert cursor.finished
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(LINES), st.lists(st.floats(0, 1), min_size=20, max_size=20), st.integers(1, 19))
 def test_the_budget_changes_nothing_before_its_end(line: str, recalls: list[float], budget: int) -> None:
     schedule = LossSchedule.parse(line)

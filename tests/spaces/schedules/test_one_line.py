@@ -11,7 +11,7 @@ from lossweep.spaces.files.numbers import number
 from lossweep.spaces.schedules.schedule import LossSchedule
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_numbers_are_exact_and_short(value: float) -> None:
     assert float(number(value)) == value

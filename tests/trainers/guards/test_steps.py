@@ -311,7 +311,7 @@ def test_all_rules_off_see_nothing() -> None:
     assert first(guards(OFF), [(NAN, NAN)] * 50) is None
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.floats(1e-3, 50), st.floats(0, 0.9), st.floats(1e-3, 0.2), st.integers(40, 300), st.integers(0, 2**20)
 )
