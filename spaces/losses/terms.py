@@ -18,6 +18,8 @@ from lossweep.spaces.losses.families.focal import Focal
 from lossweep.spaces.losses.families.lovasz import Lovasz
 from lossweep.spaces.losses.families.per_object import PerObject
 from lossweep.spaces.losses.families.regions import Dice, FocalTversky, Jaccard, Tversky
+from lossweep.spaces.losses.families.soft_jaccard import SoftJaccard
+from lossweep.spaces.losses.families.topk import TopKCrossEntropy
 from lossweep.spaces.losses.ramp import Ramp, Ramped
 from lossweep.spaces.losses.term import Frozen, Reduction, Term
 
@@ -41,7 +43,9 @@ __all__ = [
     "PerObject",
     "Reduction",
     "SimpleTerm",
+    "SoftJaccard",
     "Term",
+    "TopKCrossEntropy",
     "Tversky",
     "WeightedCrossEntropy",
     "WeightedTerm",
