@@ -88,6 +88,8 @@ def context_key(plan: TrialPlan, *surroundings: str, version: int = VERSIONS[0])
     measure = plan.measure.model_dump(mode="json")
     if not plan.measure.own:
         del measure["own"]  # checkpoints from before there were any are gone on from
+    guards = plan.guards.model_dump(mode="json")
+    del guards["rejected"]  # decides whether a trial trains, not how
     content = {
         "version": version,
         "surroundings": surroundings,
@@ -95,7 +97,8 @@ def context_key(plan: TrialPlan, *surroundings: str, version: int = VERSIONS[0])
         "micro_batch": plan.micro_batch,
         # Where the data lies does not matter: its fingerprint is among the surroundings.
         "crops": plan.data.model_dump(mode="json", include={"classes", "tile", "crops", "augment"}),
-        **{name: getattr(plan, name).model_dump(mode="json") for name in ("model", "training", "guards")},
+        **{name: getattr(plan, name).model_dump(mode="json") for name in ("model", "training")},
+        "guards": guards,
         "measure": measure,
     }
     losses = {term.term for phase in plan.schedule.phases for term in imported_terms(phase.loss)}
