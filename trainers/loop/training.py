@@ -162,6 +162,8 @@ class _Trial:
         self._positives: int | None = None
         if state:
             self._load_state_dict(state)
+        passes = (plan.epochs - cursor.epoch) * self._steps
+        self._optimization.use_graphs(plan, data.channels, passes, self._isolated)
 
     @property
     def step(self) -> int:
@@ -260,14 +262,16 @@ class _Trial:
         with self._isolated("epoch", cursor.epoch):
             if cursor.epochs_in_phase == 0:
                 self._start_phase()
-            self._optimization.model.train()
+            self._optimization.start_epoch()
             batches = data.train.training_batches(
                 plan.seed, cursor.epoch, self._batch, self._numerics.device, self._criterion.maps
             )
             with torch.enable_grad():
+                ramped = self._criterion.along(cursor.progress_of_epoch(self._steps))
                 for index, batch in enumerate(batches):
                     if should_stop():
                         raise Stopped
+                    ramped.set(index)
                     rate = cursor.learning_rate(offset + index, self._steps)
                     tensors = self._optimization.step(
                         batch.images, batch.masks, self._criterion, rate, batch.maps
@@ -294,8 +298,8 @@ class _Trial:
     def _watch(self) -> GuardVerdict | None:
         """Show the guards every step since the last look."""
         for figures in self._log.read():
-            verdict = self._guards.on_step(figures.step, figures.loss, figures.gradient_norm, figures.skipped)
-            if verdict:
+            seen = (figures.loss, figures.gradient_norm, figures.skipped, figures.comparable)
+            if verdict := self._guards.on_step(figures.step, *seen):
                 return verdict
         return None
 

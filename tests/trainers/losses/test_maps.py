@@ -11,8 +11,8 @@ import torch
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import UserError
 from lossweep.spaces.losses.terms import Compound, CrossEntropy, ImportedLoss, WeightedTerm
+from lossweep.trainers.gpu_rehearsal import OnGpu, loss_on_gpu
 from lossweep.trainers.losses import build_loss, maps_needed, rehearse
-from lossweep.trainers.losses.rehearsal import rehearse_on_gpu
 from lossweep.trainers.maps.known import maps_of
 
 TWO = ClassPrior(names=("background", "vehicle"), frequencies=(0.9, 0.1))
@@ -63,7 +63,7 @@ def test_a_loss_of_ones_own_asks_by_name(module: str, name: str) -> None:
     torch.testing.assert_close(loss(logits, target, {"cells": cells, "more": cells}), expected)
     torch.testing.assert_close(loss(logits, target, {"cells": cells + 1}), (logits * (cells + 1)).mean())
     assert rehearse(ImportedLoss(term=f"{module}:{name}"), TWO) == []
-    assert rehearse_on_gpu(ImportedLoss(term=f"{module}:{name}"), TWO) == []
+    assert loss_on_gpu(ImportedLoss(term=f"{module}:{name}"), TWO) == OnGpu()
 
 
 def test_what_is_asked_for_is_that_of_all_terms(module: str) -> None:

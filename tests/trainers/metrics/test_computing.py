@@ -51,7 +51,7 @@ def test_nothing_is_computed_that_has_no_record_or_is_computed_already() -> None
     assert COMPUTED.keys() == {metric.name for metric in EVERY}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(curves(), counts, counts, objects, objects)
 def test_figures_are_within_their_range(
     curve: ConfusionCurve, fixed: Counts, tuned: Counts, few: ObjectCounts, many: ObjectCounts
@@ -66,7 +66,7 @@ def test_figures_are_within_their_range(
         assert value <= 1.0 or metric.direction == "minimize"
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(curves(), counts, counts)
 def test_a_figure_is_left_out_exactly_where_it_says_nothing(
     curve: ConfusionCurve, fixed: Counts, tuned: Counts

@@ -257,7 +257,7 @@ class TestAbsentClasses:
             assert measured.positives == 0
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.integers(0, 10**6), st.lists(st.integers(1, 4), min_size=1, max_size=4), st.booleans())
 def test_sums_over_the_split_however_it_is_batched(seed: int, sizes: list[int], binary: bool) -> None:
     prior = BINARY if binary else THREE

@@ -42,7 +42,7 @@ def epoch_of(store: Store, augment: Augmentation, seed: int) -> tuple[Crops, Sha
     return Crops.of(store, placed, placed.order, 0), Shape.of(store, placed, TILE)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     sizes=st.lists(st.tuples(st.integers(1, 70), st.integers(1, 70)), min_size=1, max_size=4),
     scale=st.sampled_from([(1.0, 1.0), (0.4, 2.5)]),
