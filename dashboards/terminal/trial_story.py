@@ -14,6 +14,7 @@ from lossweep.dashboards.result import confirmed_control
 from lossweep.dashboards.terminal.fitted_table import Column, FittedTable
 from lossweep.dashboards.terminal.tables import FIGURES, described, figures, outcome
 from lossweep.search.ledger import Attempt
+from lossweep.search.study.alike import alike, without_gradient
 from lossweep.search.study.confirmation import Role
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
@@ -57,6 +58,7 @@ def why(
         history.metric: number(trial.score) + ("" if trial.feasible else " (misses a constraint)"),
         "reason": trial.reason or "–",
         **_tries(history, trial),
+        **_rehearsed(history, trial),
         **({"own code": _code_words(trial)} if trial.code else {}),
         seconds_words(history): f"{trial.gpu_seconds:.1f}",
         "checkpoint": f"{checkpoints[-1]} ({len(checkpoints)} in all)" if checkpoints else "none left",
@@ -103,6 +105,15 @@ def _tries(history: SweepHistory, trial: TrialHistory) -> dict[str, str]:
     later = next((other.number for other in history.recorded if other.retries == trial.number), None)
     told = {"another try of": trial.retries, "tried again as": later}
     return {key: f"trial {number}" for key, number in told.items() if number is not None}
+
+
+def _rehearsed(history: SweepHistory, trial: TrialHistory) -> dict[str, str]:
+    """Which of its losses had been tried by another name, and which have no gradient where models start."""
+    told = {
+        "losses alike": "; ".join(map(str, alike(trial, history.recorded))),
+        "no gradient at first": ", ".join(without_gradient(trial)),
+    }
+    return {key: words for key, words in told.items() if words}
 
 
 def _code_words(trial: TrialHistory) -> str:
