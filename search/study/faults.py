@@ -21,6 +21,8 @@ class FaultKind(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     EXCEPTION = "exception"
     DISK_FULL = "disk_full"
+    STORAGE_AWAY = "storage_away"
+    """The object store of the checkpoints refuses, or was away for longer than a trial waits."""
     CODE_CHANGED = "code_changed"
     """The user's own code is not what it was when the driver started."""
 
@@ -111,7 +113,9 @@ class RetryPolicy:
             case FaultKind.OUT_OF_MEMORY:
                 again = _count(earlier, fault.kind) == 0 and micro_batch // 2 >= self.least_micro_batch
                 return Answer.HALVE if again else Answer.FAIL
-            case FaultKind.DISK_FULL | FaultKind.CODE_CHANGED | FaultKind.DEVICE_LOST:
+            case (
+                FaultKind.DISK_FULL | FaultKind.STORAGE_AWAY | FaultKind.CODE_CHANGED | FaultKind.DEVICE_LOST
+            ):
                 # Where workers are processes, one without its device ends, and is a lost worker.
                 return Answer.PAUSE
             case FaultKind.EXCEPTION:
@@ -171,6 +175,8 @@ def _kind_of(error: BaseException) -> FaultKind:
     names = {one.__name__ for one in type(error).__mro__}
     if "CodeChanged" in names:
         return FaultKind.CODE_CHANGED
+    if "CheckpointStorageAway" in names:
+        return FaultKind.STORAGE_AWAY
     if isinstance(error, UserError):
         return FaultKind.EXCEPTION
     if "OutOfMemory" in names or is_out_of_memory(error):
