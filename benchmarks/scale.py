@@ -9,10 +9,10 @@ their clock: what would be reported first is reported first, at once. The driver
 processor time, less what the simulated trials take, by the seconds that so many workers would have needed.
 Ray is not in it: its controller is another process (docs/benchmarks.md, Orchestration).
 
-Three times in a sweep, early, half-way and at its end, the clock runs in real time for a window, in which
-the driver prepares proposals while trials train, as it does in earnest. The latencies are of these windows:
-from the moment at which a worker has reported or is free until it has its answer, the wait behind the
-other workers' calls included.
+Four times in a sweep, early, after a fifth and a half and at its end, the clock runs in real time for a
+window, in which the driver prepares proposals while trials train, as it does in earnest. The latencies are of
+these windows: from the moment at which a worker has reported or is free until it has its answer, the wait
+behind the other workers' calls included.
 
 ``--mlflow`` lets the MLflow listener write to the same server, as a driver without an MLflow server does.
 Prints Markdown rows as it goes.
@@ -118,6 +118,7 @@ class Measured:
         self._offset = 0.0
         self._at: dict[str, float] = {}
         self._free = 0.0
+        self._open = False
 
     @property
     def _paced(self) -> bool:
@@ -144,7 +145,13 @@ class Measured:
     def evaluated(self, attempt: str, evaluation: Evaluation) -> bool:
         """Take an evaluation at its moment, or at once where the clock is not the real one."""
         self.now = self._at[attempt] = self._at[attempt] + evaluation.seconds
+        if self._open and not self._paced:
+            self._open = False
+            print(
+                f"(real time from trial {self.windows[-1].first:,}) {latencies(self.windows[-1])}", flush=True
+            )
         if not self._paced and self._starts and self.asked >= self._starts[0]:
+            self._open = True
             self.windows.append(Window(self._starts.pop(0)))
             self._until, self._offset = self.now + self._length, time.perf_counter() - self.now
         if self._paced:
@@ -177,7 +184,8 @@ class SimulatedWorkers:
 
     def run(self, dispatcher: Dispatcher, trainer: Any) -> None:
         """Run, timed."""
-        starts = [2 * self.workers, self.trials // 2, self.trials - round(self.window * self.workers / 40)]
+        late = self.trials - round(self.window * self.workers / 40)
+        starts = [2 * self.workers, self.trials // 5, self.trials // 2, late]
         self._cpu, self._wall, self._last = _used(trainer), time.perf_counter(), (0.0, 0, 0.0, 0.0)
         self._server = _server_seconds(self.server)
         self._trainer = trainer
@@ -254,7 +262,7 @@ def sweep(workers: int, trials: int, window: float, mlflow: bool, root: Path) ->
         assert len(history.recorded) == trials, history.counts()
         measured = runner.measured
         assert measured is not None
-        lines = [_latencies(workers, each) for each in measured.windows]
+        lines = [f"| {workers} {latencies(each)}" for each in measured.windows]
         with create_engine(url).connect() as connection:
             size = connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
         ledger = Ledger(url, read_only=True)
@@ -281,12 +289,13 @@ def sweep(workers: int, trials: int, window: float, mlflow: bool, root: Path) ->
         server.cleanup()
 
 
-def _latencies(workers: int, window: Window) -> str:
+def latencies(window: Window) -> str:
+    """Median and 99th percentile of what workers waited, in milliseconds."""
     cells = []
     for spans in (window.proposals, window.calls, window.answers):
         found = 1e3 * np.array(spans or [np.nan])
         cells.append(f"{np.quantile(found, 0.5):.0f} / {np.quantile(found, 0.99):.0f} ({len(spans):,})")
-    return f"| {workers} | {window.first:,} | {' | '.join(cells)} |"
+    return f"| {window.first:,} | {' | '.join(cells)} |"
 
 
 def main() -> None:

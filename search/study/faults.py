@@ -17,6 +17,8 @@ class FaultKind(StrEnum):
     """The kinds of fault that are told apart. A divergence is none: it is an outcome, and never retried."""
 
     WORKER_LOST = "worker_lost"
+    NODE_LOST = "node_lost"
+    """The machine of the worker went away, as a preempted one does: that is no trial's fault."""
     DEVICE_LOST = "device_lost"
     OUT_OF_MEMORY = "out_of_memory"
     EXCEPTION = "exception"
@@ -92,12 +94,15 @@ class RetryPolicy:
     """How often what is tried again.
 
     Attributes:
-        max_failures: how often a trial is resumed after its worker or node was lost.
+        max_failures: how often a trial is resumed after its worker was lost on a machine that lives.
         least_micro_batch: images a pass below which the model can't be trained.
+        most_nodes: how often it is resumed after its machine went away: a trial that takes every machine down
+            with it must end some time.
     """
 
     max_failures: int = 2
     least_micro_batch: int = 1
+    most_nodes: int = 50
 
     def answer(self, fault: Fault, earlier: Sequence[FaultKind], micro_batch: int) -> Answer:
         """Decide about a trial's newest fault.
@@ -110,6 +115,8 @@ class RetryPolicy:
         match fault.kind:
             case FaultKind.WORKER_LOST:
                 return Answer.RESUME if _count(earlier, fault.kind) < self.max_failures else Answer.FAIL
+            case FaultKind.NODE_LOST:
+                return Answer.RESUME if _count(earlier, fault.kind) < self.most_nodes else Answer.FAIL
             case FaultKind.OUT_OF_MEMORY:
                 again = _count(earlier, fault.kind) == 0 and micro_batch // 2 >= self.least_micro_batch
                 return Answer.HALVE if again else Answer.FAIL
