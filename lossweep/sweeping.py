@@ -190,6 +190,7 @@ def run_recorded(
     show: bool = True,
     confirm: ConfirmSpec | None = None,
     retry_failed: bool = False,
+    cluster: str | None = None,
 ) -> SweepHistory:
     """Run a sweep with MLflow recording it and, if ``show``, its progress on standard error.
 
@@ -219,6 +220,7 @@ def run_recorded(
             stop=stop,
             confirm=confirm,
             retry_failed=retry_failed,
+            cluster=cluster,
         )
     _note_run(workspace, spec.name, tracking.run)
     return history

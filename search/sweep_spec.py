@@ -47,7 +47,8 @@ class ResourceSpec(Frozen):
     """What a trial holds while it trains, and how many train side by side.
 
     Attributes:
-        parallel: trials at a time; None for as many as fit.
+        parallel: trials at a time, on this machine or on a cluster; None for as many as fit.
+        priority: of the sweep, where several share a cluster: twice the priority, twice the trials at a time.
         cpus_per_trial: cores each trial holds.
         gpus_per_trial: a whole GPU or a share of one, which also bounds the process's GPU memory; 0 hides the
             GPUs from the trials. A whole one when None, where a node has any, else none.
@@ -61,6 +62,7 @@ class ResourceSpec(Frozen):
     """
 
     parallel: int | None = Field(default=None, ge=1)
+    priority: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
     cpus_per_trial: float = Field(default=1.0, gt=0.0)
     gpus_per_trial: float | None = Field(default=None, ge=0.0, le=1.0)
     max_failures: int = Field(default=2, ge=0)
@@ -119,6 +121,11 @@ class SweepSpec(Frozen):
     controls: ControlSpec = ControlSpec()
     confirm: ConfirmSpec | None = None
     warm_start: tuple[str | LossSchedule, ...] = ()
+
+    @property
+    def steered_by(self) -> frozenset[str]:
+        """Every metric that something in it goes by: objective, pruner, or a schedule that waits for one."""
+        return frozenset({*self.objective.watched, *self.space.metrics, *filter(None, [self.pruning.metric])})
 
     @classmethod
     def load(cls, path: Path | str, overrides: dict[str, Any] | None = None) -> SweepSpec:

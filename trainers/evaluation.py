@@ -83,8 +83,12 @@ class Evaluation:
         floor_thresholds: logit threshold at which each ``recall_at_precision_P`` and
             ``precision_at_recall_R`` of ``metrics`` holds on validation, by the metric's name; without those
             whose floor no threshold reaches, and without means over classes.
+        object_sizes: of each foreground class, the largest area in pixels of a small and of a middle object,
+            by which ``metrics`` tell them apart; the same in every evaluation of a data set.
         images_per_second: training throughput since the previous evaluation, evaluation excluded.
         seconds: wall-clock seconds since the previous evaluation, evaluation included.
+        spent: what these seconds went to, by the parts of `trainers.loop.wall_time`; empty where nobody took
+            note, as in ledgers of before.
         phase_ended: the phase ended here: the next step, if any, is of another phase.
         cycle_ended: a whole cycle ended here.
         finished: the trial's budget is spent.
@@ -104,8 +108,10 @@ class Evaluation:
     gradient_norm: float = 0.0
     threshold: float = 0.0
     floor_thresholds: Mapping[str, float] = field(default_factory=dict)
+    object_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     images_per_second: float = 0.0
     seconds: float = 0.0
+    spent: Mapping[str, float] = field(default_factory=dict)
     phase_ended: bool = False
     cycle_ended: bool = False
     finished: bool = False
@@ -120,8 +126,9 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data."""
         data = asdict(self)
-        if self.held_out is None:
-            del data["held_out"]  # of most evaluations, and unknown to earlier versions
+        for name in ("held_out", "object_sizes", "spent"):
+            if not data[name]:
+                del data[name]  # unknown to earlier versions
         return data
 
     @classmethod
@@ -132,6 +139,7 @@ class Evaluation:
         return cls(
             **{
                 **data,
+                "object_sizes": {name: tuple(two) for name, two in data.get("object_sizes", {}).items()},
                 "verdict": GuardVerdict(**verdict) if verdict else None,
                 "held_out": HeldOutScore.from_dict(held_out) if held_out else None,
             }

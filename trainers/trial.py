@@ -37,15 +37,17 @@ class SegmentationTrainer:
         data_spec: where images and masks come from.
         cache: folder of the decoded data.
         checkpoints: where checkpoints are kept; None keeps none.
+        maps: what the losses of the trials ask for of what follows from the masks (`trainers.maps`).
     """
 
     data_spec: DataSpec
     cache: Path
     checkpoints: Place | None
+    maps: tuple[str, ...] = ()
 
     def prepare(self) -> None:
-        """Load the data, unless this process has them already."""
-        self.data()
+        """Load the data and what follows from their masks, unless this process has them already."""
+        self.data().train.prepare(self.maps)
 
     def data(self) -> SegmentationData:
         """The data, loaded once a process however many trainers there are."""

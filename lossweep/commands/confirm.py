@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossweep.commands.arguments import SweepName, SystemMetrics, WorkspaceFolder
+from lossweep.commands.service import Cluster
 
 if TYPE_CHECKING:
     from lossweep.search.control_spec import ConfirmSpec
@@ -38,6 +39,7 @@ def confirm(
     ] = None,
     workspace: WorkspaceFolder = None,
     system_metrics: SystemMetrics = False,
+    cluster: Cluster = None,
 ) -> None:
     """Train the leaders, what they are made of and the control again from scratch, with the same fresh seeds.
 
@@ -64,7 +66,7 @@ def confirm(
     asked = asked_for(given, history.confirmation, spec.confirm)
     if history.confirmation is not None:
         typer.echo(already_read(history.confirmation))
-    drive(spec, where, resume=True, system_metrics=system_metrics, confirm=asked)
+    drive(spec, where, resume=True, system_metrics=system_metrics, confirm=asked, cluster=cluster)
     _say_verdict(history_of(name, where))
 
 

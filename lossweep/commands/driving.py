@@ -10,6 +10,7 @@ from lossweep.commands.reading import home_words
 from lossweep.search.addresses import without_secrets
 from lossweep.search.control_spec import ConfirmSpec
 from lossweep.search.running.stopping import EXIT_CODE
+from lossweep.search.service.address import HERE
 from lossweep.search.study.faults import ClusterLost, SweepFailed
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.sweep_state import SweepState
@@ -24,6 +25,7 @@ def drive(
     system_metrics: bool = False,
     confirm: ConfirmSpec | None = None,
     retry_failed: bool = False,
+    cluster: str | None = None,
 ) -> None:
     """Run a sweep to its end, or until it is stopped, and print its leaderboard.
 
@@ -34,9 +36,11 @@ def drive(
         system_metrics: also record this machine's CPU, GPU and memory use in MLflow.
         confirm: confirm the leaders that the sweep has now, and search no further.
         retry_failed: also try again what failed before.
+        cluster: the Ray cluster whose workers train, ``auto`` for the one that this machine is part of;
+            None or ``local`` for a private one.
 
     Raises:
-        UserError: for what is wrong with the sweep file or its data.
+        UserError: for what is wrong with the sweep file or its data, or with the cluster.
         SweepFailed: when the first trials all failed alike, with how to go on once the cause is mended.
         ClusterLost: when Ray clusters were lost again and again, with how to go on.
         typer.Exit: with code 130 when the sweep was interrupted, by whichever signal and whenever.
@@ -46,6 +50,11 @@ def drive(
 
     if system_metrics:
         check_recorder(gpu=bool(spec.resources.gpus_per_trial))
+    cluster = None if cluster == HERE else cluster
+    if cluster is not None:
+        from lossweep.search.running.tune.reaching import check_cluster
+
+        check_cluster(cluster, spec.resources)
     logs = workspace.logs(spec.name)
     logs.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(logs / "driver.log", encoding="utf-8", errors="backslashreplace")
@@ -59,6 +68,7 @@ def drive(
             system_metrics=system_metrics,
             confirm=confirm,
             retry_failed=retry_failed,
+            cluster=cluster,
         )
     except SweepFailed as error:
         again = f"lossweep resume {spec.name}{home_words(workspace)} --retry-failed"

@@ -14,6 +14,7 @@ from lossweep.commands.arguments import (
     WorkspaceFolder,
     parse_overrides,
 )
+from lossweep.commands.service import Cluster
 
 
 def resume(
@@ -22,6 +23,7 @@ def resume(
     retry_failed: RetryFailed = False,
     workspace: WorkspaceFolder = None,
     system_metrics: SystemMetrics = False,
+    cluster: Cluster = None,
 ) -> None:
     """Go on with a sweep: finished trials are kept, unfinished ones go on from their newest checkpoint.
 
@@ -52,4 +54,4 @@ def resume(
 
     from lossweep.commands.driving import drive
 
-    drive(spec, where, resume=True, system_metrics=system_metrics, retry_failed=retry_failed)
+    drive(spec, where, resume=True, system_metrics=system_metrics, retry_failed=retry_failed, cluster=cluster)

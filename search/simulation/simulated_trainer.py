@@ -16,8 +16,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from lossweep.spaces.losses.ramp import fixed, settled
 from lossweep.spaces.losses.terms import Compound, FrequencyWeights, Loss
 from lossweep.spaces.metric_names import parametric_name
+from lossweep.spaces.metrics import SIZES
 from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.spaces.schedules.schedule import Phase
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict, HeldOutScore
@@ -95,7 +97,8 @@ class SimulatedTrainer:
             if fault in ("exception", "memory") and epoch == unlucky:
                 raise _FAULTS[fault](f"simulated {fault} of trial {plan.number} in epoch {epoch}")
             learning_rate = cursor.learning_rate(steps_in_phase, STEPS_PER_EPOCH)
-            metrics = course.epoch(phase, index, plan)
+            loss = settled(phase.loss, cursor.progress(steps_in_phase, STEPS_PER_EPOCH))
+            metrics = course.epoch(phase.model_copy(update={"loss": loss}), index, plan)
             cursor = cursor.advance(metrics)
             steps_in_phase = 0 if cursor.phase_ended else steps_in_phase + STEPS_PER_EPOCH
             verdict = course.verdict(epoch * STEPS_PER_EPOCH, index)
@@ -240,6 +243,11 @@ class _Course:
                 prefix, _sigmoid(_logit(value) - 0.9 * push), _sigmoid(_logit(value) + 0.9 * push)
             )
             figures |= {name: found[name] for name in found if not name.endswith("iou")}
+            of_all = _logit(found[f"{prefix}recall"])
+            figures |= {
+                f"{prefix}recall_{size}": _sigmoid(of_all + shift)
+                for size, shift in zip(SIZES, (-1.0, 0.0, 1.0), strict=True)
+            }
         figures["count_error"] = abs(math.log(figures["object_recall"] / figures["object_precision"]))
         figures["tuned_count_error"] = _within(1.0 - objects)
         for floor in plan.measure.precision_floors:
@@ -254,10 +262,10 @@ class _Course:
 
 
 def _behavior(loss: Loss) -> _Family:
-    """What a loss does, by its family and parameters."""
+    """What a settled loss does, by its family and parameters."""
     if isinstance(loss, Compound):
-        total = sum(part.weight for part in loss.sum)
-        parts = [(part.weight / total, _behavior(part.loss)) for part in loss.sum]
+        total = sum(fixed(part.weight) for part in loss.sum) or 1.0
+        parts = [(fixed(part.weight) / total, _behavior(part.loss)) for part in loss.sum]
         mean = {
             name: sum(weight * getattr(family, name) for weight, family in parts)
             for name in ("rate", "speed", "ceiling", "push", "needs_start")
@@ -278,8 +286,9 @@ def _behavior(loss: Loss) -> _Family:
         figures["ceiling"] -= 0.03 * abs(gamma - (2.0 if loss.term == "focal" else 0.8))
     weights = getattr(loss, "weights", None)
     if isinstance(weights, FrequencyWeights):
-        figures["push"] = 2.6 * weights.power
-        figures["ceiling"] -= 0.25 * (weights.power - 0.5) ** 2
+        power = fixed(weights.power)
+        figures["push"] = 2.6 * power
+        figures["ceiling"] -= 0.25 * (power - 0.5) ** 2
     alpha, beta = getattr(loss, "alpha", None), getattr(loss, "beta", None)
     if alpha is not None and beta is not None:
         figures["push"] = 2.0 * (beta - alpha)

@@ -17,6 +17,7 @@ from lossweep.spaces.losses.families.cross_entropy import CrossEntropy, Weighted
 from lossweep.spaces.losses.families.focal import Focal
 from lossweep.spaces.losses.families.lovasz import Lovasz
 from lossweep.spaces.losses.families.regions import Dice, FocalTversky, Jaccard, Tversky
+from lossweep.spaces.losses.ramp import Ramp, Ramped
 from lossweep.spaces.losses.term import Frozen, Reduction, Term
 
 __all__ = [
@@ -95,7 +96,9 @@ SimpleTerm = Annotated[
 class WeightedTerm(Frozen):
     """One part of a compound."""
 
-    weight: float = Field(default=1.0, gt=0.0, description="what this term's value is multiplied with")
+    weight: Annotated[float | Ramp, Ramped(gt=0.0, from_zero=True)] = Field(
+        default=1.0, description="what this term's value is multiplied with"
+    )
     loss: SimpleTerm
 
 

@@ -21,7 +21,7 @@ from lossweep.spaces.losses.terms import (
     Tversky,
     WeightedCrossEntropy,
 )
-from lossweep.trainers.fake_gpu import mixes_devices
+from lossweep.trainers.fake_gpu import pass_on_gpu
 from lossweep.trainers.losses import build_loss
 
 LOSSES: list[Loss] = [
@@ -109,7 +109,7 @@ def test_weights_that_do_not_fit_the_classes_name_both(weights: tuple[float, ...
 @each
 def test_class_weights_go_to_the_device_of_the_logits(loss: Loss, two: ClassPrior) -> None:
     target = torch.zeros(2, 8, 8, dtype=torch.uint8)
-    assert mixes_devices(build_loss(loss, two), torch.zeros(2, 1, 8, 8), target) is False
+    assert pass_on_gpu(build_loss(loss, two), torch.zeros(2, 1, 8, 8), target).mixes is False
 
 
 @each

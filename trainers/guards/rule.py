@@ -25,6 +25,8 @@ class Step:
         in_phase: steps done in this phase, this one included.
         loss: of the step's batch.
         gradient_norm: L2 norm before clipping.
+        comparable: the loss with its ramps at their ends, on one scale throughout a phase; where there are
+            none, the loss.
         skipped: the float16 loss scaler found the gradient not finite and left the weights as they were.
     """
 
@@ -32,6 +34,7 @@ class Step:
     in_phase: int
     loss: float
     gradient_norm: float
+    comparable: float
     skipped: bool = False
 
 

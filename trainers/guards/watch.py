@@ -32,7 +32,12 @@ class Guards:
             rule.phase_started()
 
     def on_step(
-        self, step: int, loss: float, gradient_norm: float, skipped: bool = False
+        self,
+        step: int,
+        loss: float,
+        gradient_norm: float,
+        skipped: bool = False,
+        comparable: float | None = None,
     ) -> GuardVerdict | None:
         """See one optimizer step, in order; late is allowed, so that a GPU need not be waited for.
 
@@ -41,9 +46,11 @@ class Guards:
             loss: of the step's batch.
             gradient_norm: L2 norm before clipping.
             skipped: the float16 loss scaler skipped the step.
+            comparable: the loss with its ramps at their ends (`Measured.comparable`); None when it has none.
         """
         self._steps_in_phase += 1
-        seen = Step(step, self._steps_in_phase, loss, gradient_norm, skipped)
+        steady = loss if comparable is None else comparable
+        seen = Step(step, self._steps_in_phase, loss, gradient_norm, steady, skipped)
         # Every rule sees every step, also after another's verdict, so that no rule's memory has gaps.
         found = [(name, rule.on_step(seen)) for name, rule in self._rules.items()]
         for name, evidence in found:

@@ -66,7 +66,7 @@ def identity(phase: Phase, code: Mapping[str, str] | None = None) -> str:
     own = {term.term for term in imported_terms(phase.loss)} & (code or {}).keys()
     if own:
         data["code"] = {path: (code or {})[path] for path in own}
-    if phase.shape != "constant":
+    if phase.shape != "constant" or phase.ramps:
         data["most_epochs"] = phase.most_epochs
     return canonical_json(data)
 
@@ -95,7 +95,8 @@ def context_key(plan: TrialPlan, *surroundings: str, version: int = VERSIONS[0])
         "micro_batch": plan.micro_batch,
         # Where the data lies does not matter: its fingerprint is among the surroundings.
         "crops": plan.data.model_dump(mode="json", include={"classes", "tile", "crops", "augment"}),
-        **{name: getattr(plan, name).model_dump(mode="json") for name in ("model", "training", "guards")},
+        **{name: getattr(plan, name).model_dump(mode="json") for name in ("model", "guards")},
+        "training": plan.training.model_dump(mode="json", exclude={"graphs"}),  # they replay the same kernels
         "measure": measure,
     }
     losses = {term.term for phase in plan.schedule.phases for term in imported_terms(phase.loss)}
@@ -136,7 +137,7 @@ def retrace(
             return None
         evaluation = epoch.evaluation and relabelled(epoch.evaluation, cursor, after, plan.epochs)
         if evaluation and epoch.trained_by != plan.number:
-            evaluation = replace(evaluation, seconds=0.0)
+            evaluation = replace(evaluation, seconds=0.0, spent={})
         own.append(replace(epoch, evaluation=evaluation))
         cursor = after
     return cursor, tuple(own)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.spaces.losses.ramp import fixed
 from lossweep.spaces.losses.terms import ClassWeights, EffectiveNumberWeights, FrequencyWeights
 
 
@@ -57,6 +58,6 @@ def class_weights(weights: ClassWeights, prior: ClassPrior) -> Tensor:
 
 def _relative(weights: FrequencyWeights | EffectiveNumberWeights, frequencies: Tensor) -> Tensor:
     if isinstance(weights, FrequencyWeights):
-        return (frequencies.max() / frequencies).pow(weights.power)
+        return (frequencies.max() / frequencies).pow(fixed(weights.power))
     effective = 1.0 - torch.pow(weights.beta, frequencies / frequencies.min())
     return effective.max() / effective

@@ -13,6 +13,7 @@ Everything is a sum of non-negative numbers: no intersection by cancellation, no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -49,6 +50,7 @@ class Statistics(NamedTuple):
         false_positives: (N, C) probability of a class summed over the pixels of others.
         false_negatives: (N, C) probability of other classes summed over the class's pixels.
         probabilities: (N, K, H, W), 0 at ignored pixels; only for more than two classes.
+        maps: (N, planes, H, W) by name: what follows from the masks (`trainers.maps`), as the terms ask.
     """
 
     logits: Tensor
@@ -62,6 +64,7 @@ class Statistics(NamedTuple):
     false_positives: Tensor | None = None
     false_negatives: Tensor | None = None
     probabilities: Tensor | None = None
+    maps: Mapping[str, Tensor] | None = None
 
     @property
     def is_binary(self) -> bool:

@@ -18,6 +18,8 @@ class Term(nn.Module):
     """One loss over the shared statistics. Its parameters are buffers: changing them never recompiles."""
 
     needs = Needs()
+    maps: tuple[str, ...] = ()
+    """Names of what it reads in `Statistics.maps` (`trainers.maps`)."""
 
     def constant(self, name: str, values: float | Iterable[float] | Tensor) -> None:
         """Register a parameter of the loss as a float64 buffer that stays out of the state dict."""

@@ -46,7 +46,7 @@ def test_the_catalog_lists_all_terms() -> None:
         "package.module:Name",
     ]
     gamma = next(parameter for parameter in entries["focal"].parameters if parameter.name == "gamma")
-    assert (gamma.range, gamma.default) == ("a number >= 0.0 and <= 5.0", "2")
+    assert (gamma.range, gamma.default) == ("a number >= 0.0 and <= 5.0; or {from: ..., to: ...}", "2")
     weights = entries["weighted_ce"].parameters[0]
     assert (weights.name, weights.default) == ("weights", "required")
     assert all(

@@ -73,7 +73,7 @@ def verdicts(watch: Guards, trial: list[Event]) -> list[str]:
     return [repr(show(watch, event)) for event in trial]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**20), st.integers(0, 200))
 def test_a_state_taken_anywhere_gives_the_same_verdicts(seed: int, cut: int) -> None:
     trial = events(seed, 100)

@@ -8,8 +8,10 @@ import torch._dynamo
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.losses.ramp import Ramp, settled
 from lossweep.spaces.losses.terms import (
     Compound,
+    Dice,
     Focal,
     FocalTversky,
     FrequencyWeights,
@@ -23,7 +25,7 @@ from lossweep.spaces.losses.terms import (
 from lossweep.trainers.losses import build_loss
 
 
-def weighted(*parts: tuple[float, Loss]) -> Compound:
+def weighted(*parts: tuple[float | Ramp, Loss]) -> Compound:
     return Compound(sum=tuple(WeightedTerm(weight=weight, loss=loss) for weight, loss in parts))
 
 
@@ -56,6 +58,32 @@ def test_changing_parameters_never_recompiles(two, four):
             compiled = compiled or counter.frame_count
             assert counter.frame_count == compiled, f"recompiled at {x}"
     torch._dynamo.reset()
+
+
+@pytest.mark.slow
+def test_a_ramp_never_recompiles(two, four):
+    for prior in (two, four):
+        torch._dynamo.reset()
+        counter = CompileCounterWithBackend("aot_eager")
+        step = torch.compile(lambda loss, z, t: loss(z, t), backend=counter, fullgraph=True)
+        loss = build_loss(RAMPED, prior)
+        steps = loss.along([0.0, 0.4, 1.0])
+        for index, share in enumerate((0.0, 0.4, 1.0)):
+            steps.set(index)
+            value, gradient = _run(step, loss, prior)
+            plain = build_loss(settled(RAMPED, share), prior)
+            expected, expected_gradient = _run(lambda loss, z, t: loss(z, t), plain, prior)
+            torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-7)
+            torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-7)
+            assert counter.frame_count == 1, f"recompiled at {share}"
+    torch._dynamo.reset()
+
+
+RAMPED = weighted(
+    (Ramp(0.0, 1.0), Dice()),
+    (2.0, Focal(gamma=Ramp(0.0, 2.0), alpha=Ramp(0.2, 0.8, "cosine"))),
+    (1.0, WeightedCrossEntropy(weights=FrequencyWeights(power=Ramp(1.0, 0.0)))),
+)
 
 
 def _run(step, loss, prior: ClassPrior) -> tuple[torch.Tensor, torch.Tensor]:

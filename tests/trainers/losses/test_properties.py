@@ -106,7 +106,7 @@ def batch(
 seeds = st.integers(0, 2**31)
 scales = st.sampled_from((0.1, 1.0, 5.0, 30.0, 120.0, 1000.0))
 masks = st.sampled_from(MASKS)
-examples = settings(max_examples=80, deadline=None)
+examples = settings(max_examples=80)
 
 
 def value_and_gradient(
@@ -163,7 +163,7 @@ def test_float64_agrees_with_the_reference_to_the_last_digits(reference, data, p
     torch.testing.assert_close(gradient, slope, rtol=1e-6, atol=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=seeds, prior=PRIORS, reduction=reductions)
 def test_lovasz_float32_gradient(reference, seed, prior, reduction):
     """On errors too far apart for rounding to swap two: where they tie, the subgradient is not unique."""
@@ -182,7 +182,7 @@ def test_lovasz_float32_gradient(reference, seed, prior, reduction):
     assert (gradient.double() - slope).abs().max() <= 1e-4 * slope.abs().max()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), prior=PRIORS, seed=seeds, mask=masks)
 def test_permuting_pixels_and_images_changes_nothing(data, prior, seed, mask):
     loss = data.draw(terms(len(prior.names)))
@@ -207,7 +207,7 @@ def test_region_distances_lie_between_0_and_1(loss, prior, seed, scale, mask):
     assert 0.0 <= value <= 1.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), prior=PRIORS, seed=seeds, scale=scales)
 def test_all_ignored_is_zero_with_a_zero_gradient(data, prior, seed, scale):
     loss = data.draw(terms(len(prior.names)))
@@ -216,7 +216,7 @@ def test_all_ignored_is_zero_with_a_zero_gradient(data, prior, seed, scale):
     assert (gradient == 0).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), prior=PRIORS, seed=seeds, mask=st.sampled_from(("random", "background")))
 def test_ignored_pixels_count_nowhere(data, prior, seed, mask):
     """Neither their logits, nor how many there are."""
@@ -233,7 +233,7 @@ def test_ignored_pixels_count_nowhere(data, prior, seed, mask):
     torch.testing.assert_close(value_and_gradient(loss, prior, wider, wider_target)[0], value)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), prior=PRIORS, seed=seeds)
 def test_a_false_positive_on_an_empty_tile_has_a_gradient(data, prior, seed):
     """In every term: pushing wrong foreground down lowers the loss though no true one is there."""
@@ -250,7 +250,7 @@ def test_a_false_positive_on_an_empty_tile_has_a_gradient(data, prior, seed):
     assert gradient[0, -1, 1, 1] > 0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data(), prior=PRIORS, seed=seeds)
 def test_gradcheck(data, prior, seed):
     loss = data.draw(terms(len(prior.names)))
@@ -260,7 +260,7 @@ def test_gradcheck(data, prior, seed):
     assert torch.autograd.gradcheck(lambda z: built(z, target), logits)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data(), prior=PRIORS, seed=seeds)
 def test_masks_of_bytes_and_channels_last_logits_give_the_same(data, prior, seed):
     loss = data.draw(terms(len(prior.names)))

@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.losses.families.focal import Focal
+from lossweep.spaces.losses.ramp import fixed
 from lossweep.trainers.losses.class_weights import class_weights
 from lossweep.trainers.losses.statistics import Needs, Statistics
 from lossweep.trainers.losses.term import Term, build_term, ratio
@@ -56,7 +57,8 @@ class FocalTerm(Term):
 @build_term.register
 def _focal(loss: Focal, prior: ClassPrior) -> Term:
     weights = None if loss.weights is None else class_weights(loss.weights, prior)
-    return FocalTerm(len(prior.names), loss.gamma, loss.alpha, weights)
+    alpha = None if loss.alpha is None else fixed(loss.alpha)
+    return FocalTerm(len(prior.names), fixed(loss.gamma), alpha, weights)
 
 
 def _pixel_weights(found: Statistics, weights: Tensor) -> Tensor:

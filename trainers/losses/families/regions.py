@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.losses.families.regions import Dice, FocalTversky, Jaccard, Tversky
+from lossweep.spaces.losses.ramp import fixed
 from lossweep.spaces.losses.terms import Reduction
 from lossweep.trainers.losses.statistics import Needs, Statistics
 from lossweep.trainers.losses.term import Term, build_term, ratio
@@ -87,9 +88,10 @@ def _dice(loss: Dice, prior: ClassPrior) -> Term:
 
 @build_term.register
 def _tversky(loss: Tversky, prior: ClassPrior) -> Term:
-    return RegionTerm(loss.alpha, loss.beta, loss.smooth, loss.reduction)
+    return RegionTerm(fixed(loss.alpha), fixed(loss.beta), loss.smooth, loss.reduction)
 
 
 @build_term.register
 def _focal_tversky(loss: FocalTversky, prior: ClassPrior) -> Term:
-    return RegionTerm(loss.alpha, loss.beta, loss.smooth, loss.reduction, loss.gamma)
+    alpha, beta = fixed(loss.alpha), fixed(loss.beta)
+    return RegionTerm(alpha, beta, loss.smooth, loss.reduction, fixed(loss.gamma))

@@ -41,7 +41,7 @@ def controller(statuses: dict[str, str], actors: int) -> Any:
 def bridge(tmp_path: Path) -> TuneBridge:
     watch: Any = Watch()
     dispatcher = Dispatcher(Conductor())
-    made = TuneBridge(dispatcher, 2, watch, RayWorkers(tmp_path, "here"))
+    made = TuneBridge(dispatcher, lambda: 2, watch, RayWorkers(tmp_path, "here"))
     searcher = DispatchSearcher(made)
     assert searcher.suggest("x") is not None
     assert searcher.suggest("y") is not None
