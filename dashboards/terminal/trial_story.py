@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -21,6 +20,7 @@ from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.verdicts.sentence import arm_words
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.trainers.evaluation import HeldOutScore
+from lossweep.trainers.loop.checkpoint_storage import Place
 
 
 def why(
@@ -28,7 +28,7 @@ def why(
     chosen: int,
     *,
     attempts: Sequence[Attempt] = (),
-    checkpoints: Sequence[Path] = (),
+    checkpoints: Sequence[Place] = (),
     run: str | None = None,
 ) -> RenderableType:
     """Return all that is known of one trial: proposal, evaluations, each decision with its figures, its end.
