@@ -1,4 +1,4 @@
-"""A loss on one line: ``focal(gamma=3, alpha=0.9)``, ``cross_entropy + 0.5*dice``."""
+"""A loss on one line: ``focal(gamma=3, alpha=0.9)``, ``cross_entropy + 0.5*per_object(dice)``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from lossweep.spaces.files.numbers import number
 from lossweep.spaces.losses.ramp import Ramp, is_ramp
-from lossweep.spaces.losses.terms import Compound, Frozen, ImportedLoss, Loss
+from lossweep.spaces.losses.terms import Compound, Frozen, ImportedLoss, Loss, Term
 
 WORD: Final = r"[A-Za-z_]\w*"
 """A name that needs no quotes."""
@@ -50,7 +50,9 @@ def _arguments(loss: Frozen) -> Iterator[str]:
             yield f"{quoted_unless(name, WORD)}={_json(value)}"
         return
     for name, value in plain.items():
-        if isinstance(value, dict) and not is_ramp(value):
+        if isinstance(inner := getattr(loss, name), Term):
+            yield loss_text(inner)
+        elif isinstance(value, dict) and not is_ramp(value):
             yield from (f"{inner}={_value(each)}" for inner, each in value.items())
         else:
             yield f"{name}={_value(value)}"

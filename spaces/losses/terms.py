@@ -16,7 +16,10 @@ from lossweep.spaces.losses.families.correlation import MatthewsCorrelation
 from lossweep.spaces.losses.families.cross_entropy import CrossEntropy, WeightedCrossEntropy
 from lossweep.spaces.losses.families.focal import Focal
 from lossweep.spaces.losses.families.lovasz import Lovasz
+from lossweep.spaces.losses.families.per_object import PerObject
 from lossweep.spaces.losses.families.regions import Dice, FocalTversky, Jaccard, Tversky
+from lossweep.spaces.losses.families.soft_jaccard import SoftJaccard
+from lossweep.spaces.losses.families.topk import TopKCrossEntropy
 from lossweep.spaces.losses.ramp import Ramp, Ramped
 from lossweep.spaces.losses.term import Frozen, Reduction, Term
 
@@ -37,9 +40,12 @@ __all__ = [
     "Loss",
     "Lovasz",
     "MatthewsCorrelation",
+    "PerObject",
     "Reduction",
     "SimpleTerm",
+    "SoftJaccard",
     "Term",
+    "TopKCrossEntropy",
     "Tversky",
     "WeightedCrossEntropy",
     "WeightedTerm",
@@ -140,10 +146,10 @@ def imported_terms(loss: Loss) -> tuple[ImportedLoss, ...]:
 
 
 def family(loss: Loss) -> str:
-    """The loss without its parameters: ``focal``, ``cross_entropy+dice``, an import path.
+    """The loss without its parameters: ``focal``, ``cross_entropy+dice``, ``per_object(dice)``, a path.
 
     The one spelling of it, wherever losses are grouped or named.
     """
     if isinstance(loss, Compound):
-        return "+".join(part.loss.term for part in loss.sum)
-    return loss.term
+        return "+".join(family(part.loss) for part in loss.sum)
+    return f"{loss.term}({family(loss.loss)})" if isinstance(loss, PerObject) else loss.term

@@ -215,7 +215,9 @@ def _label(loss: Mapping[str, Any]) -> str:
     if isinstance(parts, list | tuple):
         inner = (part.get("loss", {}) if isinstance(part, dict) else {} for part in parts)
         return "_".join(_label(each) if isinstance(each, dict) else "" for each in inner)
-    return str(loss.get("term", "")).rpartition(":")[2]
+    name = str(loss.get("term", "")).rpartition(":")[2]
+    within = loss.get("loss")
+    return f"{name}_{_label(within)}" if isinstance(within, Mapping) else name
 
 
 def _corners(template: dict[str, Any]) -> Iterator[Any]:

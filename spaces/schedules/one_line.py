@@ -21,6 +21,9 @@ from lossweep.spaces.metric_names import higher_is_better
 _FLAT: Final[Mapping[str, tuple[str, ...]]] = {"weights": ("power", "beta", "cap")}
 """Parameters written without the key they are under: ``power=0.7`` for ``weights: {power: 0.7}``."""
 
+_AROUND: Final = frozenset(term.known_as() for term in KNOWN_TERMS if "loss" in term.model_fields)
+"""The terms around another, which stands first among their parameters: ``per_object(dice)``."""
+
 _KEYS: Final = {term.known_as(): frozenset(term.model_fields) for term in KNOWN_TERMS}
 """The parameters of each term."""
 
@@ -165,6 +168,9 @@ class _Reader:
             while not self._take(r"\)"):
                 if arguments:
                     self._expect(",", ", or )")
+                elif name in _AROUND:
+                    arguments["loss"] = self._term()
+                    continue
                 self._blanks()
                 quoted = self._line[self._at : self._at + 1] == '"'
                 key = str(self._json()) if quoted else self._expect(WORD, "a parameter's name")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
-from lossweep.spaces.losses.terms import Compound, EffectiveNumberWeights, FrequencyWeights, Loss
+from lossweep.spaces.losses.terms import Compound, EffectiveNumberWeights, FrequencyWeights, Loss, PerObject
 from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.spaces.schedules.schedule_file import ScheduleFile, load_schedule
@@ -187,4 +187,6 @@ def _prior(schedule: LossSchedule, prior: ClassPrior | None) -> ClassPrior:
 def _needs_frequencies(loss: Loss) -> bool:
     if isinstance(loss, Compound):
         return any(_needs_frequencies(part.loss) for part in loss.sum)
+    if isinstance(loss, PerObject):
+        return _needs_frequencies(loss.loss)
     return isinstance(getattr(loss, "weights", None), FrequencyWeights | EffectiveNumberWeights)

@@ -19,6 +19,7 @@ from lossweep.trainers.determinism import RandomNumbers, isolated
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 from lossweep.trainers.guards import build_guards
 from lossweep.trainers.loop.checkpoints import CheckpointStore
+from lossweep.trainers.loop.first_look import rehearsal, rehearsed_losses
 from lossweep.trainers.loop.held_out import held_out_score
 from lossweep.trainers.loop.measurement import Measurer, check_metrics
 from lossweep.trainers.loop.memory import OutOfMemory, within_memory
@@ -78,7 +79,8 @@ def train(
     Yields:
         An evaluation every ``training.evaluate_every`` epochs, at every phase's end, and wherever the
         schedule's next move depends on one. The last has ``finished`` set, or the ``verdict`` of the guard
-        that ended the trial.
+        that ended the trial: before its first step, where its first loss cannot be learned by. The first says
+        what the schedule's losses are like before training.
 
     Raises:
         OutOfMemory: the device cannot hold the micro-batch.
@@ -97,12 +99,18 @@ def train(
     retraced = retrace(plan, found[0].history) if found else None
     if retraced:
         cursor, history = retraced
-    yield from (epoch.evaluation for epoch in history if epoch.evaluation)
+    looked = within_memory(plan, lambda: rehearsed_losses(plan.schedule, data, numerics))
+    for known in (epoch.evaluation for epoch in history if epoch.evaluation):
+        yield replace(known, rehearsed=looked)
+        looked = ()
     if cursor.finished:
         return
     state = found[1] if found else None
     trial = within_memory(plan, lambda: _Trial(plan, data, numerics, cursor, history, state))
     found = state = None  # the trial holds the same on its device
+    if not history and (rejected := within_memory(plan, trial.rejected)) is not None:
+        yield replace(rejected, rehearsed=looked)
+        return
     with Outbox(checkpoints, context, trial.spent) as outbox:
         try:
             while not trial.cursor.finished:
@@ -113,7 +121,9 @@ def train(
                 if evaluation.finished and evaluation.verdict is None and plan.held_out is not None:
                     evaluation = trial.read_held_out(plan.held_out, evaluation, checkpoints)
                 diverged = evaluation.verdict is not None
-                outbox.put(evaluation, trial.history, None if diverged else trial.state_dict())
+                told = replace(evaluation, rehearsed=looked)
+                outbox.put(told, trial.history, None if diverged else trial.state_dict())
+                looked = ()
                 if outbox.ready:
                     yield from outbox.handed_out()
                 if diverged:
@@ -189,6 +199,28 @@ class _Trial:
     def step(self) -> int:
         """Optimizer steps done at the last epoch's end."""
         return self.cursor.epoch * self._steps
+
+    def rejected(self) -> Evaluation | None:
+        """Look at the first loss on the initial model; return the only evaluation if that ends the trial."""
+        plan, phase = self._plan, self.cursor.current
+        model, images = self._optimization.model, plan.images_a_pass
+        with self._isolated(self._numbers("rehearsal")):
+            seen = rehearsal(phase.loss, model, self._data, self._numerics, images)
+        verdict = self._guards.on_rehearsal(seen) if seen is not None else None
+        if verdict is None:
+            return None
+        return Evaluation(
+            step=0,
+            epoch=0,
+            epochs=plan.epochs,
+            phase=0,
+            cycle=0,
+            loss_name=phase.loss_name,
+            learning_rate=self.cursor.learning_rate(0, self._steps),
+            metrics={},
+            seconds=sum(self.spent.taken().values()),
+            verdict=verdict,
+        )
 
     def epoch(
         self, should_stop: Callable[[], bool], outbox: Outbox

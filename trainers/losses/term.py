@@ -31,6 +31,17 @@ class Term(nn.Module):
         """Return the loss as a scalar in the statistics' dtype."""
 
 
+class PixelTerm(Term):
+    """One that is a mean over pixels, so that it can also be one over some of them."""
+
+    @abstractmethod
+    def per_pixel(self, found: Statistics) -> tuple[Tensor, Tensor]:
+        """Return what each pixel adds and by what it is divided, (N, H, W) each, 0 at ignored pixels.
+
+        The loss is the ratio of their sums. Reads the log-probability of the true class (`Needs.likelihood`).
+        """
+
+
 @singledispatch
 def build_term(loss: Frozen, prior: ClassPrior) -> Term:
     """Build a term from its data. Each family registers its own: ``@build_term.register``.

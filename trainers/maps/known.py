@@ -68,9 +68,18 @@ def maps_of(target: Tensor, names: Collection[str], classes: int) -> dict[str, T
     return found
 
 
+NARROW: Final = (np.uint8, np.int16)
+"""The dtypes of whole numbers that all fit, the narrowest first."""
+
+
+def narrowest(low: float, high: float) -> type[np.generic]:
+    """Return the dtype that holds whole numbers between two; int32 when none of `NARROW` does."""
+    fitting = (dtype for dtype in NARROW if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max)
+    return next(fitting, np.int32)
+
+
 def narrowed(values: NDArray[Any]) -> NDArray[Any]:
-    """Whole numbers as int16 when all of them fit; anything else as it is."""
-    if values.dtype != np.int32:
+    """Whole numbers in the narrowest dtype that holds them; anything else as it is."""
+    if values.dtype != np.int32 or not values.size:
         return values
-    narrow = values.astype(np.int16)
-    return narrow if np.array_equal(narrow, values) else values
+    return values.astype(narrowest(values.min(), values.max()))

@@ -20,7 +20,7 @@ class MaskMap(ABC):
         name: what losses ask for it by.
         meaning: what it holds, in a sentence.
         version: raised whenever `compute` gives other values; maps of an older version are computed anew.
-        dtype: of its values. Kept whole numbers are int16 while all of them fit, else int32.
+        dtype: of its values. Whole numbers (int32) are kept as uint8 or int16 while all of them fit.
         outside: the value of pixels outside the image; they are ignored in the mask.
         is_length: values are lengths in pixels of the image: a crop that magnifies has them magnified, and
             as float32.

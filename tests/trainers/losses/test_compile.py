@@ -18,6 +18,8 @@ from lossweep.spaces.losses.terms import (
     Loss,
     Lovasz,
     MatthewsCorrelation,
+    SoftJaccard,
+    TopKCrossEntropy,
     Tversky,
     WeightedCrossEntropy,
     WeightedTerm,
@@ -37,6 +39,8 @@ def every_family(x: float, prior: ClassPrior) -> Loss:
         (x, Tversky(alpha=x, beta=1 - x, smooth=x)),
         (2.0, FocalTversky(alpha=x, beta=1 - x, gamma=x, reduction="image")),
         (1.0, MatthewsCorrelation(smooth=x)),
+        (1.0, TopKCrossEntropy(share=x, threshold=x)),
+        (x, SoftJaccard(smooth=x, label_smoothing=x)),
         # Unrolled over images and classes: one of the two is enough to wait for.
         (x, Lovasz(reduction="image" if prior.is_binary else "batch")),
     )

@@ -83,13 +83,15 @@ def test_maps_of_a_batch_are_those_of_its_masks() -> None:
     target = torch.stack([torch.from_numpy(random_mask(seed, 9, 12, 3)) for seed in range(3)])
     found = maps_of(target.long(), ("cells", "components"), 3)
     assert found["cells"].shape == (3, 2, 9, 12)
-    assert found["cells"].dtype == torch.int16
+    assert found["cells"].dtype == torch.uint8
     for image, mask in zip(found["cells"], target, strict=True):
         expected = KNOWN_MAPS["cells"].compute(mask.numpy(), 3)
         np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), expected)
 
 
 def test_whole_numbers_are_narrow_as_long_as_they_fit() -> None:
+    assert narrowed(np.array([0, 255], np.int32)).dtype == np.uint8
+    assert narrowed(np.array([-1, 255], np.int32)).dtype == np.int16
     assert narrowed(np.array([0, 32767], np.int32)).dtype == np.int16
     assert narrowed(np.array([0, 32768], np.int32)).dtype == np.int32
     assert narrowed(np.array([0.5], np.float32)).dtype == np.float32

@@ -15,8 +15,11 @@ from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.trainers.data.sources.source import Progress, silent
 from lossweep.trainers.data.spec import SplitName
 from lossweep.trainers.data.store.decoded import Store
-from lossweep.trainers.maps.known import narrowed
+from lossweep.trainers.maps.known import narrowed, narrowest
 from lossweep.trainers.maps.mask_map import MaskMap
+
+_PIECE = 1 << 22
+"""Pixels that are copied at once."""
 
 
 def kept_map(store: Store, split: SplitName, kind: MaskMap, progress: Progress = silent) -> NDArray[Any]:
@@ -52,8 +55,11 @@ def kept_map(store: Store, split: SplitName, kind: MaskMap, progress: Progress =
             for torn in place.parent.glob("*.building"):  # of a process that was killed: we hold the lock
                 torn.unlink()
             building = place.with_suffix(".building")
-            if not _written(building, shape, store, split, kind, progress, narrow=kind.dtype == np.int32):
-                _written(building, shape, store, split, kind, progress, narrow=False)
+            fitting = _write(building, shape, kind.dtype, _of_images(store, split, kind, progress))
+            if kind.dtype == np.int32 and fitting != np.int32:
+                wide, building = building, place.with_suffix(".narrow.building")
+                _write(building, shape, fitting, _in_pieces(np.load(wide, mmap_mode="r")))
+                wide.unlink()
             building.replace(place)
     except OSError as error:
         problem = Problem(f"can't write the data cache: {error.strerror or error}", file=str(place.parent))
@@ -63,28 +69,28 @@ def kept_map(store: Store, split: SplitName, kind: MaskMap, progress: Progress =
     return kept
 
 
-def _written(
-    path: Path,
-    shape: tuple[int, int],
-    store: Store,
-    split: SplitName,
-    kind: MaskMap,
-    progress: Progress,
-    *,
-    narrow: bool,
-) -> bool:
-    """Write a map, as int16 when ``narrow``; False when a value doesn't fit."""
-    dtype = np.dtype(np.int16 if narrow else kind.dtype)
-    header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+def _write(
+    path: Path, shape: tuple[int, int], dtype: type[np.generic], pieces: Iterator[NDArray[Any]]
+) -> type[np.generic]:
+    """Write a map piece by piece; returns the narrowest dtype that would hold its whole numbers.
+
+    A file that is written, not mapped: a full disk is an error then, not the end of the process.
+    """
+    header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    low, high = 0.0, 0.0
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)  # type: ignore[no-untyped-call]
-        for values in _of_images(store, split, kind, progress):
-            if narrow and narrowed(values).dtype != dtype:
-                return False
+        for values in pieces:
+            low, high = min(low, values.min()), max(high, values.max())
             file.write(values.astype(dtype).tobytes())
         file.flush()
         os.fsync(file.fileno())
-    return True
+    return narrowest(low, high)
+
+
+def _in_pieces(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    for first in range(0, len(values), _PIECE):
+        yield values[first : first + _PIECE]
 
 
 def _of_images(store: Store, split: SplitName, kind: MaskMap, progress: Progress) -> Iterator[NDArray[Any]]:

@@ -54,7 +54,7 @@ def test_each_image_has_the_map_of_its_mask(store: Store, split: str) -> None:
         first += mask.size
     assert first == len(kept)
     assert maps_in(store) == [f"cells-1.{split}.npy"]
-    assert kept.dtype == np.int16
+    assert kept.dtype == np.uint8
 
 
 def test_a_map_is_computed_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,18 +111,18 @@ def test_processes_that_ask_at_once_compute_once(store: Store) -> None:
     assert len({total for _, total in printed}) == 1
 
 
-def test_numbers_that_need_it_are_kept_in_32_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("largest", "dtype"), [(255, np.uint8), (256, np.int16), (32_768, np.int32)])
+def test_numbers_are_kept_as_narrow_as_the_largest_allows(
+    store: Store, monkeypatch: pytest.MonkeyPatch, largest: int, dtype: type[np.generic]
+) -> None:
     def many(self: object, mask: np.ndarray, classes: int) -> np.ndarray:
-        return np.full((*mask.shape, 1), 40_000 if mask.any() else 1, np.int32)
+        return np.where(mask == 1, largest, 7)[..., None].astype(np.int32)
 
-    load_data(SCENES, tmp_path)
-    (folder,) = (path for path in (tmp_path / "data").iterdir() if path.is_dir())
-    store = Store.open(folder)
-    assert store is not None
     monkeypatch.setattr(Cells, "compute", many)
     kept = kept_map(store, "train", CELLS)
-    assert kept.dtype == np.int32
-    assert kept.max() == 40_000
+    assert kept.dtype == dtype
+    masks = np.concatenate([mask.ravel() for mask in store.masks_of("train")])
+    np.testing.assert_array_equal(kept[:, 0], np.where(masks == 1, largest, 7))
     assert maps_in(store) == ["cells-1.train.npy"]
 
 
