@@ -38,7 +38,8 @@ class RehearsedLoss:
         loss: on one line.
         gradient: as in `trainers.guards.rule.Rehearsal`, but by the logits of the class frequencies, where
             models start; None where it is not finite.
-        strength: L2 norm of the gradient by logits drawn at random; 0 where it is not finite.
+        strength: L2 norm of the gradient by logits drawn at random; 0 where it is not finite, and for a loss
+            that ramps, which has more than one.
         sketch: a random projection of that gradient divided by its norm; empty where that is 0.
     """
 

@@ -23,7 +23,7 @@ from lossweep.trainers.data.crops.cutting import Crops, Flat, Shape, cut
 from lossweep.trainers.fake_gpu import WaitWatch, put_stand_ins
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.optimization import Optimization
-from lossweep.trainers.losses import build_loss
+from lossweep.trainers.losses import RampedSteps, build_loss
 from lossweep.trainers.maps.known import KNOWN_MAPS
 from lossweep.trainers.plan import TrainingSpec
 
@@ -96,11 +96,18 @@ def steps() -> Iterator[Step]:
             step = Step(f"{line}, {classes} classes")
             spec = LossSchedule.parse(f"{line} @1e-3 x1").phases[0].loss
             criterion = build_loss(spec, prior)
+            along = criterion.ramps.along([0.0, 0.5]) if criterion.ramps else {}  # once an epoch
+            tables = {name: values.shape for name, values in along.items()}
             with watched(step) as counting:
                 put_stand_ins(criterion, device)
                 logits = torch.empty(8, channels, 64, 64, device=device, requires_grad=True)
                 target = torch.empty(8, 64, 64, device=device, dtype=torch.uint8)
-                ramped = criterion.along([0.0, 0.5])  # once an epoch
+                ramped = RampedSteps(
+                    tuple(
+                        (criterion.get_buffer(name), torch.empty(shape, dtype=torch.float64, device=device))
+                        for name, shape in tables.items()
+                    )
+                )
                 with counting:
                     ramped.set(1)
                     torch.stack(list(criterion.parts(logits, target).values())).sum().backward()
