@@ -31,7 +31,7 @@ class Skeletons(MaskMap):
         foreground = (mask > 0) & (mask != IGNORE_INDEX)
         if not foreground.any():
             return np.zeros((*mask.shape, 1), np.uint8)
-        from skimage.morphology import skeletonize  # noqa: PLC0415 - a third of a second, for this map alone
+        from skimage.morphology import skeletonize
 
         tube = binary_dilation(skeletonize(foreground), iterations=2) & foreground
         return np.where(tube, mask, 0).astype(np.uint8)[..., None]
