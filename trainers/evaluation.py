@@ -28,6 +28,27 @@ class GuardVerdict:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class RehearsedLoss:
+    """One loss of a schedule on the rehearsal batch, and its gradient by logits in few numbers.
+
+    It follows from the loss and the data alone, so that losses of any trials of a sweep can be compared.
+
+    Attributes:
+        loss: on one line.
+        gradient: as in `trainers.guards.rule.Rehearsal`, but by the logits of the class frequencies, where
+            models start; None where it is not finite.
+        strength: L2 norm of the gradient by logits drawn at random; 0 where it is not finite, and for a loss
+            that ramps, which has more than one.
+        sketch: a random projection of that gradient divided by its norm; empty where that is 0.
+    """
+
+    loss: str
+    gradient: float | None
+    strength: float
+    sketch: tuple[float, ...] = ()
+
+
 ImageCounts = tuple[tuple[tuple[int, int, int], ...], ...]
 """Of each image and foreground class: true positives, false positives, false negatives."""
 
@@ -69,7 +90,8 @@ class Evaluation:
     """The validation metrics of a trial at one point in training.
 
     Attributes:
-        step: optimizer steps done; the identity of an evaluation within its trial.
+        step: optimizer steps done; the identity of an evaluation within its trial. A trial that was rejected
+            before training has one evaluation, of step 0, without metrics.
         epoch: epochs done (an evaluation stands at an epoch's end).
         epochs: epochs of the trial's whole budget.
         phase: index of the phase just trained, in the schedule unrolled over its cycles, from 0.
@@ -87,11 +109,14 @@ class Evaluation:
             by which ``metrics`` tell them apart; the same in every evaluation of a data set.
         images_per_second: training throughput since the previous evaluation, evaluation excluded.
         seconds: wall-clock seconds since the previous evaluation, evaluation included.
+        spent: what these seconds went to, by the parts of `trainers.loop.wall_time`; empty where nobody took
+            note, as in ledgers of before.
         phase_ended: the phase ended here: the next step, if any, is of another phase.
         cycle_ended: a whole cycle ended here.
         finished: the trial's budget is spent.
         verdict: set when a guard ended the trial here.
         held_out: of a finished confirmation trial: what it scored on the test split.
+        rehearsed: of a trial's first evaluation: each distinct loss of its schedule before training.
     """
 
     step: int
@@ -109,21 +134,28 @@ class Evaluation:
     object_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     images_per_second: float = 0.0
     seconds: float = 0.0
+    spent: Mapping[str, float] = field(default_factory=dict)
     phase_ended: bool = False
     cycle_ended: bool = False
     finished: bool = False
     verdict: GuardVerdict | None = None
     held_out: HeldOutScore | None = None
+    rehearsed: tuple[RehearsedLoss, ...] = ()
 
     @property
     def share(self) -> float:
-        """The share of the trial's budget spent, in (0, 1]."""
+        """The share of the trial's budget spent, in [0, 1]; 0 where it was rejected before training."""
         return self.epoch / self.epochs
+
+    @property
+    def time_shares(self) -> dict[str, float]:
+        """What share of the wall time went to each part; empty where nobody took note."""
+        return {part: seconds / self.seconds for part, seconds in self.spent.items() if self.seconds > 0}
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data."""
         data = asdict(self)
-        for name in ("held_out", "object_sizes"):
+        for name in ("held_out", "object_sizes", "spent", "rehearsed"):
             if not data[name]:
                 del data[name]  # unknown to earlier versions
         return data
@@ -137,6 +169,10 @@ class Evaluation:
             **{
                 **data,
                 "object_sizes": {name: tuple(two) for name, two in data.get("object_sizes", {}).items()},
+                "rehearsed": tuple(
+                    RehearsedLoss(**{**one, "sketch": tuple(one["sketch"])})
+                    for one in data.get("rehearsed", ())
+                ),
                 "verdict": GuardVerdict(**verdict) if verdict else None,
                 "held_out": HeldOutScore.from_dict(held_out) if held_out else None,
             }

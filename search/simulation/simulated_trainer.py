@@ -70,7 +70,7 @@ class SimulatedTrainer:
         noise: standard deviation of a metric from evaluation to evaluation.
         exceptions: the share of trials that raise `SimulatedFault` half-way.
         memory_faults: the share of trials that run out of memory until their micro-batch is smaller.
-        planted: faults by trial number, over the shares: ``exception``, ``memory`` or ``diverge``.
+        planted: faults by trial number, over the shares: ``exception``, ``memory``, ``diverge``, ``reject``.
         seconds: simulated seconds of an epoch of cross-entropy.
     """
 
@@ -89,6 +89,9 @@ class SimulatedTrainer:
         fault = self._fault(plan, dice.random())
         course = _Course(dice, self.noise, fault == "diverge")
         cursor = ScheduleCursor.start(plan.schedule)
+        if fault == "reject":
+            yield _rejected(plan)
+            return
         unlucky = 1 + int(dice.random() * plan.epochs * 0.6)
         steps_in_phase = 0
         while not cursor.finished:
@@ -259,6 +262,23 @@ class _Course:
             f_beta = (1 + square) * precision * recall / (square * precision + recall)
             figures[parametric_name("fbeta", beta)] = f_beta
         return figures
+
+
+def _rejected(plan: TrialPlan) -> Evaluation:
+    """What a trial reports whose first loss cannot be learned by."""
+    phase = plan.schedule.phases[0]
+    message = "the loss has no gradient before any training: it is 1 and its gradient by the logits 0"
+    return Evaluation(
+        step=0,
+        epoch=0,
+        epochs=plan.epochs,
+        phase=0,
+        cycle=0,
+        loss_name=phase.loss_name,
+        learning_rate=phase.learning_rate,
+        metrics={},
+        verdict=GuardVerdict("rejected", 0, 0, message, {"loss": 1.0, "gradient": 0.0}),
+    )
 
 
 def _behavior(loss: Loss) -> _Family:

@@ -39,6 +39,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """The first phase's loss on a batch of the data that shows foreground, before any step.
+
+    Attributes:
+        loss: its value for what the initial model predicts.
+        gradient: the sum of the absolute derivatives of the loss by the logits: how much the loss would
+            change if every logit moved by 1. What lies behind the logits is the model's, whatever the loss.
+    """
+
+    loss: float
+    gradient: float
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Why a rule would end the trial: one sentence, and the numbers behind it."""
 
@@ -88,6 +102,10 @@ class Rule(Generic[SpecT, StateT]):
         """
         self.spec = spec
         self.state: StateT = self.state_type()
+
+    def on_rehearsal(self, rehearsal: Rehearsal) -> Evidence | None:
+        """See the loss on the initial model; a trial that ends here has cost no epoch."""
+        return None
 
     def on_step(self, step: Step) -> Evidence | None:
         """See one optimizer step."""

@@ -8,7 +8,7 @@ from typing import Any
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 from lossweep.trainers.guards.own import build_own
-from lossweep.trainers.guards.rule import Rule, Step
+from lossweep.trainers.guards.rule import Rehearsal, Rule, Step
 from lossweep.trainers.guards.spec import RULES, GuardSpec
 
 
@@ -30,6 +30,13 @@ class Guards:
         self._steps_in_phase = 0
         for rule in self._rules.values():
             rule.phase_started()
+
+    def on_rehearsal(self, rehearsal: Rehearsal) -> GuardVerdict | None:
+        """See the first phase's loss on the initial model, before the first step."""
+        for name, rule in self._rules.items():
+            if (evidence := rule.on_rehearsal(rehearsal)) is not None:
+                return GuardVerdict(name, 0, 0, evidence.message, evidence.figures)
+        return None
 
     def on_step(
         self,

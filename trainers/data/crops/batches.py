@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lossweep.spaces.class_prior import IGNORE_INDEX
 from lossweep.trainers.data.crops.cutting import Crops, Flat, Shape, as_float, cut
-from lossweep.trainers.data.crops.placement import crops_of, place
+from lossweep.trainers.data.crops.placement import Placements, crops_of, place
 from lossweep.trainers.data.crops.staging import Staged, staged_ahead
 from lossweep.trainers.data.sources.source import Progress, silent
 from lossweep.trainers.data.spec import Augmentation, SplitName
@@ -25,6 +25,11 @@ from lossweep.trainers.maps.known import KNOWN_MAPS
 
 STRIDE = 32
 """Evaluated images are padded to a multiple of this: the coarsest stride of common encoders."""
+
+_OVER_FOREGROUND = Augmentation(
+    flip=False, quarter_turns=False, brightness=0.0, contrast=0.0, foreground_bias=1.0
+)
+"""Of the rehearsal batch: crops as the images are, over foreground."""
 
 _RESIDENT_SHARE = 0.3
 """Of a GPU's room when data is first asked for: what the resident pixels may take at most."""
@@ -141,17 +146,53 @@ class Split:
             device: where they are put.
             maps: names of those that the batches carry.
         """
-        device = torch.device(device)
-        self.prepare(maps)
-        whole = self._flat(device)
-        flat = Flat(whole.pixels, whole.masks, {name: whole.maps[name] for name in maps})
         placed = place(self._store.items, self._rows, self._crops, self.tile, self._augment, seed, epoch)
         steps = self.steps_per_epoch(batch_size)
         order = placed.order[np.arange(steps * batch_size) % self.crops]
+        yield from self._cut(placed, self._crops, order, batch_size, torch.device(device), maps)
+
+    def rehearsal_batch(
+        self, batch_size: int, device: torch.device | str, maps: Collection[str] = ()
+    ) -> Batch:
+        """Return crops that show foreground, the same ones whatever the trial, none augmented.
+
+        They are of images spread evenly over the split, each placed over an anchor. An image without
+        foreground is taken only where none has any.
+        """
+        items = self._store.items
+        showing = np.flatnonzero(items.anchor_counts[self._rows[self._crops]].sum(axis=1) > 0)
+        among = self._crops[showing] if len(showing) else self._crops
+        few = among[np.linspace(0, len(among) - 1, min(batch_size, len(among))).round().astype(np.int64)]
+        placed = place(items, self._rows, few, self.tile, _OVER_FOREGROUND, seed=0, epoch=0)
+        order = np.arange(len(few))
+        return next(self._cut(placed, few, order, len(few), torch.device(device), maps))
+
+    def _cut(
+        self,
+        placed: Placements,
+        images: NDArray[np.int64],
+        order: NDArray[np.int64],
+        batch_size: int,
+        device: torch.device,
+        maps: Collection[str],
+    ) -> Iterator[Batch]:
+        """Yield placed crops in an order, in batches.
+
+        Args:
+            placed: the crops.
+            images: the position in the split of the image that each is cut from.
+            order: indices into both, whole batches of them.
+            batch_size: crops of a batch.
+            device: where they are put.
+            maps: names of those that the batches carry.
+        """
+        self.prepare(maps)
+        whole = self._flat(device)
+        flat = Flat(whole.pixels, whole.masks, {name: whole.maps[name] for name in maps})
         crops = Crops.of(self._store, placed, order, self._first)
         shape = Shape.of(self._store, placed, self.tile)
-        indices = self._crops[order].tolist()
-        batches = [slice(start, start + batch_size) for start in range(0, steps * batch_size, batch_size)]
+        indices = images[order].tolist()
+        batches = [slice(start, start + batch_size) for start in range(0, len(order), batch_size)]
         parts: Iterator[Staged]
         if flat.pixels.device.type == device.type:  # the parameters are sent once an epoch: no step waits
             sent = crops.to(device)
@@ -159,8 +200,8 @@ class Split:
         else:
             parts = staged_ahead(crops, flat, shape, batches, device)
         for batch, part in zip(batches, parts, strict=True):
-            images, masks, cut_maps = cut(part.crops, part.flat, shape)
-            yield Batch(images, masks, tuple(indices[batch]), cut_maps)
+            cut_images, masks, cut_maps = cut(part.crops, part.flat, shape)
+            yield Batch(cut_images, masks, tuple(indices[batch]), cut_maps)
 
     def evaluation_batches(
         self, batch_size: int, device: torch.device | str, most_pixels: int | None = None
