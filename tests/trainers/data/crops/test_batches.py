@@ -100,7 +100,7 @@ def test_brightness_and_contrast_are_one_affine_change_of_each_crop() -> None:
     assert all(0.6 - 1e-5 <= factor <= 1.4 + 1e-5 for factor in factors)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32),
     epoch=st.integers(0, 500),
