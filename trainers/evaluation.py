@@ -38,7 +38,8 @@ class RehearsedLoss:
         loss: on one line.
         gradient: as in `trainers.guards.rule.Rehearsal`, but by the logits of the class frequencies, where
             models start; None where it is not finite.
-        strength: L2 norm of the gradient by logits drawn at random; 0 where it is not finite.
+        strength: L2 norm of the gradient by logits drawn at random; 0 where it is not finite, and for a loss
+            that ramps, which has more than one.
         sketch: a random projection of that gradient divided by its norm; empty where that is 0.
     """
 
@@ -108,6 +109,8 @@ class Evaluation:
             by which ``metrics`` tell them apart; the same in every evaluation of a data set.
         images_per_second: training throughput since the previous evaluation, evaluation excluded.
         seconds: wall-clock seconds since the previous evaluation, evaluation included.
+        spent: what these seconds went to, by the parts of `trainers.loop.wall_time`; empty where nobody took
+            note, as in ledgers of before.
         phase_ended: the phase ended here: the next step, if any, is of another phase.
         cycle_ended: a whole cycle ended here.
         finished: the trial's budget is spent.
@@ -131,6 +134,7 @@ class Evaluation:
     object_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     images_per_second: float = 0.0
     seconds: float = 0.0
+    spent: Mapping[str, float] = field(default_factory=dict)
     phase_ended: bool = False
     cycle_ended: bool = False
     finished: bool = False
@@ -143,10 +147,15 @@ class Evaluation:
         """The share of the trial's budget spent, in [0, 1]; 0 where it was rejected before training."""
         return self.epoch / self.epochs
 
+    @property
+    def time_shares(self) -> dict[str, float]:
+        """What share of the wall time went to each part; empty where nobody took note."""
+        return {part: seconds / self.seconds for part, seconds in self.spent.items() if self.seconds > 0}
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data."""
         data = asdict(self)
-        for name in ("held_out", "object_sizes", "rehearsed"):
+        for name in ("held_out", "object_sizes", "spent", "rehearsed"):
             if not data[name]:
                 del data[name]  # unknown to earlier versions
         return data

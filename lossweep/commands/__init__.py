@@ -27,7 +27,7 @@ from lossweep.commands import (
     train,
     why,
 )
-from lossweep.commands.service import answered, driven
+from lossweep.commands.service import answered, driven, shown
 
 app = typer.Typer(
     name="lossweep",
@@ -50,7 +50,7 @@ _PANELS = {
         answered(status.status),
         logs.logs,
         answered(why.why),
-        dashboard.dashboard,
+        shown(dashboard.dashboard),
         answered(report.report),
         answered(compare.compare),
     ),

@@ -81,6 +81,11 @@ def driven(command: Callable[..., None]) -> Callable[..., None]:
     return _served(command, _EVERYWHERE | _DRIVING, _drive)
 
 
+def shown(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command that serves pages serve here what the cluster has."""
+    return _served(command, _EVERYWHERE, _show)
+
+
 def _served(
     command: Callable[..., None],
     options: dict[str, tuple[Any, Any]],
@@ -134,7 +139,7 @@ def _warn(service: Service) -> None:
 def _ask(service: Service, context: typer.Context) -> None:
     jobs = _jobs(service)
     sweep = context.params.get("name") or context.params.get("first")
-    request = _request(service, context, _arguments(context))
+    request = _request(service, _arguments(context))
     while context.params.get("watch"):
         answer = jobs.ask(request, sweep)
         typer.echo("\033[2J\033[H" if sys.stdout.isatty() else "", nl=False)
@@ -143,6 +148,25 @@ def _ask(service: Service, context: typer.Context) -> None:
             return
         time.sleep(5.0)
     _print(jobs.ask(request, sweep), context)
+
+
+def _show(service: Service, context: typer.Context) -> None:
+    """Serve the report here, as the cluster builds it."""
+    from lossweep.dashboards.serving.opening import serve_report
+    from lossweep.spaces.files.errors import Problem, UserError
+
+    jobs, given = _jobs(service), context.params
+    name = given["name"]
+    if name is None:
+        raise UserError(Problem("name the sweep", hint=f"lossweep list{service.words} has their names"))
+    if given["optuna"]:
+        raise UserError(Problem("optuna-dashboard needs the database", key="--optuna", hint="start it there"))
+    _print(jobs.ask(_request(service, ("dashboard", name, "--links"))), context)
+    if given["links"]:
+        return
+    wanted = _request(service, ("report", name, "--output", "report.html"))
+    build = lambda: jobs.ask(wanted, name).files["report.html"].decode("utf-8")  # noqa: E731
+    serve_report(build, echo=typer.echo, browser=given["browser"], host=given["host"])
 
 
 def _print(answer: Answer, context: typer.Context) -> None:
@@ -188,7 +212,7 @@ def _drive(service: Service, context: typer.Context) -> None:
         sweep, arguments = str(given["name"]), _arguments(context)
     package = package_of(code) if code is not None else None
     again = ("--yes",) if "sweep_file" in given else ()
-    request = _request(service, context, (*arguments, "--cluster", "auto"), given["max_retries"], again)
+    request = _request(service, (*arguments, "--cluster", "auto"), given["max_retries"], again)
     jobs = _jobs(service)
     job = jobs.drive(sweep, request, package)
     shipped = f" with {package} of code" if package is not None else ""
@@ -237,7 +261,6 @@ def _jobs(service: Service) -> Jobs:
 
 def _request(
     service: Service,
-    context: typer.Context,
     arguments: tuple[str, ...],
     retries: int = 0,
     again: tuple[str, ...] = (),

@@ -279,13 +279,7 @@ class Conductor:
 
     def history(self, number: int) -> TrialHistory:
         """Return everything recorded of a trial."""
-        return trial_history(
-            self._record.trial(number),
-            self.settings.objective,
-            self._journal.evaluations(number),
-            self._journal.decisions(number),
-            self._slots,
-        )
+        return self._history_of(self._record.trial(number))
 
     def shut_down(self) -> None:
         """Store the seconds spent and end the proposing thread; the conductor is not used afterwards."""
@@ -303,6 +297,11 @@ class Conductor:
     def _searching(self) -> bool:
         """Whether a trial of the search runs."""
         return any(number not in self._confirms for number in self.running)
+
+    def _history_of(self, trial: FrozenTrial) -> TrialHistory:
+        """Everything recorded of a trial that was read just now."""
+        written = self._journal.evaluations(trial.number), self._journal.decisions(trial.number)
+        return trial_history(trial, self.settings.objective, *written, self._slots)
 
     def _try_again(self, failed: FrozenTrial) -> None:
         """Let a failed trial come again as a new one; it stays as it ended."""
@@ -348,7 +347,7 @@ class Conductor:
         if trial.user_attrs.get(CONTROL) is not None:
             self._controls.add(trial.number)
         self._judging.add(trial)
-        self.listeners.tell(TrialStarted(self.history(trial.number)))
+        self.listeners.tell(TrialStarted(self._history_of(trial)))
         return plan
 
     def _plan(self, trial: FrozenTrial) -> TrialPlan:

@@ -2,8 +2,8 @@
 
 A sweep's workers hold their resources from trial to trial, so that the cluster's own queue would let the
 first sweep keep everything. Each driver therefore asks the database, whenever it could start a trial, which
-sweeps have a living driver on the same cluster, and starts none beyond its share. What it holds beyond that, since
-another sweep has come, it gives back as its trials end: none is cut short.
+sweeps have a living driver on the same cluster, and starts none beyond its share. What it holds beyond that,
+since another sweep has come, it gives back as its trials end: none is cut short.
 """
 
 from __future__ import annotations

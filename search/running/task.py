@@ -14,6 +14,7 @@ from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import one_line
 from lossweep.spaces.losses.terms import Loss
 from lossweep.trainers.data.spec import SplitName
+from lossweep.trainers.loop.checkpoint_storage import check_reachable
 
 if TYPE_CHECKING:  # it pulls torch in, which simulations do without
     from lossweep.trainers.trial import TrialTrainer
@@ -48,14 +49,16 @@ def segmentation(spec: SweepSpec, workspace: Workspace, confirms: bool = False) 
 
     Raises:
         UserError: with everything that is wrong with the user's own losses and the files, or else with the
-            pixels, or else with the model.
+            store of the checkpoints, or else with the pixels, or else with the model.
     """
     from lossweep.trainers.loop.object_sizes import check_sizes
     from lossweep.trainers.losses import maps_needed
     from lossweep.trainers.trial import SegmentationTrainer
 
     check_before_loading(spec)
-    trainer = SegmentationTrainer(spec.data, workspace.cache, workspace.checkpoints(spec.name))
+    kept = workspace.checkpoints(spec.name)
+    check_reachable(kept)
+    trainer = SegmentationTrainer(spec.data, workspace.cache, kept)
     data = trainer.data()
     evaluated: dict[SplitName, tuple[tuple[int, int], ...]] = {"val": data.val.sizes, "test": data.test.sizes}
     rehearsed = check_before_training(spec, data.prior, data.channels, evaluated)

@@ -52,6 +52,10 @@ class Ramps(nn.Module):
             {str(place): build_term(settled(parts[place].loss, 1.0), prior) for place in self._ramped}
         )
         self.register_buffer("ends", self._weights([1.0])[0], persistent=False)
+        self._changing = {
+            place: _different(self._constants(place, 0.0), self._constants(place, 1.0))
+            for place in self._ramped
+        }
 
     def at_their_ends(self, values: Sequence[Tensor], found: Statistics) -> Tensor:
         """Return the loss as it would be with all ramps at their ends: one scale throughout a phase.
@@ -78,9 +82,8 @@ class Ramps(nn.Module):
         """
         found = {"weights": self._weights(shares)} if any(ramps(tuple(p.weight for p in self._parts))) else {}
         for place in self._ramped:
-            changing = _different(self._constants(place, 0.0), self._constants(place, 1.0))
             built = [self._constants(place, share) for share in shares]
-            for name in changing:
+            for name in self._changing[place]:
                 found[f"terms.{place}.{name}"] = torch.stack([constants[name] for constants in built])
         return found
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lossweep.trainers.losses.mask_values import Lookout
 from lossweep.trainers.losses.ramps import RampedSteps, Ramps
 from lossweep.trainers.losses.statistics import Needs, statistics
 from lossweep.trainers.losses.term import Term
@@ -54,6 +55,7 @@ class SegmentationLoss(nn.Module):
         self.names = _distinct([name for name, _, _ in terms])
         self.terms = nn.ModuleList(term for _, _, term in terms)
         self.channels = channels
+        self._lookout = Lookout(max(2, channels))
         asked = {name for _, _, term in terms for name in term.maps}
         self.maps = tuple(name for name in KNOWN_MAPS if name in asked)
         self.ramps = ramps
@@ -74,7 +76,14 @@ class SegmentationLoss(nn.Module):
 
         Returns:
             A scalar, float32 (float64 for float64 logits).
+
+        Raises:
+            UserError: the target holds a value that is neither a class nor 255. Of masks on a GPU one of the
+                next calls tells, once it is known there; compiled code can't.
         """
+        # The type: tensors that stand in for others, such as those of tracing, hold no values.
+        if target.is_cuda and type(target) is Tensor and not torch.compiler.is_compiling():
+            self._lookout.see(target)
         total, *rest = self.parts(logits, target, maps).values()
         for value in rest:
             total = total + value
@@ -83,7 +92,10 @@ class SegmentationLoss(nn.Module):
     def parts(
         self, logits: Tensor, target: Tensor, maps: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """Return each term's weighted value; their sum is the loss."""
+        """Return each term's weighted value; their sum is the loss.
+
+        As `forward`, but masks on a GPU are not looked at: the trainer's own are known from their store.
+        """
         return self.measured(logits, target, maps).parts
 
     def measured(self, logits: Tensor, target: Tensor, maps: Mapping[str, Tensor] | None = None) -> Measured:

@@ -18,12 +18,13 @@ from lossweep.trainers.metrics.counts import Counts
 from lossweep.trainers.metrics.curves import ConfusionCurve
 from lossweep.trainers.metrics.kept_images import KeptImages
 from lossweep.trainers.metrics.logit_scale import BINS, LARGEST, LOWEST_KEY, bin_of, keys
-from lossweep.trainers.metrics.objects import ObjectCounts, TrueObjects
+from lossweep.trainers.metrics.objects import ObjectCounts
 from lossweep.trainers.metrics.one_vs_rest import one_vs_rest
 from lossweep.trainers.metrics.own import Mask, OwnMetric
 from lossweep.trainers.metrics.per_image import image_counts
 from lossweep.trainers.metrics.sizes import SizeThirds
 from lossweep.trainers.metrics.summary import class_figures, class_metric_names, combined, floor_thresholds
+from lossweep.trainers.metrics.truth import Truth
 from lossweep.trainers.plan import MeasureSpec
 
 
@@ -75,6 +76,7 @@ class Meter:
         objects: whether images are kept, for the object metrics and the user's own.
         thirds: which objects of each foreground class are small and which large, None for a class without
             any; without it metrics by size are left out.
+        truth: what is known of the masks from earlier passes through the same split; nothing when None.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Meter:
         device: torch.device | str,
         objects: bool = True,
         thirds: Sequence[SizeThirds | None] = (),
+        truth: Truth | None = None,
     ) -> None:
         self._prior = prior
         self._thirds = tuple(thirds)
@@ -91,6 +94,7 @@ class Meter:
         self._device = torch.device(device)
         self._foreground = len(prior.names) - 1
         self._objects = objects
+        self._truth = truth or Truth(self._foreground, measure, memory=0)
         self.reset()
 
     def reset(self) -> None:
@@ -176,7 +180,10 @@ class Meter:
             ]
             degenerate = max(found.degenerate for found in (*at_fixed_point, *at_tuned))
         classes = self._prior.names[1:]
-        pixels, found_objects = image_counts(self._kept, thresholds, self._measure) if per_image else ((), ())
+        pixels: ImageCounts = ()
+        found_objects: ImageCounts = ()
+        if per_image:
+            pixels, found_objects = image_counts(self._kept, thresholds, self._measure, self._truth)
         figures = [class_figures(each, self._measure) for each in counted]
         metrics = combined(classes, figures, class_metric_names(self._measure, objects, bool(self._thirds)))
         for name in self._measure.own if objects else ():
@@ -217,11 +224,9 @@ class Meter:
     def _images(self, thresholds: Sequence[float]) -> Iterator[tuple[Mask, Mask]]:
         """Yield truth and prediction of each image: at the tuned threshold, or the likeliest class."""
         lowest = bin_of(thresholds[0]) + LOWEST_KEY
-        for batch in self._kept.batches():
-            predicted = (
-                (batch.keys[:, 0] >= lowest).astype(np.uint8) if batch.argmax is None else batch.argmax
-            )
-            yield from zip(batch.truth, predicted, strict=True)
+        for image in self._kept.images():
+            likeliest = image.argmax
+            yield image.truth, (image.keys[0] >= lowest).astype(np.uint8) if likeliest is None else likeliest
 
     def _count_objects(self, thresholds: Sequence[float]) -> tuple[list[ObjectCounts], list[ObjectCounts]]:
         """Return each foreground class's objects at the fixed point, and at its tuned threshold."""
@@ -229,20 +234,16 @@ class Meter:
         thirds = self._thirds or (None,) * len(lowest)
         fixed = [ObjectCounts() for _ in thresholds]
         tuned = list(fixed)
-        for batch in self._kept.batches():
-            for i, truth in enumerate(batch.truth):
-                labelled = truth != IGNORE_INDEX
-                known = None if labelled.all() else labelled
-                for c, key in enumerate(lowest):
-                    objects = TrueObjects.of(truth == c + 1, known, self._measure)
-                    ranks = batch.keys[i, c]
-                    predicted = ranks >= 0 if batch.argmax is None else batch.argmax[i] == c + 1
-                    at_fixed_point = objects.compare(predicted, self._measure, thirds[c])
-                    fixed[c] += at_fixed_point
-                    same = batch.argmax is None and key == 0
-                    tuned[c] += (
-                        at_fixed_point if same else objects.compare(ranks >= key, self._measure, thirds[c])
-                    )
+        for place, image in enumerate(self._kept.images()):
+            for c, (objects, key) in enumerate(zip(self._truth.of(place, image.truth), lowest, strict=True)):
+                ranks = image.keys[c]
+                predicted = ranks >= 0 if image.argmax is None else image.argmax == c + 1
+                at_fixed_point = objects.compare(predicted, self._measure, thirds[c])
+                fixed[c] += at_fixed_point
+                same = image.argmax is None and key == 0
+                tuned[c] += (
+                    at_fixed_point if same else objects.compare(ranks >= key, self._measure, thirds[c])
+                )
         return fixed, tuned
 
 

@@ -80,12 +80,19 @@ class TrueObjects:
     def of(cls, truth: Mask, labelled: Mask | None, spec: MeasureSpec) -> TrueObjects:
         """Label the components of ``truth`` (H, W), which holds no unlabelled pixel."""
         labels, count = _components(truth, spec.connectivity)
+        if not count:  # as most classes on most images: one zero for all pixels
+            labels = np.broadcast_to(labels.dtype.type(0), labels.shape)
         return cls(labels, count, labelled)
 
     def areas(self, spec: MeasureSpec) -> Ints:
         """Return the areas of the objects in pixels, without those that are too small to be one."""
         every = np.bincount(self.labels.ravel(), minlength=self.count + 1)[1:]
         return every[every >= spec.minimum_area]
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the labels take."""
+        return self.labels.nbytes if self.count else 0
 
     def compare(self, prediction: Mask, spec: MeasureSpec, thirds: SizeThirds | None = None) -> ObjectCounts:
         """Match the components of ``prediction`` (H, W) with the true ones; by ``thirds`` also by their size.

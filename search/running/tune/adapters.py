@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ray.tune import Stopper
 from ray.tune.experiment import Trial
@@ -20,6 +20,8 @@ from lossweep.search.running.tune.workers import RayWorkers
 from lossweep.search.study.faults import DeviceLost, Fault, FaultKind
 
 _LOST = Fault(FaultKind.WORKER_LOST, "the worker was lost")
+_NODE_DIED: Final = "The actor died because its node has died"
+"""Ray's words, the only ones that reach Tune: a worker that died on a living machine dies of other causes."""
 
 
 class TuneBridge:
@@ -184,6 +186,10 @@ def _fault_of_lost(trial: Trial) -> Fault:
         return Fault(
             FaultKind.WORKER_LOST, f"a worker lost its GPU: {gone[-1].partition(': ')[2].strip()}", text
         )
+    if _NODE_DIED in text:
+        why = next((line.strip() for line in lines if "the actor's node was " in line), "").partition(": ")[0]
+        said = why.removeprefix("the actor's node was ")
+        return Fault(FaultKind.NODE_LOST, f"its machine went away{f' ({said})' if said else ''}")
     facts = dict(line.strip().partition(": ")[::2] for line in lines if line.startswith("\t"))
     said = next((line for line in lines if not line.startswith(("\t", "The actor died"))), "")
     where = f" (process {facts['pid']} on {facts['ip']})" if {"pid", "ip"} <= facts.keys() else ""

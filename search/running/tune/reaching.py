@@ -19,7 +19,7 @@ _ANSWERS_WITHIN_S = 60.0
 
 
 def check_cluster(address: str, resources: ResourceSpec) -> None:
-    """Make sure that a cluster can be reached and has GPUs if trials hold any.
+    """Make sure that a cluster can be reached, and has GPUs if trials hold any, unless none trains there.
 
     A cluster may grow, so that one whose nodes are too small for now is waited for; one without any GPU is
     taken for the wrong one.
@@ -27,8 +27,10 @@ def check_cluster(address: str, resources: ResourceSpec) -> None:
     Raises:
         UserError: when it cannot be reached, or has none.
     """
+    if resources.runner == "inline":
+        return
     nodes = nodes_of(address)
-    if resources.gpus_per_trial and resources.runner == "tune" and not any(n.get("GPU") for n in nodes):
+    if resources.gpus_per_trial and not any(node.get("GPU") for node in nodes):
         has = "; ".join(f"{node.get('CPU', 0.0):g} CPU" for node in nodes) or "no living node"
         raise UserError(
             Problem(

@@ -65,6 +65,8 @@ terms = st.one_of(
     term("focal_tversky", {**reduction, **sides, "gamma": ramped(st.floats(0.1, 3.0))}),
     term("lovasz", {"reduction": st.sampled_from(["batch", "image"])}),
     term("mcc", {"smooth": positive}),
+    term("soft_jaccard", {**reduction, "label_smoothing": st.floats(0.0, 0.5)}),
+    term("topk_ce", {"share": st.floats(0.01, 1.0), "threshold": st.none() | st.floats(0.01, 0.99)}),
     term("my_losses.edges:Boundary", {"parameters": st.dictionaries(texts, values, max_size=3)}),
 )
 sums = st.lists(

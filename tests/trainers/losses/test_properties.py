@@ -19,6 +19,8 @@ from lossweep.spaces.losses.terms import (
     Loss,
     Lovasz,
     MatthewsCorrelation,
+    SoftJaccard,
+    TopKCrossEntropy,
     Tversky,
     WeightedCrossEntropy,
     WeightedTerm,
@@ -55,8 +57,13 @@ def pixelwise(classes: int) -> st.SearchStrategy[Loss]:
 regions = st.one_of(
     st.builds(Jaccard, smooth=smooths, reduction=reductions),
     st.builds(Dice, smooth=smooths, reduction=reductions),
+    st.builds(SoftJaccard, smooth=smooths, reduction=reductions, label_smoothing=smoothings),
     st.builds(
-        Tversky, alpha=st.floats(0.0, 2.0), beta=st.floats(0.0, 2.0), smooth=smooths, reduction=reductions
+        Tversky,
+        alpha=st.floats(0.0, 2.0),
+        beta=st.floats(0.0, 2.0),
+        smooth=smooths,
+        reduction=reductions,
     ),
     st.builds(
         FocalTversky,
@@ -69,10 +76,16 @@ regions = st.one_of(
 )
 correlations = st.builds(MatthewsCorrelation, smooth=smooths)
 lovasz = st.builds(Lovasz, reduction=reductions)
+hardest = st.builds(
+    TopKCrossEntropy,
+    share=st.floats(0.01, 1.0),
+    threshold=st.none() | st.floats(0.05, 0.95),
+    reduction=reductions,
+)
 
 
 def terms(classes: int) -> st.SearchStrategy[Loss]:
-    single = st.one_of(pixelwise(classes), regions, correlations, lovasz)
+    single = st.one_of(pixelwise(classes), regions, correlations, lovasz, hardest)
     part = st.builds(WeightedTerm, weight=st.floats(0.1, 5.0), loss=single)
     parts = st.lists(part, min_size=2, max_size=3, unique_by=lambda part: part.loss).map(tuple)
     return single | st.builds(Compound, sum=parts)
@@ -237,7 +250,7 @@ def test_ignored_pixels_count_nowhere(data, prior, seed, mask):
 @given(data=st.data(), prior=PRIORS, seed=seeds)
 def test_a_false_positive_on_an_empty_tile_has_a_gradient(data, prior, seed):
     """In every term: pushing wrong foreground down lowers the loss though no true one is there."""
-    loss = data.draw(st.one_of(pixelwise(len(prior.names)), regions, correlations, lovasz))
+    loss = data.draw(st.one_of(pixelwise(len(prior.names)), regions, correlations, lovasz, hardest))
     if isinstance(loss, Tversky) and loss.alpha < 1e-3:  # it was asked not to mind false positives
         return
     if getattr(loss, "label_smoothing", 0.0):  # it was asked to keep some probability on every class
@@ -271,6 +284,33 @@ def test_masks_of_bytes_and_channels_last_logits_give_the_same(data, prior, seed
     )
     torch.testing.assert_close(other, value)
     torch.testing.assert_close(other_gradient, gradient)
+
+
+shapes = st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9))
+
+
+@examples
+@given(data=st.data(), prior=PRIORS, seed=seeds, shape=shapes, ignored=st.sampled_from((0.0, 0.3, 1.0)))
+def test_any_shape(reference, data, prior, seed, shape, ignored):
+    loss = data.draw(terms(len(prior.names)))
+    random = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(shape[0], prior.channels, *shape[1:], generator=random, dtype=torch.float64)
+    target = torch.randint(0, len(prior.names), shape, generator=random)
+    target[torch.rand(shape, generator=random) < ignored] = 255
+    value, gradient = value_and_gradient(loss, prior, logits, target)
+    assert gradient.isfinite().all()
+    torch.testing.assert_close(value, reference(loss, logits, target), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("loss", [SoftJaccard(), TopKCrossEntropy()], ids=str)
+@pytest.mark.parametrize("prior", [TWO, FOUR], ids=["binary", "multiclass"])
+def test_a_mask_of_ten_thousand_objects(reference, loss, prior):
+    random = torch.Generator().manual_seed(0)
+    target = torch.zeros(1, 200, 200, dtype=torch.int64)
+    target[:, ::2, ::2] = torch.randint(1, len(prior.names), (1, 100, 100), generator=random)
+    logits = torch.randn(1, prior.channels, 200, 200, generator=random)
+    value, _ = value_and_gradient(loss, prior, logits, target)
+    torch.testing.assert_close(value.double(), reference(loss, logits, target), rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float64])

@@ -25,7 +25,7 @@ class FocalTerm(PixelTerm):
     may be given.
     """
 
-    needs = Needs(likelihood=True)
+    needs = Needs(likelihood=True, miss=True)
     gamma: Tensor
     weights: Tensor
     balance: Tensor

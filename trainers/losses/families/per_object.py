@@ -42,7 +42,12 @@ class PerObjectTerm(Term):
         self.inverse_size = inverse_size
         self.reduction = reduction
         self.maps = ("cells",) if way == "cells" else ("components",)
-        self.needs = Needs(likelihood=True, probabilities=isinstance(inner, RegionTerm) and classes > 2)
+        regional = isinstance(inner, RegionTerm)
+        self.needs = Needs(
+            likelihood=True,
+            miss=regional or inner.needs.miss,
+            probabilities=regional and classes > 2,
+        )
 
     def forward(self, found: Statistics) -> Tensor:
         """Return the loss as a scalar."""

@@ -52,10 +52,7 @@ class RegionTerm(Term):
 
     def forward(self, found: Statistics) -> Tensor:
         """Return the loss as a scalar."""
-        positives, negatives = found.false_positives, found.false_negatives
-        assert positives is not None  # as `needs` says
-        assert negatives is not None
-        support = found.support[:, -positives.shape[1] :]
+        positives, negatives, support = self.counts(found)
         if self.reduction == "batch":
             positives, negatives, support = positives.sum(0), negatives.sum(0), support.sum(0)
         distance = self.of_counts(positives, negatives, support)
@@ -81,6 +78,16 @@ class RegionTerm(Term):
             return distance
         gamma = self.gamma.to(dtype)
         return (distance + NUDGE).pow(gamma) - torch.pow(NUDGE, gamma)
+
+    def counts(self, found: Statistics) -> tuple[Tensor, Tensor, Tensor]:
+        """Return FP, FN and TP + FN, each (N, C)."""
+        assert found.false_positives is not None  # as `needs` says
+        assert found.false_negatives is not None
+        return (
+            found.false_positives,
+            found.false_negatives,
+            found.support[:, -found.false_positives.shape[1] :],
+        )
 
 
 @build_term.register
