@@ -50,7 +50,8 @@ class ResourceSpec(Frozen):
         parallel: trials at a time; None for as many as fit.
         cpus_per_trial: cores each trial holds.
         gpus_per_trial: a whole GPU or a share of one, which also bounds the process's GPU memory; 0 hides the
-            GPUs from the trials. A whole one when None, where a node has any, else none.
+            GPUs from the trials. When None, where a node has any: the share that a short measurement on this
+            machine finds, or a whole one on a cluster that is joined; else none.
         max_failures: how often a trial is resumed after its worker or node was lost.
         evaluation_minutes: a worker that reports nothing for so long counts as lost, its start included; None
             for never.

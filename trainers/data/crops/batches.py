@@ -169,6 +169,10 @@ class Split:
         mean, std = (torch.tensor(each) for each in self.normalization)
         return 1.0 / std, -mean / std
 
+    def leave(self, device: torch.device) -> None:
+        """Let go of what is kept on a device: whether it fits is seen anew when it is next asked for."""
+        self._resident.pop(device, None)
+
     def _pixels(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """The split's pixels (pixels, bands) and masks, on the device when they fit, else on the host."""
         if device not in self._resident:
