@@ -47,6 +47,7 @@ def isolated(
     memory: Any = torch.utils.deterministic  # a module whose attribute is a property: mypy does not see it
     filling = memory.fill_uninitialized_memory
     cuda = [device] if device is not None and device.type == "cuda" else []
+    apple = torch.mps.get_rng_state() if device is not None and device.type == "mps" else None
     own = derived_seed(seed, *path)
     with torch.random.fork_rng(devices=cuda), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not (have a )?deterministic")
@@ -57,6 +58,8 @@ def isolated(
             for each in cuda:
                 with torch.cuda.device(each):
                     torch.cuda.manual_seed(own)
+            if apple is not None:
+                torch.mps.manual_seed(own)
             torch.use_deterministic_algorithms(deterministic, warn_only=True)
             memory.fill_uninitialized_memory = False
             _allow_tf32(tf32, tf32)
@@ -71,6 +74,8 @@ def isolated(
             _allow_tf32(*allowed)
             random.setstate(python)
             np.random.set_state(numpy)
+            if apple is not None:
+                torch.mps.set_rng_state(apple)
 
 
 @contextmanager

@@ -139,7 +139,7 @@ class Measurer:
     ) -> Measured:
         numerics = self._numerics
         model = numerics.place(model)
-        meter = Meter(self._prior, self._measure, numerics.device)
+        meter = Meter(self._prior, self._measure, numerics.counting_device)
         was_training = model.training
 
         def forward(images: Tensor) -> Tensor:
@@ -151,7 +151,9 @@ class Measurer:
         try:
             with torch.no_grad():
                 for batch in split.evaluation_batches(size.images, numerics.device, size.pixels):
-                    meter.update(predicted(forward, batch.images, size), batch.masks)
+                    logits = predicted(forward, batch.images, size)
+                    where = numerics.counting_device
+                    meter.update(logits.to(where), batch.masks.to(where))
         finally:
             model.train(was_training)
         return meter.compute(threshold=thresholds, per_image=per_image)

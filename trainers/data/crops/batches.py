@@ -97,7 +97,8 @@ class Split:
         anything trained before matters. With fewer crops than ``batch_size``, crops are repeated.
         """
         device = torch.device(device)
-        pixels, masks = self._pixels(device)
+        where = cutting_device(device)
+        pixels, masks = self._pixels(where)
         placed = place(self._store.items, self._rows, self._crops, self.tile, self._augment, seed, epoch)
         steps = self.steps_per_epoch(batch_size)
         order = placed.order[np.arange(steps * batch_size) % self.crops]
@@ -106,13 +107,14 @@ class Split:
         indices = self._crops[order].tolist()
         batches = [slice(start, start + batch_size) for start in range(0, steps * batch_size, batch_size)]
         parts: Iterator[Staged]
-        if pixels.device.type == device.type:  # the parameters are sent once an epoch: no step waits
-            sent = crops.to(device)
+        if pixels.device.type == where.type:  # the parameters are sent once an epoch: no step waits
+            sent = crops.to(where)
             parts = (Staged(sent.part(batch), pixels, masks) for batch in batches)
         else:
-            parts = staged_ahead(crops, pixels, masks, shape, batches, device)
+            parts = staged_ahead(crops, pixels, masks, shape, batches, where)
         for batch, part in zip(batches, parts, strict=True):
-            yield Batch(*cut(part.crops, part.pixels, part.masks, shape), tuple(indices[batch]))
+            images, labels = cut(part.crops, part.pixels, part.masks, shape)
+            yield Batch(images.to(device), labels.to(device), tuple(indices[batch]))
 
     def evaluation_batches(
         self, batch_size: int, device: torch.device | str, most_pixels: int | None = None
@@ -186,6 +188,11 @@ class Split:
                 pixels, masks = pixels.to(device), masks.to(device)
             self._resident[device] = (pixels, masks)
         return self._resident[device]
+
+
+def cutting_device(device: torch.device) -> torch.device:
+    """Where crops for a device are cut: Apple's GPUs have no float64, in which their places are exact."""
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def padded_size(height: int, width: int) -> tuple[int, int]:
