@@ -14,9 +14,70 @@ import torch
 from lossweep.spaces.seeds import derived_seed
 
 
+class RandomNumbers:
+    """Random numbers (Python's, NumPy's, torch's) of a computation's own.
+
+    They start from a seed, and go on where they stopped when the computation is taken up again.
+
+    Args:
+        seed: of the trial.
+        path: what they are for.
+        device: whose generator is meant beside the CPU's.
+    """
+
+    def __init__(self, seed: int, *path: int | str, device: torch.device | None = None) -> None:
+        self._seed = derived_seed(seed, *path)
+        kind = device.type if device is not None else "cpu"
+        self._gpus = [device] if device is not None and kind == "cuda" else []
+        self._apple = kind == "mps"
+        self._stopped: tuple[Any, ...] | None = None
+
+    @contextmanager
+    def drawn(self) -> Iterator[None]:
+        """Draw them, and leave the process's as they were."""
+        python, numpy = random.getstate(), np.random.get_state()
+        apple = torch.mps.get_rng_state() if self._apple else None
+        with torch.random.fork_rng(devices=self._gpus):
+            try:
+                self._start()
+                yield
+                self._stopped = (
+                    random.getstate(),
+                    np.random.get_state(),
+                    torch.get_rng_state(),
+                    [torch.cuda.get_rng_state(each) for each in self._gpus],
+                    torch.mps.get_rng_state() if self._apple else None,
+                )
+            finally:
+                random.setstate(python)
+                np.random.set_state(numpy)
+                if apple is not None:
+                    torch.mps.set_rng_state(apple)
+
+    def _start(self) -> None:
+        if self._stopped is not None:
+            python, numpy, cpu, gpus, apple = self._stopped
+            random.setstate(python)
+            np.random.set_state(numpy)
+            torch.set_rng_state(cpu)
+            for each, state in zip(self._gpus, gpus, strict=True):
+                torch.cuda.set_rng_state(state, each)
+            if apple is not None:
+                torch.mps.set_rng_state(apple)
+            return
+        random.seed(self._seed)
+        np.random.seed(self._seed % 2**32)
+        torch.default_generator.manual_seed(self._seed)
+        for each in self._gpus:
+            with torch.cuda.device(each):
+                torch.cuda.manual_seed(self._seed)
+        if self._apple:
+            torch.mps.manual_seed(self._seed)
+
+
 @contextmanager
 def isolated(
-    seed: int,
+    seed: int | RandomNumbers,
     *path: int | str,
     device: torch.device | None = None,
     threads: int | None = None,
@@ -25,19 +86,18 @@ def isolated(
 ) -> Iterator[None]:
     """Compute from a seed of one's own, and leave the process's random numbers and settings as they were.
 
-    Random numbers (Python's, NumPy's, torch's) start from the seed and are put back afterwards; threads are
-    pinned, since the order of a sum depends on their number. Never hold it across a ``yield`` of a generator:
-    its consumer would compute inside.
+    Threads are pinned, since the order of a sum depends on their number. Never hold it across a ``yield`` of
+    a generator: its consumer would compute inside. Hold it twice instead, with the same `RandomNumbers`.
 
     Args:
-        seed: of the trial.
+        seed: of the trial; or random numbers to go on with.
         path: what the random numbers are for.
         device: whose generator is seeded beside the CPU's.
         threads: of one operation; as they are when None.
         deterministic: use deterministic algorithms where there are some.
         tf32: let a GPU multiply float32 with ten bits of mantissa.
     """
-    python, numpy = random.getstate(), np.random.get_state()
+    numbers = seed if isinstance(seed, RandomNumbers) else RandomNumbers(seed, *path, device=device)
     threads_before = torch.get_num_threads()
     before = (
         torch.are_deterministic_algorithms_enabled(),
@@ -46,20 +106,9 @@ def isolated(
     allowed = _tf32()
     memory: Any = torch.utils.deterministic  # a module whose attribute is a property: mypy does not see it
     filling = memory.fill_uninitialized_memory
-    cuda = [device] if device is not None and device.type == "cuda" else []
-    apple = torch.mps.get_rng_state() if device is not None and device.type == "mps" else None
-    own = derived_seed(seed, *path)
-    with torch.random.fork_rng(devices=cuda), warnings.catch_warnings():
+    with numbers.drawn(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not (have a )?deterministic")
         try:
-            random.seed(own)
-            np.random.seed(own % 2**32)
-            torch.default_generator.manual_seed(own)
-            for each in cuda:
-                with torch.cuda.device(each):
-                    torch.cuda.manual_seed(own)
-            if apple is not None:
-                torch.mps.manual_seed(own)
             torch.use_deterministic_algorithms(deterministic, warn_only=True)
             memory.fill_uninitialized_memory = False
             _allow_tf32(tf32, tf32)
@@ -72,10 +121,6 @@ def isolated(
             torch.use_deterministic_algorithms(before[0], warn_only=before[1])
             memory.fill_uninitialized_memory = filling
             _allow_tf32(*allowed)
-            random.setstate(python)
-            np.random.set_state(numpy)
-            if apple is not None:
-                torch.mps.set_rng_state(apple)
 
 
 @contextmanager

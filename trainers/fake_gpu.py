@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 _MIXED: Final = ("same device", "two devices", "different devices")
 
@@ -72,7 +73,7 @@ class WaitWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         return result
 
 
-def pass_on_gpu(module: nn.Module, *inputs: Tensor) -> GpuPass:
+def pass_on_gpu(module: nn.Module, *inputs: Any) -> GpuPass:
     """Follow a forward pass of a module that works on a CPU, as if module and inputs were on a GPU.
 
     A tensor that a module keeps without registering it as a buffer, or makes without naming a device, does
@@ -82,14 +83,18 @@ def pass_on_gpu(module: nn.Module, *inputs: Tensor) -> GpuPass:
 
     Args:
         module: not to be used afterwards: its tensors are replaced.
-        inputs: as it takes them.
+        inputs: as it takes them: tensors, or mappings and lists of them.
     """
     device, watch = torch.device("cuda", 0), WaitWatch()
     mixes, unfollowed = False, ""
+
+    def stand_in(given: Tensor) -> Tensor:
+        return torch.empty(given.shape, dtype=given.dtype, device=device)
+
     try:
         with FakeTensorMode(allow_non_fake_inputs=True):
             put_stand_ins(module, device)
-            given = [torch.empty(each.shape, dtype=each.dtype, device=device) for each in inputs]
+            given = tree_map_only(Tensor, stand_in, inputs)
             with watch:
                 module(*given)
     except (DataDependentOutputException, DynamicOutputShapeException) as error:

@@ -12,6 +12,7 @@ from lossweep.spaces.losses.terms import ImportedLoss
 from lossweep.trainers.determinism import isolated
 from lossweep.trainers.fake_gpu import GpuPass, pass_on_gpu
 from lossweep.trainers.losses import build_loss
+from lossweep.trainers.maps.known import maps_of
 from lossweep.trainers.models.building import is_own, raw_model
 from lossweep.trainers.plan import ModelSpec
 
@@ -38,7 +39,9 @@ def loss_on_gpu(loss: ImportedLoss, prior: ClassPrior, tile: int = 64) -> OnGpu:
         tile: side of a training crop, in pixels.
     """
     logits, target = torch.zeros(2, prior.channels, tile, tile), torch.zeros(2, tile, tile, dtype=torch.long)
-    return _said(pass_on_gpu(build_loss(loss, prior), logits, target), "term", loss.term, "loss")
+    criterion = build_loss(loss, prior)
+    maps = maps_of(target, criterion.maps, len(prior.names))
+    return _said(pass_on_gpu(criterion, logits, target, maps), "term", loss.term, "loss")
 
 
 def model_on_gpu(spec: ModelSpec, prior: ClassPrior, in_channels: int, tile: int = 64) -> OnGpu:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import exists, insert, literal, select
 
 from lossweep.search.ledger.tables import DecisionRow, EvaluationRow
 from lossweep.search.ledger.transactions import Transactions
@@ -31,24 +32,8 @@ class SweepJournal:
         if evaluation.step in known:
             return False
 
-        def insert(session: Session) -> None:
-            # Asked again inside the transaction: a commit whose answer was lost is not made twice.
-            table = EvaluationRow
-            here = select(table.id).where(
-                table.sweep_id == self._sweep_id, table.trial == number, table.step == evaluation.step
-            )
-            if session.scalar(here) is None:
-                session.add(
-                    table(
-                        sweep_id=self._sweep_id,
-                        trial=number,
-                        step=evaluation.step,
-                        data=evaluation.to_dict(),
-                        recorded=datetime.now(UTC),
-                    )
-                )
-
-        self._database.do(insert)
+        key = {"sweep_id": self._sweep_id, "trial": number, "step": evaluation.step}
+        self._insert(EvaluationRow, key, data=evaluation.to_dict())
         known[evaluation.step] = evaluation
         return True
 
@@ -58,29 +43,9 @@ class SweepJournal:
         if any((d.step, d.action) == (decision.step, decision.action) for d in known):
             return
 
-        def insert(session: Session) -> None:
-            # Asked again, as above.
-            table = DecisionRow
-            here = select(table.id).where(
-                table.sweep_id == self._sweep_id,
-                table.trial == number,
-                table.step == decision.step,
-                table.action == decision.action.value,
-            )
-            if session.scalars(here).first() is None:
-                session.add(
-                    table(
-                        sweep_id=self._sweep_id,
-                        trial=number,
-                        step=decision.step,
-                        action=decision.action.value,
-                        reason=decision.reason,
-                        figures=dict(decision.figures),
-                        recorded=datetime.now(UTC),
-                    )
-                )
-
-        self._database.do(insert)
+        action = decision.action.value
+        key = {"sweep_id": self._sweep_id, "trial": number, "step": decision.step, "action": action}
+        self._insert(DecisionRow, key, reason=decision.reason, figures=dict(decision.figures))
         known.append(decision)
 
     def evaluations(self, number: int) -> tuple[Evaluation, ...]:
@@ -90,6 +55,18 @@ class SweepJournal:
     def decisions(self, number: int) -> tuple[DecisionRecord, ...]:
         """The trial's decisions; see `search.study.journal.Journal`."""
         return tuple(self._known_decisions(number))
+
+    def _insert(self, row: type[EvaluationRow | DecisionRow], key: Mapping[str, Any], **values: Any) -> None:
+        """Insert a row unless there is one of its key: a commit whose answer was lost is not made twice.
+
+        One statement, as many workers report at once.
+        """
+        table = row.__table__
+        given = {**key, **values, "recorded": datetime.now(UTC)}
+        there = exists().where(*(table.c[name] == value for name, value in key.items()))
+        wanted = select(*(literal(value, table.c[name].type) for name, value in given.items())).where(~there)
+        statement = insert(row).from_select(list(given), wanted)
+        self._database.do(lambda session: session.connection().execute(statement))
 
     def _known_evaluations(self, number: int) -> dict[int, Evaluation]:
         if number not in self._evaluations:

@@ -16,12 +16,14 @@ from lossweep.search.conducting.plans import template_of
 from lossweep.search.conducting.settings import ConfirmSettings, ControlSearch, SearchSettings
 from lossweep.search.control_spec import ConfirmSpec
 from lossweep.search.ledger import Ledger, NewSweep, SweepRecord
+from lossweep.search.ledger.claims import active_sweeps
 from lossweep.search.ledger.lease import Lease, LeaseHeld, holder_of
 from lossweep.search.own_code import change_words, code_of, own_code
 from lossweep.search.running.dispatcher import Dispatcher
 from lossweep.search.running.existing import resume_problems, stored_spec
+from lossweep.search.running.gpu_shares.finding import share_of_a_gpu
 from lossweep.search.running.runner import Runner, runner_for
-from lossweep.search.running.sharing.finding import share_of_a_gpu
+from lossweep.search.running.sharing import Claim, Share, cluster_of
 from lossweep.search.running.silence import SilenceWatch
 from lossweep.search.running.stopping import Patience, StopRequest
 from lossweep.search.running.task import TrainingTask, segmentation
@@ -30,7 +32,7 @@ from lossweep.search.study.faults import AlikeFailures, ClusterLost, RetryPolicy
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.record import CODE
 from lossweep.search.study.sweep_state import SweepState
-from lossweep.search.sweep_spec import SweepSpec
+from lossweep.search.sweep_spec import ResourceSpec, SweepSpec
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
@@ -130,10 +132,12 @@ def run_sweep(
         with stop.patient(Patience.TO_WRITE):
             if not resume:
                 create_sweep(ledger, spec, work.prior, work.fingerprint, _slots(spec, work))
-            with Lease(ledger, spec.name, stop.set) as lease:
+            shared = cluster_of(cluster) if spec.resources.runner == "tune" else ""
+            with Lease(ledger, spec.name, stop.set, shared) as lease:
                 chosen = runner or runner_for(spec, workspace, cluster, work.gpu_share)
                 settings = replace(_settings(spec, work.prior, confirm), retry_failed=resume and retry_failed)
-                return _drive(spec, settings, ledger, lease, stop, work, chosen, tuple(listeners))
+                share = Share(spec.name, lambda: _claims(ledger, shared)) if shared else None
+                return _drive(spec, settings, ledger, lease, stop, work, chosen, tuple(listeners), share)
     finally:
         stop.uninstall()
         ledger.close()
@@ -178,6 +182,7 @@ def _drive(
     work: TrainingTask,
     runner: Runner,
     listeners: tuple[Listener, ...],
+    share: Share | None,
 ) -> SweepHistory:
     study, code = _study(ledger, spec), own_code(spec)
     conductor = Conductor(
@@ -200,6 +205,7 @@ def _drive(
         stop=stop,
         check=lease.check,
         job_began=lambda job: ledger.set_ray_job(spec.name, job),
+        share=share,
     )
     state, note = SweepState.FAILED, "the driver ended by an error of its own"
     try:
@@ -234,6 +240,13 @@ def _drive(
         with contextlib.suppress(KeyboardInterrupt), stop.patient(Patience.TO_FINISH):
             conductor.listeners.close()
     return ledger.history(spec.name)
+
+
+def _claims(ledger: Ledger, cluster: str) -> list[Claim]:
+    """The sweeps on a cluster, as they claim it."""
+    read = ResourceSpec.model_validate
+    active = [(each, read(each.resources)) for each in active_sweeps(ledger, cluster)]
+    return [Claim(each.name, held.priority, held.parallel, each.attempts) for each, held in active]
 
 
 def _end_of(

@@ -18,6 +18,8 @@ from lossweep.spaces.losses.terms import (
     Loss,
     Lovasz,
     MatthewsCorrelation,
+    SoftJaccard,
+    TopKCrossEntropy,
     Tversky,
     WeightedCrossEntropy,
 )
@@ -34,6 +36,8 @@ LOSSES: list[Loss] = [
     FocalTversky(),
     Lovasz(),
     MatthewsCorrelation(),
+    TopKCrossEntropy(share=0.7),
+    SoftJaccard(label_smoothing=1e-4),
 ]
 REGIONS: list[Loss] = [Jaccard(), Dice(), Tversky()]
 each = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.term)

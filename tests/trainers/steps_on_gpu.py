@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch._subclasses import FakeTensorMode
@@ -19,11 +20,12 @@ from torch.utils import backend_registration
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.schedules.schedule import LossSchedule
-from lossweep.trainers.data.crops.cutting import Crops, Shape, cut
+from lossweep.trainers.data.crops.cutting import Crops, Flat, Shape, cut
 from lossweep.trainers.fake_gpu import WaitWatch, put_stand_ins
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.optimization import Optimization
-from lossweep.trainers.losses import build_loss
+from lossweep.trainers.losses import RampedSteps, build_loss
+from lossweep.trainers.maps.known import KNOWN_MAPS
 from lossweep.trainers.plan import TrainingSpec
 
 LOSSES = (
@@ -40,7 +42,16 @@ LOSSES = (
     "lovasz",
     "lovasz(reduction=image)",
     "mcc",
+    "topk_ce",
+    "topk_ce(threshold=0.7, reduction=image)",
+    "soft_jaccard",
+    "cross_entropy + topk_ce + soft_jaccard(reduction=image)",
+    "dice + 0.01..1*boundary",
+    "skeleton_recall",
+    "skeleton_recall(reduction=image)",
     "cross_entropy + 0.5*dice",
+    "focal(gamma=0..2, alpha=0.2..0.8) + 0.01..1*dice",
+    "weighted_ce(power=1..0) + focal_tversky(alpha=cosine(0..1))",
 )
 
 
@@ -89,12 +100,22 @@ def steps() -> Iterator[Step]:
             step = Step(f"{line}, {classes} classes")
             spec = LossSchedule.parse(f"{line} @1e-3 x1").phases[0].loss
             criterion = build_loss(spec, prior)
+            along = criterion.ramps.along([0.0, 0.5]) if criterion.ramps else {}  # once an epoch
+            tables = {name: values.shape for name, values in along.items()}
             with watched(step) as counting:
                 put_stand_ins(criterion, device)
                 logits = torch.empty(8, channels, 64, 64, device=device, requires_grad=True)
                 target = torch.empty(8, 64, 64, device=device, dtype=torch.uint8)
+                maps = {name: stand_in_map(name, classes, device) for name in criterion.maps}
+                ramped = RampedSteps(
+                    tuple(
+                        (criterion.get_buffer(name), torch.empty(shape, dtype=torch.float64, device=device))
+                        for name, shape in tables.items()
+                    )
+                )
                 with counting:
-                    torch.stack(list(criterion.parts(logits, target).values())).sum().backward()
+                    ramped.set(1)
+                    torch.stack(list(criterion.parts(logits, target, maps).values())).sum().backward()
             yield step
     for exact, inside in ((True, True), (True, False), (False, False)):
         step = Step(f"cut, exact={exact}, inside={inside}")
@@ -104,8 +125,11 @@ def steps() -> Iterator[Step]:
             levels = torch.empty(96, 3, device=device)
             crops = Crops(whole[:, 0], real, real, whole, whole, levels, levels)
             pixels = torch.empty(10_000, 3, device=device, dtype=torch.uint8)
+            maps = {
+                name: torch.empty(10_000, kind.planes(3), device=device) for name, kind in KNOWN_MAPS.items()
+            }
             with counting:
-                cut(crops.part(slice(0, 32)), pixels, pixels[:, 0], Shape(64, exact, inside))
+                cut(crops.part(slice(0, 32)), Flat(pixels, pixels[:, 0], maps), Shape(64, exact, inside))
         yield step
     for optimizer in ("adamw", "sgd"):
         step = Step(f"a step of {optimizer}")
@@ -123,6 +147,13 @@ def steps() -> Iterator[Step]:
             with counting:
                 optimization.step(images, masks, criterion, 1e-3)
         yield step
+
+
+def stand_in_map(name: str, classes: int, device: torch.device) -> torch.Tensor:
+    """A map as a batch of crops has it."""
+    kind = KNOWN_MAPS[name]
+    dtype = torch.float32 if kind.is_length else torch.from_numpy(np.zeros(0, kind.dtype)).dtype
+    return torch.empty(8, kind.planes(classes), 64, 64, device=device, dtype=dtype)
 
 
 class watched(FakeTensorMode):

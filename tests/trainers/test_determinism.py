@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 import torch
 
-from lossweep.trainers.determinism import in_any_order, isolated
+from lossweep.trainers.determinism import RandomNumbers, in_any_order, isolated
 
 
 def allowed() -> tuple[bool, bool]:
@@ -49,3 +52,22 @@ def test_apples_generator_starts_from_the_seed_and_comes_back(monkeypatch: pytes
     assert first[1:] == ["computes", "as it was"]
     with isolated(1, "x", device=torch.device("cpu")):
         assert len(said) == 9
+
+
+def test_random_numbers_go_on_where_they_stopped() -> None:
+    def drawn() -> list[float]:
+        return [random.random(), float(np.random.random()), float(torch.rand(()))]
+
+    with isolated(1, "x"):
+        whole = [drawn() for _ in range(3)]
+    numbers, parts = RandomNumbers(1, "x"), []
+    random.seed(5)
+    before = random.getstate(), torch.get_rng_state()
+    for _ in range(3):
+        with isolated(numbers):
+            parts.append(drawn())
+        assert random.getstate() == before[0]
+        assert torch.equal(torch.get_rng_state(), before[1])
+        with isolated(2, "y"):  # whatever draws in between
+            drawn()
+    assert parts == whole

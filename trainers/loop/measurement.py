@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +14,17 @@ from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.trainers.data.crops.batches import Split
 from lossweep.trainers.loop.memory import EvaluationTooLarge, Shortage, attempted
 from lossweep.trainers.loop.numerics import Numerics
+from lossweep.trainers.loop.object_sizes import size_thirds
 from lossweep.trainers.loop.passes import PassSize, predicted
 from lossweep.trainers.metrics import Measured, Meter
 from lossweep.trainers.metrics.summary import metric_names
+from lossweep.trainers.metrics.truth import Truth
 from lossweep.trainers.plan import MeasureSpec, TrainingSpec
 
 log = logging.getLogger(__name__)
+
+_TRUTHS: WeakKeyDictionary[Split, dict[tuple[int, int], Truth]] = WeakKeyDictionary()
+"""By the number of classes and by what connects the pixels of an object, all that labels depend on."""
 
 
 def evaluate_split(
@@ -139,7 +145,9 @@ class Measurer:
     ) -> Measured:
         numerics = self._numerics
         model = numerics.place(model)
-        meter = Meter(self._prior, self._measure, numerics.counting_device)
+        thirds = size_thirds(split, self._prior, self._measure)
+        truth = self._truth_of(split)
+        meter = Meter(self._prior, self._measure, numerics.counting_device, thirds=thirds, truth=truth)
         was_training = model.training
 
         def forward(images: Tensor) -> Tensor:
@@ -157,3 +165,9 @@ class Measurer:
         finally:
             model.train(was_training)
         return meter.compute(threshold=thresholds, per_image=per_image)
+
+    def _truth_of(self, split: Split) -> Truth:
+        """What this process knows of a split's masks: all its trials share it."""
+        rules = len(self._prior.names), self._measure.connectivity
+        known = _TRUTHS.setdefault(split, {})
+        return known.setdefault(rules, Truth(len(self._prior.names) - 1, self._measure))

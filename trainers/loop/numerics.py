@@ -58,7 +58,7 @@ class Numerics:
 
     @property
     def counting_device(self) -> torch.device:
-        """Where an evaluation counts: Apple's GPUs count few kinds of integers, and share the host's memory."""
+        """Where an evaluation counts: Apple's GPUs count few kinds of integers, in memory that all share."""
         return torch.device("cpu") if self.device.type == "mps" else self.device
 
     @property

@@ -26,11 +26,18 @@ class StepTensors:
 
     Attributes:
         parts: each loss term's weighted value; their sum is the loss.
+        comparable: `Measured.comparable`; None for a loss without ramps.
         gradient_norm: L2, before clipping.
     """
 
     parts: Mapping[str, Tensor]
     gradient_norm: Tensor
+    comparable: Tensor | None = None
+
+    @property
+    def others(self) -> tuple[Tensor, ...]:
+        """All but the parts, in order."""
+        return (self.gradient_norm,) if self.comparable is None else (self.gradient_norm, self.comparable)
 
 
 class Optimization:
@@ -57,7 +64,12 @@ class Optimization:
         self._optimizer = self._fresh_optimizer()
 
     def step(
-        self, images: Tensor, masks: Tensor, criterion: SegmentationLoss, learning_rate: float
+        self,
+        images: Tensor,
+        masks: Tensor,
+        criterion: SegmentationLoss,
+        learning_rate: float,
+        maps: Mapping[str, Tensor] | None = None,
     ) -> StepTensors:
         """Take one step on one batch, in as many equal micro-batches as it needs.
 
@@ -70,27 +82,33 @@ class Optimization:
             masks: (B, H, W) class indices.
             criterion: the phase's loss.
             learning_rate: of this step.
+            maps: (B, planes, H, W) by name, those that the loss asks for.
         """
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self._optimizer.zero_grad(set_to_none=True)
         sizes = list(pass_sizes(len(images), self._micro_batch))
         parts: dict[str, Tensor] = {}
-        for some, truth in zip(torch.split(images, sizes), torch.split(masks, sizes), strict=True):
+        comparable: Tensor | None = None
+        whole = (images, masks, *(maps or {}).values())
+        for some, truth, *planes in zip(*(torch.split(each, sizes) for each in whole), strict=True):
             share = len(some) / len(images)
             forward = self._graphed if self._graphed is not None and self._graphed.takes(some) else self._pass
             logits = forward(some)
-            losses = criterion.parts(logits, truth)
-            loss = reduce(add, losses.values())
+            measured = criterion.measured(logits, truth, dict(zip(maps or {}, planes, strict=True)))
+            loss = reduce(add, measured.parts.values())
             self._scaler.scale(loss if len(sizes) == 1 else loss * share).backward()  # type: ignore[no-untyped-call]  # torch's own
-            for name, value in losses.items():
+            if measured.comparable is not None:
+                seen = measured.comparable * share
+                comparable = seen if comparable is None else comparable + seen
+            for name, value in measured.parts.items():
                 seen = value.detach() if len(sizes) == 1 else value.detach() * share
                 parts[name] = parts[name] + seen if name in parts else seen
         self._scaler.unscale_(self._optimizer)
         norm = self._clip()
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        return StepTensors(parts, norm)
+        return StepTensors(parts, norm, comparable)
 
     def use_graphs(self, plan: TrialPlan, channels: int, passes: int, isolated: Isolated) -> None:
         """Go on with CUDA graphs where the plan wants them; see `trainers.loop.graphs.captured`."""

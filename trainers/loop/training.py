@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,16 +13,19 @@ from torch import nn
 
 from lossweep.spaces.files.errors import LossweepError
 from lossweep.spaces.schedules.cursor import ScheduleCursor
+from lossweep.trainers.data.crops.batches import Batch
 from lossweep.trainers.data.loading import SegmentationData
-from lossweep.trainers.determinism import isolated
+from lossweep.trainers.determinism import RandomNumbers, isolated
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 from lossweep.trainers.guards import build_guards
 from lossweep.trainers.loop.checkpoints import CheckpointStore
+from lossweep.trainers.loop.first_look import rehearsal, rehearsed_losses
 from lossweep.trainers.loop.held_out import held_out_score
 from lossweep.trainers.loop.measurement import Measurer, check_metrics
 from lossweep.trainers.loop.memory import OutOfMemory, within_memory
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.optimization import Optimization
+from lossweep.trainers.loop.outbox import Outbox
 from lossweep.trainers.loop.passes import PassSize
 from lossweep.trainers.loop.prefix import (
     TrainedEpoch,
@@ -36,7 +38,8 @@ from lossweep.trainers.loop.prefix import (
 )
 from lossweep.trainers.loop.retrieval import longest_prefix, trained_model
 from lossweep.trainers.loop.step_log import StepLog
-from lossweep.trainers.losses import SegmentationLoss, build_loss
+from lossweep.trainers.loop.wall_time import DATA, EVALUATION, TRAINING, WallTime
+from lossweep.trainers.losses import RampedSteps, SegmentationLoss, build_loss
 from lossweep.trainers.models import build_model, raw_model
 from lossweep.trainers.own_code import with_code
 from lossweep.trainers.plan import TrialPlan
@@ -62,7 +65,8 @@ def train(
     What is trained follows from the plan and the data alone. With a store of checkpoints, training goes on
     from the longest prefix trained before, by this trial or another, and the evaluations of that prefix
     come first, so that none is lost to a crash between a checkpoint and its report. Each evaluation is
-    checkpointed before it is yielded.
+    checkpointed before it is yielded: while a thread writes the checkpoint training goes on, and the
+    evaluation is yielded between two of the steps that follow.
 
     Args:
         plan: what to train.
@@ -75,7 +79,8 @@ def train(
     Yields:
         An evaluation every ``training.evaluate_every`` epochs, at every phase's end, and wherever the
         schedule's next move depends on one. The last has ``finished`` set, or the ``verdict`` of the guard
-        that ended the trial.
+        that ended the trial: before its first step, where its first loss cannot be learned by. The first says
+        what the schedule's losses are like before training.
 
     Raises:
         OutOfMemory: the device cannot hold the micro-batch.
@@ -94,27 +99,59 @@ def train(
     retraced = retrace(plan, found[0].history) if found else None
     if retraced:
         cursor, history = retraced
-    yield from (epoch.evaluation for epoch in history if epoch.evaluation)
+    looked = within_memory(plan, lambda: rehearsed_losses(plan.schedule, data, numerics))
+    for known in (epoch.evaluation for epoch in history if epoch.evaluation):
+        yield replace(known, rehearsed=looked)
+        looked = ()
     if cursor.finished:
         return
     state = found[1] if found else None
     trial = within_memory(plan, lambda: _Trial(plan, data, numerics, cursor, history, state))
     found = state = None  # the trial holds the same on its device
-    while not trial.cursor.finished:
+    if not history and (rejected := within_memory(plan, trial.rejected)) is not None:
+        yield replace(rejected, rehearsed=looked)
+        return
+    with Outbox(checkpoints, context, trial.spent) as outbox:
         try:
-            evaluation = trial.epoch(should_stop or _never)
+            while not trial.cursor.finished:
+                evaluation = yield from trial.epoch(should_stop or _never, outbox)
+                if evaluation is None:
+                    continue
+                yield from outbox.handed_out()
+                if evaluation.finished and evaluation.verdict is None and plan.held_out is not None:
+                    evaluation = trial.read_held_out(plan.held_out, evaluation, checkpoints)
+                diverged = evaluation.verdict is not None
+                told = replace(evaluation, rehearsed=looked)
+                outbox.put(told, trial.history, None if diverged else trial.state_dict())
+                looked = ()
+                if outbox.ready:
+                    yield from outbox.handed_out()
+                if diverged:
+                    return
         except Stopped:
-            return
-        if evaluation is None:
-            continue
-        if evaluation.finished and evaluation.verdict is None and plan.held_out is not None:
-            evaluation = trial.read_held_out(plan.held_out, evaluation, checkpoints)
-        if evaluation.verdict is None and checkpoints:
-            checkpoints.save(context, trial.history, trial.state_dict())
-            checkpoints.thin(context, trial.history)
-        yield evaluation
-        if evaluation.verdict:
-            return
+            pass
+        except Exception:
+            # What had been measured before it went wrong is told first.
+            yield from outbox.handed_out()
+            raise
+        yield from outbox.handed_out()
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """An epoch under way.
+
+    Attributes:
+        batches: those to come.
+        ramped: sets what of the loss ramps, step by step.
+        numbers: random numbers of the epoch.
+        steps: of it that are done.
+    """
+
+    batches: Iterator[Batch]
+    ramped: RampedSteps
+    numbers: RandomNumbers
+    steps: int = 0
 
 
 class _Trial:
@@ -148,28 +185,57 @@ class _Trial:
         size = PassSize.of(plan.training.batch, data.val.tile)
         self._measurer = Measurer(data.prior, plan.measure, numerics, size)
         self._criterion = self._build_criterion()
-        self._training_seconds, self._since = 0.0, time.perf_counter()
         self._images = 0
         self._positives: int | None = None
         if state:
             self._load_state_dict(state)
+        self.spent = WallTime()
         passes = (plan.epochs - cursor.epoch) * self._steps
-        self._optimization.use_graphs(plan, data.channels, passes, self._isolated)
+        self._optimization.use_graphs(
+            plan, data.channels, passes, lambda *path: self._isolated(self._numbers(*path))
+        )
 
     @property
     def step(self) -> int:
         """Optimizer steps done at the last epoch's end."""
         return self.cursor.epoch * self._steps
 
-    def epoch(self, should_stop: Callable[[], bool]) -> Evaluation | None:
+    def rejected(self) -> Evaluation | None:
+        """Look at the first loss on the initial model; return the only evaluation if that ends the trial."""
+        plan, phase = self._plan, self.cursor.current
+        model, images = self._optimization.model, plan.images_a_pass
+        with self._isolated(self._numbers("rehearsal")):
+            seen = rehearsal(phase.loss, model, self._data, self._numerics, images)
+        verdict = self._guards.on_rehearsal(seen) if seen is not None else None
+        if verdict is None:
+            return None
+        return Evaluation(
+            step=0,
+            epoch=0,
+            epochs=plan.epochs,
+            phase=0,
+            cycle=0,
+            loss_name=phase.loss_name,
+            learning_rate=self.cursor.learning_rate(0, self._steps),
+            metrics={},
+            seconds=sum(self.spent.taken().values()),
+            verdict=verdict,
+        )
+
+    def epoch(
+        self, should_stop: Callable[[], bool], outbox: Outbox
+    ) -> Generator[Evaluation, None, Evaluation | None]:
         """Train an epoch; returns its evaluation when there is one.
+
+        Yields:
+            What becomes ready in the outbox meanwhile.
 
         Raises:
             Stopped: within the epoch; the trial in memory is of no more use.
             OutOfMemory, EvaluationTooLarge: likewise.
         """
         before, plan = self.cursor, self._plan
-        verdict, done = within_memory(plan, lambda: self._train_epoch(should_stop))
+        verdict, done = yield from self._train_epoch(should_stop, outbox)
         if verdict:
             return self._evaluate(done, verdict)
         after = None if needs_metrics(before) else before.advance(None)
@@ -204,7 +270,7 @@ class _Trial:
         if model is None:
             raise LossweepError(f"the weights of step {step}, by which trial {plan.number} scores, are gone")
         scored = taken.evaluation if taken else last
-        with self._isolated("held out"):
+        with self._isolated(self._numbers("held out")):
             found = held_out_score(objective, scored, model, data, self._measurer)
         evaluation = replace(last, held_out=found)
         self.history = (*self.history[:-1], replace(self.history[-1], evaluation=evaluation))
@@ -224,35 +290,60 @@ class _Trial:
         if self.cursor.epochs_in_phase:
             self._criterion.load_state_dict(state["criterion"])
 
-    def _train_epoch(self, should_stop: Callable[[], bool]) -> tuple[GuardVerdict | None, int]:
-        cursor, plan, data = self.cursor, self._plan, self._data
-        offset, step = cursor.epochs_in_phase * self._steps, self.step
-        began = time.perf_counter()
-        with self._isolated("epoch", cursor.epoch):
-            if cursor.epochs_in_phase == 0:
-                self._start_phase()
-            self._optimization.start_epoch()
-            batches = data.train.training_batches(plan.seed, cursor.epoch, self._batch, self._numerics.device)
-            with torch.enable_grad():
-                for index, batch in enumerate(batches):
-                    if should_stop():
-                        raise Stopped
-                    rate = cursor.learning_rate(offset + index, self._steps)
-                    tensors = self._optimization.step(batch.images, batch.masks, self._criterion, rate)
-                    step += 1
-                    self._images += len(batch.images)
-                    if self._log.add(step, tensors) and (verdict := self._watch()):
-                        return verdict, step
-            verdict = self._watch()
-        self._training_seconds += time.perf_counter() - began
-        return verdict, step
+    def _train_epoch(
+        self, should_stop: Callable[[], bool], outbox: Outbox
+    ) -> Generator[Evaluation, None, tuple[GuardVerdict | None, int]]:
+        plan, epoch = self._plan, self.cursor.epoch
+        if self.cursor.epochs_in_phase == 0:
+            within_memory(plan, self._start_phase)
+        batches = self._data.train.training_batches(
+            plan.seed, epoch, self._batch, self._numerics.device, self._criterion.maps
+        )
+        ramped = self._criterion.along(self.cursor.progress_of_epoch(self._steps))
+        under_way = _UnderWay(batches, ramped, self._numbers("epoch", epoch))
 
-    def _isolated(self, *path: int | str) -> AbstractContextManager[None]:
+        def train_on() -> tuple[bool, GuardVerdict | None]:
+            with self.spent.on(TRAINING), self._isolated(under_way.numbers), torch.enable_grad():
+                return self._train_on(under_way, should_stop, outbox)
+
+        while True:
+            over, verdict = within_memory(plan, train_on)
+            if over:
+                return verdict, self.step + under_way.steps
+            yield from outbox.handed_out()
+
+    def _train_on(
+        self, under_way: _UnderWay, should_stop: Callable[[], bool], outbox: Outbox
+    ) -> tuple[bool, GuardVerdict | None]:
+        """Train until the epoch is over or something is ready in the outbox; returns which, and a verdict."""
+        cursor = self.cursor
+        offset = cursor.epochs_in_phase * self._steps
+        self._optimization.start_epoch()
+        while (batch := self._next_batch(under_way)) is not None:
+            if should_stop():
+                raise Stopped
+            under_way.ramped.set(under_way.steps)
+            rate = cursor.learning_rate(offset + under_way.steps, self._steps)
+            tensors = self._optimization.step(batch.images, batch.masks, self._criterion, rate, batch.maps)
+            under_way.steps += 1
+            self._images += len(batch.images)
+            if self._log.add(self.step + under_way.steps, tensors) and (verdict := self._watch()):
+                return True, verdict
+            if outbox.ready:
+                return False, None
+        return True, self._watch()
+
+    def _next_batch(self, under_way: _UnderWay) -> Batch | None:
+        with self.spent.on(DATA):
+            return next(under_way.batches, None)
+
+    def _numbers(self, *path: int | str) -> RandomNumbers:
+        return RandomNumbers(self._plan.seed, *path, device=self._numerics.device)
+
+    def _isolated(self, numbers: RandomNumbers) -> AbstractContextManager[None]:
         training, device = self._plan.training, self._numerics.device
         return isolated(
-            self._plan.seed,
-            *path,
-            device=device,
+            numbers,
             threads=training.threads,
             deterministic=device.type == "cpu" or training.deterministic,
             tf32=self._numerics.tf32,
@@ -261,8 +352,8 @@ class _Trial:
     def _watch(self) -> GuardVerdict | None:
         """Show the guards every step since the last look."""
         for figures in self._log.read():
-            verdict = self._guards.on_step(figures.step, figures.loss, figures.gradient_norm, figures.skipped)
-            if verdict:
+            seen = (figures.loss, figures.gradient_norm, figures.skipped, figures.comparable)
+            if verdict := self._guards.on_step(figures.step, *seen):
                 return verdict
         return None
 
@@ -279,10 +370,11 @@ class _Trial:
 
     def _evaluate(self, step: int, verdict: GuardVerdict | None = None) -> Evaluation:
         plan, cursor = self._plan, self.cursor
-        with self._isolated("evaluation"):
+        with self.spent.on(EVALUATION), self._isolated(self._numbers("evaluation")):
             result = self._measurer.measured(self._optimization.model, self._data.val)
         self._positives = result.positives
-        now = time.perf_counter()
+        spent = self.spent.taken()
+        trained = spent.get(TRAINING, 0.0) + spent.get(DATA, 0.0)
         last = max(0, step - self.step - 1) + cursor.epochs_in_phase * self._steps
         evaluation = Evaluation(
             step=step,
@@ -297,12 +389,14 @@ class _Trial:
             gradient_norm=self._log.gradient_norm,
             threshold=result.threshold,
             floor_thresholds=result.floor_thresholds,
-            images_per_second=self._images / self._training_seconds if self._training_seconds else 0.0,
-            seconds=now - self._since,
+            object_sizes=result.object_sizes,
+            images_per_second=self._images / trained if trained else 0.0,
+            seconds=sum(spent.values()),
+            spent=spent,
             verdict=verdict,
         )
         self._log.reset()
-        self._training_seconds, self._since, self._images = 0.0, now, 0
+        self._images = 0
         return evaluation
 
 

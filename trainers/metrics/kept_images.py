@@ -36,6 +36,21 @@ class KeptBatch:
     argmax: NDArray[np.uint8] | None
 
 
+@dataclass(frozen=True, slots=True)
+class KeptImage:
+    """One image, on the host.
+
+    Attributes:
+        truth: uint8 (H, W).
+        keys: int16 (F, H, W).
+        argmax: uint8 (H, W), None for two classes.
+    """
+
+    truth: NDArray[np.uint8]
+    keys: NDArray[np.int16]
+    argmax: NDArray[np.uint8] | None
+
+
 class KeptImages:
     """Batches in order, in memory up to a bound and in a temporary file beyond it."""
 
@@ -63,6 +78,12 @@ class KeptImages:
                 yield _batch([np.load(self._file) for _ in range(int(np.load(self._file)))])
         for parts in self._recent:
             yield _batch([part.numpy() for part in parts])
+
+    def images(self) -> Iterator[KeptImage]:
+        """Yield the images in order, as `batches` does."""
+        for batch in self.batches():
+            for i, truth in enumerate(batch.truth):
+                yield KeptImage(truth, batch.keys[i], None if batch.argmax is None else batch.argmax[i])
 
     def _spill(self, device: torch.device) -> None:
         if device.type == "cuda":

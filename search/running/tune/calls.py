@@ -87,6 +87,9 @@ class Dispatches(Protocol):
     def stopping(self) -> bool:
         """Whether a stop was asked for."""
 
+    def allowed(self, slots: int) -> int:
+        """How many of a cluster's slots this sweep may hold now."""
+
     def next(self) -> Assignment | None:
         """Hand out the next attempt."""
 
@@ -138,6 +141,10 @@ class DistantDispatcher:
         """See `Dispatches`."""
         return bool(self._line.ask(Call("stopping")))
 
+    def allowed(self, slots: int) -> int:
+        """See `Dispatches`."""
+        return int(self._line.ask(Call("allowed", (slots,))))
+
     def next(self) -> Assignment | None:
         """See `Dispatches`."""
         assignment: Assignment | None = self._line.ask(Call("next"))
@@ -169,7 +176,9 @@ def answer(dispatcher: Dispatcher, call: Call) -> Any:
     match call:
         case Call("running" | "stopping" as name):
             return getattr(dispatcher, name)
-        case Call("next" | "began" | "evaluated" | "ended" | "faulted" | "job_began" as name, arguments):
+        case Call(
+            "allowed" | "next" | "began" | "evaluated" | "ended" | "faulted" | "job_began" as name, arguments
+        ):
             return getattr(dispatcher, name)(*arguments)
     raise RuntimeError(f"the dispatcher has no {call.name}")
 

@@ -118,7 +118,7 @@ def trained(
 ) -> tuple[list[Evaluation], dict[str, Tensor]]:
     """The evaluations without what a clock measured, and the weights."""
     store, plan = CheckpointStore(folder), replace(plan, training=TrainingSpec(batch=4, **training))
-    found = [replace(each, seconds=0.0, images_per_second=0.0) for each in train(plan, data, store)]
+    found = [replace(each, seconds=0.0, images_per_second=0.0, spent={}) for each in train(plan, data, store)]
     model = trained_model(plan, data, store)
     assert model is not None
     return found, model.state_dict()

@@ -11,7 +11,7 @@ from stores import make_store
 
 from lossweep.trainers.data.crops import batches
 from lossweep.trainers.data.crops.batches import Split
-from lossweep.trainers.data.crops.cutting import Crops
+from lossweep.trainers.data.crops.cutting import Crops, Flat, Shape
 from lossweep.trainers.data.spec import Augmentation
 from lossweep.trainers.data.store.decoded import Meta, Store
 
@@ -104,7 +104,7 @@ def test_brightness_and_contrast_are_one_affine_change_of_each_crop() -> None:
     assert all(0.6 - 1e-5 <= factor <= 1.4 + 1e-5 for factor in factors)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32),
     epoch=st.integers(0, 500),
@@ -224,11 +224,11 @@ def test_crops_are_cut_on_the_host_for_a_gpu_without_float64(monkeypatch: pytest
     monkeypatch.setattr(batches, "cutting_device", lambda device: torch.device("cpu"))
     cut, sent = batches.cut, list[torch.dtype]()
 
-    def noted(crops: Crops, *rest: Any) -> Any:
-        assert {each.device.type for each in (*crops, *rest[:2])} == {"cpu"}
-        images, masks = cut(crops, *rest)
+    def noted(crops: Crops, flat: Flat, shape: Shape) -> Any:
+        assert {each.device.type for each in (*crops, flat.pixels, flat.masks)} == {"cpu"}
+        images, masks, maps = cut(crops, flat, shape)
         sent.extend([images.dtype, masks.dtype])
-        return images, masks
+        return images, masks, maps
 
     monkeypatch.setattr(batches, "cut", noted)
     split = Split(make_store([numbered(64, 64)], [striped(64, 64)]), "train", 64, PLAIN, 2)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from lossweep.search.running.sharing import child
-from lossweep.search.running.sharing.choice import Measured
-from lossweep.search.running.sharing.measuring import Rounds, measure
-from lossweep.search.running.sharing.messages import READY, Short, Trial
+from lossweep.search.running.gpu_shares import child
+from lossweep.search.running.gpu_shares.choice import Measured
+from lossweep.search.running.gpu_shares.measuring import Rounds, measure
+from lossweep.search.running.gpu_shares.messages import READY, Short, Trial
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.data.spec import ScenesSource
 from lossweep.trainers.guards.spec import GuardSpec
@@ -36,7 +36,7 @@ PLAN = TrialPlan(
 CHILD = """
 import sys, time
 from multiprocessing.connection import Connection
-from lossweep.search.running.sharing.messages import READY, Pace, Short
+from lossweep.search.running.gpu_shares.messages import READY, Pace, Short
 connection = Connection(int(sys.argv[1]))
 connection.recv()
 connection.send(READY)

@@ -1,6 +1,6 @@
 """A process that trains beside others for some seconds, to see how many share a GPU well.
 
-``python -m lossweep.search.running.sharing.child SOCKET``: the descriptor of a socket to whoever started it.
+``python -m lossweep.search.running.gpu_shares.child SOCKET``: the descriptor of a socket to who started it.
 It is sent a `Trial`, says that it is ready, and is then asked for rounds: it gets the share of a GPU that it
 is held to, says when its first steps are done, trains on when it is told to, and answers with a `Pace`, with
 `Short`, or with what went wrong in words.
@@ -12,7 +12,7 @@ import os
 import sys
 from multiprocessing.connection import Connection
 
-from lossweep.search.running.sharing.messages import READY, Pace, Short, Trial
+from lossweep.search.running.gpu_shares.messages import READY, Pace, Short, Trial
 
 
 def main() -> None:

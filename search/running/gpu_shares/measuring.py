@@ -14,9 +14,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
-from lossweep.search.running.sharing import child
-from lossweep.search.running.sharing.choice import Measured
-from lossweep.search.running.sharing.messages import READY, Pace, Short, Trial
+from lossweep.search.running.gpu_shares import child
+from lossweep.search.running.gpu_shares.choice import Measured
+from lossweep.search.running.gpu_shares.messages import READY, Pace, Short, Trial
 from lossweep.search.running.tune.environment import cluster_environment
 
 WITHIN_S: Final = 60.0

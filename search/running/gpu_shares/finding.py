@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lossweep.search.conducting.plans import template_of
-from lossweep.search.running.sharing.choice import Choice, Measured, counts
+from lossweep.search.running.gpu_shares.choice import Choice, Measured, counts
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.files.canonical import key_of
@@ -82,8 +82,8 @@ def _measured(
     tried: tuple[int, ...],
     file: Path,
 ) -> Choice | None:
-    from lossweep.search.running.sharing.measuring import WITHIN_S, measure
-    from lossweep.search.running.sharing.messages import Trial
+    from lossweep.search.running.gpu_shares.measuring import WITHIN_S, measure
+    from lossweep.search.running.gpu_shares.messages import Trial
 
     log.warning(
         "Measuring how many trials share a GPU well, for %.0f s at most; resources.gpus_per_trial spares it.",

@@ -10,10 +10,10 @@ import torch
 
 from lossweep.search.ledger import Ledger
 from lossweep.search.running import driver
-from lossweep.search.running.sharing import finding, measuring
-from lossweep.search.running.sharing.choice import Measured
-from lossweep.search.running.sharing.finding import share_of_a_gpu
-from lossweep.search.running.sharing.measuring import Rounds
+from lossweep.search.running.gpu_shares import finding, measuring
+from lossweep.search.running.gpu_shares.choice import Measured
+from lossweep.search.running.gpu_shares.finding import share_of_a_gpu
+from lossweep.search.running.gpu_shares.measuring import Rounds
 from lossweep.search.running.task import TrainingTask
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossweep.search.running.sharing.choice import COUNTS, ENOUGH, Choice, Measured, counts
+from lossweep.search.running.gpu_shares.choice import COUNTS, ENOUGH, Choice, Measured, counts
 
 GIB = 2**30
 
