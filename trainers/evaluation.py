@@ -147,6 +147,11 @@ class Evaluation:
         """The share of the trial's budget spent, in [0, 1]; 0 where it was rejected before training."""
         return self.epoch / self.epochs
 
+    @property
+    def time_shares(self) -> dict[str, float]:
+        """What share of the wall time went to each part; empty where nobody took note."""
+        return {part: seconds / self.seconds for part, seconds in self.spent.items() if self.seconds > 0}
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data."""
         data = asdict(self)

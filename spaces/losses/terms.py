@@ -12,12 +12,14 @@ from lossweep.spaces.files.canonical import canonical_json, tidied
 from lossweep.spaces.files.errors import refused
 from lossweep.spaces.losses import families
 from lossweep.spaces.losses.class_weights import ClassWeights, EffectiveNumberWeights, FrequencyWeights
+from lossweep.spaces.losses.families.boundary import Boundary
 from lossweep.spaces.losses.families.correlation import MatthewsCorrelation
 from lossweep.spaces.losses.families.cross_entropy import CrossEntropy, WeightedCrossEntropy
 from lossweep.spaces.losses.families.focal import Focal
 from lossweep.spaces.losses.families.lovasz import Lovasz
 from lossweep.spaces.losses.families.per_object import PerObject
 from lossweep.spaces.losses.families.regions import Dice, FocalTversky, Jaccard, Tversky
+from lossweep.spaces.losses.families.skeleton_recall import SkeletonRecall
 from lossweep.spaces.losses.families.soft_jaccard import SoftJaccard
 from lossweep.spaces.losses.families.topk import TopKCrossEntropy
 from lossweep.spaces.losses.ramp import Ramp, Ramped
@@ -25,6 +27,7 @@ from lossweep.spaces.losses.term import Frozen, Reduction, Term
 
 __all__ = [
     "KNOWN_TERMS",
+    "Boundary",
     "ClassWeights",
     "Compound",
     "CrossEntropy",
@@ -43,6 +46,7 @@ __all__ = [
     "PerObject",
     "Reduction",
     "SimpleTerm",
+    "SkeletonRecall",
     "SoftJaccard",
     "Term",
     "TopKCrossEntropy",

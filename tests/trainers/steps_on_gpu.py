@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch._subclasses import FakeTensorMode
@@ -45,6 +46,9 @@ LOSSES = (
     "topk_ce(threshold=0.7, reduction=image)",
     "soft_jaccard",
     "cross_entropy + topk_ce + soft_jaccard(reduction=image)",
+    "dice + 0.01..1*boundary",
+    "skeleton_recall",
+    "skeleton_recall(reduction=image)",
     "cross_entropy + 0.5*dice",
     "focal(gamma=0..2, alpha=0.2..0.8) + 0.01..1*dice",
     "weighted_ce(power=1..0) + focal_tversky(alpha=cosine(0..1))",
@@ -102,6 +106,7 @@ def steps() -> Iterator[Step]:
                 put_stand_ins(criterion, device)
                 logits = torch.empty(8, channels, 64, 64, device=device, requires_grad=True)
                 target = torch.empty(8, 64, 64, device=device, dtype=torch.uint8)
+                maps = {name: stand_in_map(name, classes, device) for name in criterion.maps}
                 ramped = RampedSteps(
                     tuple(
                         (criterion.get_buffer(name), torch.empty(shape, dtype=torch.float64, device=device))
@@ -110,7 +115,7 @@ def steps() -> Iterator[Step]:
                 )
                 with counting:
                     ramped.set(1)
-                    torch.stack(list(criterion.parts(logits, target).values())).sum().backward()
+                    torch.stack(list(criterion.parts(logits, target, maps).values())).sum().backward()
             yield step
     for exact, inside in ((True, True), (True, False), (False, False)):
         step = Step(f"cut, exact={exact}, inside={inside}")
@@ -142,6 +147,13 @@ def steps() -> Iterator[Step]:
             with counting:
                 optimization.step(images, masks, criterion, 1e-3)
         yield step
+
+
+def stand_in_map(name: str, classes: int, device: torch.device) -> torch.Tensor:
+    """A map as a batch of crops has it."""
+    kind = KNOWN_MAPS[name]
+    dtype = torch.float32 if kind.is_length else torch.from_numpy(np.zeros(0, kind.dtype)).dtype
+    return torch.empty(8, kind.planes(classes), 64, 64, device=device, dtype=dtype)
 
 
 class watched(FakeTensorMode):

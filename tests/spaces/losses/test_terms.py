@@ -39,7 +39,7 @@ def test_every_term_documents_itself(term: Any) -> None:
 def test_the_catalog_lists_all_terms() -> None:
     entries = {entry.term: entry for entry in catalog()}
     union, _ = get_args(KnownTerm)
-    assert len(KNOWN_TERMS) == len(get_args(union)) == 11
+    assert len(KNOWN_TERMS) == len(get_args(union)) == 14
     assert list(entries) == [
         *(str(term.model_fields["term"].default) for term in KNOWN_TERMS),
         "sum",

@@ -57,6 +57,42 @@ def test_a_cell_is_that_of_a_nearest_component(mask: np.ndarray) -> None:
         assert (own.min(-1) == far.min(-1)).all()
 
 
+@settings(max_examples=60, deadline=None)
+@given(mask=masks)
+def test_a_signed_distance_is_that_of_the_nearest_pixel(mask: np.ndarray) -> None:
+    distances = KNOWN_MAPS["signed_distance"].compute(mask, 3)
+    assert distances.shape == (*mask.shape, 2)
+    rows, columns = np.indices(mask.shape)
+
+    def nearest(of: np.ndarray) -> np.ndarray:
+        y, x = np.nonzero(of)
+        return np.sqrt(((rows[..., None] - y) ** 2 + (columns[..., None] - x) ** 2).min(-1))
+
+    for index in (1, 2):
+        member, other = mask == index, (mask != index) & (mask != 255)
+        found = distances[..., index - 1]
+        if not (member.any() and other.any()):
+            assert (found == 0).all()
+            continue
+        expected = np.where(member, 1 - nearest(other), nearest(member))
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+        assert (found[member] <= 0).all()
+        assert (found[~member] >= 1).all()
+
+
+def test_skeletons_are_lines_in_a_tube_of_the_pixels_own_classes() -> None:
+    mask = np.zeros((30, 60), np.uint8)
+    mask[5:25, 5:30] = 1
+    mask[5:25, 30:55] = 2
+    found = KNOWN_MAPS["skeletons"].compute(mask, 3)[..., 0]
+    assert set(np.unique(found)) == {0, 1, 2}
+    assert ((found == 0) | (found == mask)).all()
+    assert (found[15, 15:45] == mask[15, 15:45]).all()  # one line through both, as both are one shape
+    assert 4 <= (found[:, 30] > 0).sum() <= 6
+    mask[10, 10] = 255
+    assert KNOWN_MAPS["skeletons"].compute(mask, 3)[10, 10] == 0
+
+
 @pytest.mark.parametrize("name", KNOWN_MAPS)
 @pytest.mark.parametrize("classes", [2, 4])
 def test_every_kind_takes_any_mask(name: str, classes: int) -> None:
