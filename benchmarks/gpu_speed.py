@@ -29,8 +29,10 @@ from lossweep.trainers.loop.measurement import evaluate_split
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.optimization import Optimization
 from lossweep.trainers.loop.prefix import TrainedEpoch
+from lossweep.trainers.loop.snapshots import Snapshot
 from lossweep.trainers.losses import build_loss
 from lossweep.trainers.metrics.meter import Meter
+from lossweep.trainers.metrics.truth import Truth
 from lossweep.trainers.models import build_model
 from lossweep.trainers.plan import MeasureSpec, TrialPlan
 
@@ -234,8 +236,10 @@ def evaluation(setting: Setting) -> Iterator[str]:
             with numerics.autocast():
                 model(numerics.lay_out(each.images))
 
-    def measured(objects: bool) -> None:
-        meter = Meter(data.prior, MeasureSpec(), setting.device, objects)
+    truth = Truth(len(data.prior.names) - 1, MeasureSpec())
+
+    def measured(objects: bool, known: Truth | None = None) -> None:
+        meter = Meter(data.prior, MeasureSpec(), setting.device, objects, known)
         for each in batches:
             logits = each.images[:, :1].contiguous()
             meter.update(logits, each.masks)
@@ -247,6 +251,8 @@ def evaluation(setting: Setting) -> Iterator[str]:
     yield f"| forward | {setting.seconds(forward, 2):.3f} |"
     yield f"| pixels counted | {setting.seconds(lambda: measured(False), 2):.3f} |"
     yield f"| pixels and objects counted | {setting.seconds(lambda: measured(True), 2):.3f} |"
+    known = setting.seconds(lambda: measured(True, truth), 2)
+    yield f"| likewise, the truth's objects labelled before | {known:.3f} |"
     large = loaded(spec.model_copy(update={"tile": side, "train": 1, "val": 1, "test": 1, "crops": 1}))
 
     def whole() -> None:
@@ -262,7 +268,9 @@ def evaluation(setting: Setting) -> Iterator[str]:
     history = (TrainedEpoch("x", 0, None, 0),)
     seconds = setting.seconds(lambda: store.save("context", history, optimization.state_dict()), 3)
     size = sum(one.bytes for one in store.list()) / 2**20
-    yield f"| a checkpoint of {size:.0f} MiB | {seconds:.3f} |"
+    copied = setting.seconds(lambda: Snapshot(optimization.state_dict()).state(), 3)
+    yield f"| a state of {size:.0f} MiB copied to the host, between two steps | {copied:.3f} |"
+    yield f"| its checkpoint written, by a thread while training goes on | {seconds:.3f} |"
 
 
 def cost(setting: Setting) -> Iterator[str]:

@@ -18,8 +18,9 @@
 set -euo pipefail
 
 [ $# -gt 0 ] || { echo "usage: sbatch deploy/slurm.sh SWEEP.yaml [OPTIONS OF lossweep submit]" >&2; exit 2; }
-: "${LOSSWEEP_HOME:?a folder that all nodes see}"
-: "${LOSSWEEP_DATABASE:?the address of a PostgreSQL database: the next allocation may have other nodes, and must find the sweep}"
+[ -n "${LOSSWEEP_HOME:-}" ] || { echo "LOSSWEEP_HOME: name a folder that all nodes see" >&2; exit 2; }
+[ -n "${LOSSWEEP_DATABASE:-}" ] || { # the next allocation may have other nodes, and must find the sweep
+  echo "LOSSWEEP_DATABASE: name a PostgreSQL database that all nodes reach" >&2; exit 2; }
 
 # A port of its own for each job: nodes may be shared. Ray's sockets need a short path.
 port=$((20000 + SLURM_JOB_ID % 10000))
@@ -29,22 +30,25 @@ export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
 RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))')
 export RAY_AUTH_TOKEN
 export OMP_NUM_THREADS=1
+# Each node decodes the images once, onto a disk of its own.
+export LOSSWEEP_CACHE=${LOSSWEEP_CACHE:-${TMPDIR:-/tmp}/lossweep-cache-$UID}
 
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 address=$(srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" hostname --ip-address | awk '{print $1}'):$port
 resources=(--num-cpus="${SLURM_CPUS_PER_TASK:-1}" --num-gpus="${SLURM_GPUS_ON_NODE:-0}")
 
+mkdir -p "$LOSSWEEP_HOME/logs"
 start_ray() { # on one node, until the allocation ends: start_ray NODE OPTIONS...
   local node=$1
   shift
   # Workers run users' code: they do not see the database's address.
-  srun --nodes=1 --ntasks=1 --overlap --nodelist="$node" --export=ALL \
+  srun --nodes=1 --ntasks=1 --overlap --nodelist="$node" --output="$LOSSWEEP_HOME/logs/ray-%j-$node.log" \
     env -u LOSSWEEP_DATABASE -u PGPASSWORD ray start "$@" "${resources[@]}" --block --disable-usage-stats &
 }
 
 start_ray "${nodes[0]}" --head --port="$port" --include-dashboard=false
 until ray health-check --address="$address" >/dev/null 2>&1; do
-  kill -0 $! 2>/dev/null || { echo "Ray did not start on ${nodes[0]}" >&2; exit 1; }
+  kill -0 $! 2>/dev/null || { echo "Ray did not start on ${nodes[0]}: see $LOSSWEEP_HOME/logs" >&2; exit 1; }
   sleep 1
 done
 for node in "${nodes[@]:1}"; do start_ray "$node" --address="$address"; done

@@ -191,8 +191,11 @@ def run_recorded(
     confirm: ConfirmSpec | None = None,
     retry_failed: bool = False,
     cluster: str | None = None,
+    listeners: tuple[Listener, ...] = (),
 ) -> SweepHistory:
     """Run a sweep with MLflow recording it and, if ``show``, its progress on standard error.
+
+    ``listeners`` are told as well.
 
     The other arguments, and what is raised, are those of `search.running.driver.run_sweep`.
     """
@@ -215,7 +218,7 @@ def run_recorded(
         history = run_sweep(
             spec,
             workspace,
-            (tracking, *displays),
+            (tracking, *displays, *listeners),
             resume=resume,
             stop=stop,
             confirm=confirm,

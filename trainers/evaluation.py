@@ -38,7 +38,8 @@ class RehearsedLoss:
         loss: on one line.
         gradient: as in `trainers.guards.rule.Rehearsal`, but by the logits of the class frequencies, where
             models start; None where it is not finite.
-        strength: L2 norm of the gradient by logits drawn at random; 0 where it is not finite.
+        strength: L2 norm of the gradient by logits drawn at random; 0 where it is not finite, and for a loss
+            that ramps, which has more than one.
         sketch: a random projection of that gradient divided by its norm; empty where that is 0.
     """
 
@@ -145,6 +146,11 @@ class Evaluation:
     def share(self) -> float:
         """The share of the trial's budget spent, in [0, 1]; 0 where it was rejected before training."""
         return self.epoch / self.epochs
+
+    @property
+    def time_shares(self) -> dict[str, float]:
+        """What share of the wall time went to each part; empty where nobody took note."""
+        return {part: seconds / self.seconds for part, seconds in self.spent.items() if self.seconds > 0}
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data."""

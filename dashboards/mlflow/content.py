@@ -120,6 +120,7 @@ def evaluation_points(evaluation: Evaluation, at: int) -> tuple[Point, ...]:
         "threshold": evaluation.threshold,
     }
     figures |= {f"threshold/{name}": value for name, value in evaluation.floor_thresholds.items()}
+    figures |= {f"time/{part}": share for part, share in evaluation.time_shares.items()}
     return points_of(figures, at, evaluation.step)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
@@ -21,6 +22,7 @@ from lossweep.search.verdicts.sentence import arm_words
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.trainers.evaluation import HeldOutScore
 from lossweep.trainers.loop.checkpoint_storage import Place
+from lossweep.trainers.loop.wall_time import DATA, TRAINING
 
 
 def why(
@@ -61,6 +63,7 @@ def why(
         **_rehearsed(history, trial),
         **({"own code": _code_words(trial)} if trial.code else {}),
         seconds_words(history): f"{trial.gpu_seconds:.1f}",
+        **_time(trial),
         "checkpoint": f"{checkpoints[-1]} ({len(checkpoints)} in all)" if checkpoints else "none left",
         "MLflow run": run or "none",
     }
@@ -114,6 +117,26 @@ def _rehearsed(history: SweepHistory, trial: TrialHistory) -> dict[str, str]:
         "no gradient at first": ", ".join(without_gradient(trial)),
     }
     return {key: words for key, words in told.items() if words}
+
+
+def _time(trial: TrialHistory) -> dict[str, str]:
+    """What the wall time went to, and how fast it was while it trained; nothing in ledgers of before."""
+    noted = [evaluation for evaluation in trial.evaluations if evaluation.spent]
+    seconds = Counter[str]()
+    for evaluation in noted:
+        seconds.update(evaluation.spent)
+    whole, stepping = seconds.total(), seconds[TRAINING] + seconds[DATA]
+    if not stepping:
+        return {}
+    images = sum(
+        each.images_per_second * (each.spent.get(TRAINING, 0.0) + each.spent.get(DATA, 0.0)) for each in noted
+    )
+    shares = ", ".join(
+        f"{part} {of_part / whole:.0%}"
+        for part, of_part in seconds.most_common()
+        if round(100 * of_part / whole)
+    )
+    return {"time": f"{shares}; {images / stepping:.4g} images/s in training"}
 
 
 def _code_words(trial: TrialHistory) -> str:

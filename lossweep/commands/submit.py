@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossweep.commands.arguments import (
+    JsonLog,
+    MetricsPort,
     Overrides,
     RetryFailed,
     SweepFile,
@@ -41,6 +43,8 @@ def submit(
     retry_failed: RetryFailed = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Go on with an unfinished sweep unasked.")] = False,
     system_metrics: SystemMetrics = False,
+    metrics_port: MetricsPort = None,
+    json_log: JsonLog = False,
     cluster: Cluster = None,
 ) -> None:
     """Run the sweep of a file, here and now: check it, train its trials, record everything.
@@ -69,6 +73,8 @@ def submit(
         where,
         resume=state is not None,
         system_metrics=system_metrics,
+        metrics_port=metrics_port,
+        json_log=json_log,
         retry_failed=retry_failed,
         cluster=cluster,
     )

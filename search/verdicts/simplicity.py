@@ -12,7 +12,8 @@ def complexity(schedule: LossSchedule) -> tuple[int, int, int, int]:
 
     Returns:
         Whether it is more than plain cross-entropy, its phases with the cycles written out, its loss terms
-        (one around another is one more), and its settings beyond a constant rate (switches by a metric, shapes, warm-ups, ramps).
+        (one around another is one more), and its settings beyond a constant rate (switches by a metric,
+        shapes, warm-ups, ramps).
     """
     phases = schedule.unrolled()
     terms = sum(_terms(phase.loss) for phase in schedule.phases)

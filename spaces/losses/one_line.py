@@ -50,8 +50,8 @@ def _arguments(loss: Frozen) -> Iterator[str]:
             yield f"{quoted_unless(name, WORD)}={_json(value)}"
         return
     for name, value in plain.items():
-        if isinstance(inner := getattr(loss, name), Term):
-            yield loss_text(inner)
+        if isinstance(within := getattr(loss, name), Term):
+            yield loss_text(within)
         elif isinstance(value, dict) and not is_ramp(value):
             yield from (f"{inner}={_value(each)}" for inner, each in value.items())
         else:

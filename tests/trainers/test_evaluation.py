@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 
@@ -31,3 +32,14 @@ def test_one_written_before_floors_had_thresholds_is_still_read() -> None:
     read = Evaluation.from_dict(old)
     assert read.floor_thresholds == {}
     assert read.threshold == 30.5
+
+
+def test_what_the_seconds_went_to_comes_back_and_is_missing_of_before() -> None:
+    new = replace(EVALUATION, seconds=4.0, spent={"training": 3.0, "evaluation": 1.0})
+    read = Evaluation.from_dict(json.loads(json.dumps(new.to_dict())))
+    assert read == new
+    assert read.time_shares == {"training": 0.75, "evaluation": 0.25}
+    old = Evaluation.from_dict({name: value for name, value in new.to_dict().items() if name != "spent"})
+    assert old.time_shares == {}
+    assert old == replace(new, spent={})
+    assert "spent" not in old.to_dict(), "written as it was read"

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lossweep.spaces.losses.ramp import ramps, settled
 from lossweep.spaces.losses.terms import Loss
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.data.crops.batches import Batch
@@ -39,18 +40,22 @@ def rehearsed_losses(
     It takes no model: what is found follows from the loss and the data.
     """
     distinct = {phase.loss: phase.loss_name for phase in schedule.phases}
-    criteria = [(name, _built(loss, data, numerics)) for loss, name in distinct.items()]
-    batch = _batch(data, numerics, [criterion for _, criterion in criteria])
+    criteria = {loss: _built(loss, data, numerics) for loss in distinct}
+    batch = _batch(data, numerics, [*criteria.values()])
     shape = len(batch), data.prior.channels, *batch.masks.shape[1:]
     start = prior_logits(data.prior).to(batch.masks.device)[:, None, None].expand(shape)
     drawn = np.random.default_rng(0).standard_normal(shape, dtype=np.float32) * _SPREAD
     found = []
-    for name, criterion in criteria:
+    for loss, criterion in criteria.items():
         _, at_start = _gradient(criterion, start, batch)
         gradient = float(at_start.abs().sum(dtype=torch.float64))
         _, by_drawn = _gradient(criterion, torch.from_numpy(drawn).to(start.device), batch)
         strength, sketch = _sketched(by_drawn.double().cpu().numpy().ravel())
-        found.append(RehearsedLoss(name, gradient if np.isfinite(gradient) else None, strength, sketch))
+        if any(ramps(loss)):
+            strength, sketch = 0.0, ()  # half-way two may be the same, and part before and after
+        found.append(
+            RehearsedLoss(distinct[loss], gradient if np.isfinite(gradient) else None, strength, sketch)
+        )
     return tuple(found)
 
 
@@ -89,9 +94,12 @@ def rehearsal(
 
 
 def _built(loss: Loss, data: SegmentationData, numerics: Numerics) -> SegmentationLoss:
-    """A loss that no phase trains with: a user's may remember what it was called with."""
+    """A loss that no phase trains with: a user's may remember what it was called with.
+
+    Its ramps are half-way: at either end a weight may be 0, and no gradient there is no fault.
+    """
     with isolated(0, "rehearsal"):
-        return numerics.place_loss(build_loss(loss, data.prior))
+        return numerics.place_loss(build_loss(settled(loss, 0.5), data.prior))
 
 
 def _batch(

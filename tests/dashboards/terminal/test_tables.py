@@ -144,8 +144,16 @@ def test_why_tells_the_whole_story() -> None:
     page = shown(why(histories.sweep(), 4, attempts=[lost], checkpoints=[Path("x.ckpt")], run="abc"))
     for words in ("x.ckpt (1 in all)", "abc", "2026-01-02 03:04:05", "its worker died; micro-batch 2"):
         assert words in page
+    assert "training 75%, evaluation 20%, data 5%; 120 images/s in training" in page
     with pytest.raises(UserError, match="no such trial"):
         why(histories.sweep(), 999)
+
+
+def test_why_leaves_out_what_the_seconds_of_an_old_ledger_went_to() -> None:
+    sweep = histories.sweep()
+    old = [replace(each, spent={}) for each in sweep.trials[4].evaluations]
+    sweep = replace(sweep, trials=(replace(sweep.trials[4], evaluations=tuple(old)),))
+    assert "images/s" not in shown(why(sweep, 4))
 
 
 def test_status_shows_running_trials_with_their_curves() -> None:

@@ -49,6 +49,7 @@ def test_numbers_read_well(value: float, text: str) -> None:
         "cross_entropy + 0.01..1*dice @1e-3 x4 cosine -> cosine(1..0)*cross_entropy + 1e-3..2*dice @1e-3 x4",
         "focal(gamma=0..2, alpha=cosine(0.25..0.75)) @1e-3 until recall>=0.9 in 1..6",
         "weighted_ce(power=1..0, cap=30) @1e-3 x4 -> tversky(alpha=0.3..0.7, beta=0.7..0.3) @1e-4 x2",
+        "0.1..1*dice + per_object(focal(gamma=0..2, power=cosine(1..0)), way=blobs) @1e-3 x2",
         'my.losses:Edge(width={"from": 1, "to": 2}) @1e-3 x2',
         'my.losses:Edge(width=3, mode="soft", deep={"a": [1, 2.5, null]}) @1e-3 x2',
         'jaccard @1 until "recall/small car">=0.5 in 1..2 -> dice @1 x1',

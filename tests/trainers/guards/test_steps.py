@@ -23,6 +23,7 @@ from lossweep.trainers.losses import build_loss
 PRIOR = ClassPrior(names=("ground", "car"), frequencies=(0.99, 0.01))
 NAN, INF = math.nan, math.inf
 OFF = GuardSpec(
+    rejected=None,
     non_finite=None,
     all_foreground=None,
     all_background=None,

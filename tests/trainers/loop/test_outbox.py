@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ from lossweep.trainers.loop.prefix import TrainedEpoch
 from lossweep.trainers.loop.training import train
 from lossweep.trainers.loop.wall_time import CHECKPOINT, EVALUATION, PARTS, TRAINING, WAITING, WallTime
 from lossweep.trainers.plan import ModelSpec, TrialPlan
+from tests.search.running.dying import die_at
 from tests.trainers.loop.test_resuming import DROPOUT, assert_same, figures, weights
 
 Plans = Callable[..., TrialPlan]
@@ -100,6 +103,33 @@ def test_one_that_is_ended_in_mid_epoch_is_resumed_to_the_same_weights(
     assert slow.epochs == [1]
     assert figures(list(train(plan, scenes, CheckpointStore(slow.folder)))) == figures(expected)
     assert_same(weights(plan, scenes, slow), weights(plan, scenes, whole))
+
+
+def train_until_killed(plan: TrialPlan, scenes: SegmentationData, folder: Path, when: str) -> None:
+    """In a process of its own: die in the midst of the third file, and note what was told before."""
+    die_at(Path, "replace", 3, when)
+    with (folder / "told").open("w") as told:
+        for evaluation in train(plan, scenes, CheckpointStore(folder / "store")):
+            print(evaluation.epoch, file=told, flush=True)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_while_a_thread_writes(
+    when: str, scenes: SegmentationData, plan_of: Plans, tmp_path: Path
+) -> None:
+    plan, whole = plan_of(LINE, 5), CheckpointStore(tmp_path / "whole")
+    expected = list(train(plan, scenes, whole))
+    started = multiprocessing.get_context("fork")
+    child = started.Process(target=train_until_killed, args=(plan, scenes, tmp_path, when))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    store = CheckpointStore(tmp_path / "store")
+    kept = max(len(checkpoint.history) for checkpoint in store.list())
+    assert kept == (2 if when == "before" else 3), "the old one is whole, or the new one"
+    assert (tmp_path / "told").read_text().split() == ["1", "2"], "what was told is kept"
+    assert figures(list(train(plan, scenes, store))) == figures(expected)
+    assert_same(weights(plan, scenes, store), weights(plan, scenes, whole))
 
 
 def test_a_full_disk_is_said_instead_of_the_evaluation(

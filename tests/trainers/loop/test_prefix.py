@@ -181,7 +181,12 @@ def test_all_that_a_training_follows_from_is_in_its_key(part: str, fields: int, 
         keys.add(key)
 
 
-@pytest.mark.parametrize("name", [*GuardSpec.model_fields, "mine:Guard"])
+def test_what_rejects_a_trial_before_training_is_not_in_the_key(plan_of: Any) -> None:
+    plan = plan_of("jaccard @1e-3 x2", 2)
+    assert context_key(replace(plan, guards=GuardSpec(rejected=None))) == context_key(plan)
+
+
+@pytest.mark.parametrize("name", [*sorted(GuardSpec.model_fields.keys() - {"rejected"}), "mine:Guard"])
 def test_the_guards_that_watch_are_in_the_key(name: str, plan_of: Any) -> None:
     """They stand in checkpoints with what they remember."""
     plan = plan_of("jaccard @1e-3 x2", 2)

@@ -24,6 +24,7 @@ from lossweep.spaces.losses.terms import (
     ImportedLoss,
     Jaccard,
     Loss,
+    PerObject,
     Tversky,
     WeightedCrossEntropy,
     WeightedTerm,
@@ -63,6 +64,11 @@ terms = st.one_of(
     st.builds(Tversky, alpha=ramp(0, 2), beta=ramp(0.01, 2)),
     st.builds(FocalTversky, alpha=ramp(0, 2), beta=ramp(0.01, 2), gamma=ramp(0.1, 3)),
     st.just(Dice()),
+)
+terms |= st.builds(
+    PerObject,
+    loss=terms.filter(lambda loss: not isinstance(loss, Dice)),
+    way=st.sampled_from(["cells", "blobs"]),
 )
 parts = st.builds(WeightedTerm, weight=ramp(0.01, 100.0), loss=terms)
 losses = terms | st.lists(parts, min_size=2, max_size=3, unique_by=lambda part: part.loss).map(
