@@ -196,7 +196,7 @@ def test_two_sweeps_from_submission_to_export(head: Head, tmp_path: Path) -> Non
     assert load_schedule(client.folder / "best.yaml").schedule == best.schedule
     ledger.close()
 
-    # Secrets: the driver's are not in its workers' environment, and the token is in no command line and no log.
+    # The driver's secrets are not in its workers' environment, and the token is in no command line or log.
     environments = [path.read_bytes() for path in seen.iterdir()]
     assert environments
     workers = [each for each in environments if b"RAY_RAYLET_PID" in each]
