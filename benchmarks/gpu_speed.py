@@ -193,7 +193,7 @@ def resident(setting: Setting) -> Iterator[str]:
     for name, split in (("as they are", data.train), ("magnified", scaled.train)):
         here = _cut(setting, split, size)
         if setting.on_gpu:
-            kept, split._resident = split._resident, {setting.device: split._pixels(torch.device("cpu"))}
+            kept, split._resident = split._resident, {setting.device: split._flat(torch.device("cpu"))}
             there = _cut(setting, split, size)
             split._resident = kept
             told, same = f"{there[0]:.0f}", all(map(torch.equal, here[1], there[1]))

@@ -100,14 +100,19 @@ def arms(options: argparse.Namespace) -> dict[str, str]:
     }
 
 
+def kept(plan: TrialPlan, data: SegmentationData, work: Path) -> Path:
+    """The file of one arm's figures with one seed."""
+    settings = repr((replace(plan, number=0), data.fingerprint))
+    return work / "results" / f"{hashlib.sha256(settings.encode()).hexdigest()[:20]}.json"
+
+
 def result(plan: TrialPlan, data: SegmentationData, work: Path) -> dict[str, Any]:
     """Train and measure one arm with one seed, or read what was measured before."""
     store = CheckpointStore(work / "checkpoints")
-    settings = repr((replace(plan, number=0), data.fingerprint))
-    path = work / "results" / f"{hashlib.sha256(settings.encode()).hexdigest()[:20]}.json"
+    path = kept(plan, data, work)
     if path.exists():
-        kept: dict[str, Any] = json.loads(path.read_text())
-        return kept
+        before: dict[str, Any] = json.loads(path.read_text())
+        return before
     began, last = time.perf_counter(), None
     for last in train(plan, data, store):
         ap, rate = last.metrics.get("ap", 0.0), last.images_per_second

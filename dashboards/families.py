@@ -21,7 +21,8 @@ def family_color(kind: str) -> str:
     """
     if "+" in kind:
         return _SUM
-    return _TERMS[kind].color if kind in _TERMS else GREY
+    term, _, _ = kind.partition("(")
+    return _TERMS[term].color if term in _TERMS else GREY
 
 
 def short_name(kind: str) -> str:
@@ -30,6 +31,9 @@ def short_name(kind: str) -> str:
 
 
 def _short(term: str) -> str:
+    around, _, within = term.removesuffix(")").partition("(")
+    if within:
+        return f"{_short(around)} {_short(within)}"
     return _TERMS[term].short_name if term in _TERMS else term.rpartition(":")[2][:12]
 
 

@@ -190,8 +190,12 @@ def run_recorded(
     show: bool = True,
     confirm: ConfirmSpec | None = None,
     retry_failed: bool = False,
+    cluster: str | None = None,
+    listeners: tuple[Listener, ...] = (),
 ) -> SweepHistory:
     """Run a sweep with MLflow recording it and, if ``show``, its progress on standard error.
+
+    ``listeners`` are told as well.
 
     The other arguments, and what is raised, are those of `search.running.driver.run_sweep`.
     """
@@ -214,11 +218,12 @@ def run_recorded(
         history = run_sweep(
             spec,
             workspace,
-            (tracking, *displays),
+            (tracking, *displays, *listeners),
             resume=resume,
             stop=stop,
             confirm=confirm,
             retry_failed=retry_failed,
+            cluster=cluster,
         )
     _note_run(workspace, spec.name, tracking.run)
     return history

@@ -47,11 +47,14 @@ class ResourceSpec(Frozen):
     """What a trial holds while it trains, and how many train side by side.
 
     Attributes:
-        parallel: trials at a time; None for as many as fit.
+        parallel: trials at a time, on this machine or on a cluster; None for as many as fit.
+        priority: of the sweep, where several share a cluster: twice the priority, twice the trials at a time.
         cpus_per_trial: cores each trial holds.
         gpus_per_trial: a whole GPU or a share of one, which also bounds the process's GPU memory; 0 hides the
-            GPUs from the trials. A whole one when None, where a node has any, else none.
-        max_failures: how often a trial is resumed after its worker or node was lost.
+            GPUs from the trials. When None, where a node has any: the share that a short measurement on this
+            machine finds, or a whole one on a cluster that is joined; else none.
+        max_failures: how often a trial is resumed after its worker was lost. One whose machine went away, as
+            a preempted one does, is resumed at no cost in these.
         evaluation_minutes: a worker that reports nothing for so long counts as lost, its start included; None
             for never.
         runner: ``tune`` for Ray Tune workers, ``inline`` for one process, trial after trial.
@@ -60,6 +63,7 @@ class ResourceSpec(Frozen):
     """
 
     parallel: int | None = Field(default=None, ge=1)
+    priority: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
     cpus_per_trial: float = Field(default=1.0, gt=0.0)
     gpus_per_trial: float | None = Field(default=None, ge=0.0, le=1.0)
     max_failures: int = Field(default=2, ge=0)
@@ -118,6 +122,11 @@ class SweepSpec(Frozen):
     controls: ControlSpec = ControlSpec()
     confirm: ConfirmSpec | None = None
     warm_start: tuple[str | LossSchedule, ...] = ()
+
+    @property
+    def steered_by(self) -> frozenset[str]:
+        """Every metric that something in it goes by: objective, pruner, or a schedule that waits for one."""
+        return frozenset({*self.objective.watched, *self.space.metrics, *filter(None, [self.pruning.metric])})
 
     @classmethod
     def load(cls, path: Path | str, overrides: dict[str, Any] | None = None) -> SweepSpec:

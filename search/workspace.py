@@ -7,25 +7,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lossweep.search.addresses import sqlite_file, sqlite_url
+from lossweep.trainers.loop.checkpoint_storage import Place, located
 
 HOME_VARIABLE = "LOSSWEEP_HOME"
 DATABASE_VARIABLE = "LOSSWEEP_DATABASE"
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+CHECKPOINTS_VARIABLE = "LOSSWEEP_CHECKPOINTS"
+CACHE_VARIABLE = "LOSSWEEP_CACHE"
 
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """One folder with everything that sweeps leave behind, and the two stores that may lie elsewhere.
+    """One folder with everything that sweeps leave behind, and what of it may lie elsewhere.
 
     Attributes:
         root: the folder, absolute.
         database_url: SQLAlchemy URL of the study's database, the one source of truth. May hold a password.
         mlflow_uri: where MLflow records, a view that can be rebuilt.
+        kept: where the checkpoints are: a folder that all machines see, an object store's URL, or empty for
+            ``root``.
+        decoded: a folder for decoded images, on each machine its own; empty for ``root``.
     """
 
     root: Path
     database_url: str = field(repr=False)
     mlflow_uri: str = field(repr=False)
+    kept: str = ""
+    decoded: str = ""
 
     @staticmethod
     def given_addresses() -> tuple[str, ...]:
@@ -36,13 +44,22 @@ class Workspace:
     def at(cls, root: Path | str | None = None) -> Workspace:
         """Return the workspace at ``root``, else at ``$LOSSWEEP_HOME``, else at ``./runs``.
 
-        ``$LOSSWEEP_DATABASE`` and ``$MLFLOW_TRACKING_URI`` move the two stores to servers.
+        ``$LOSSWEEP_DATABASE`` and ``$MLFLOW_TRACKING_URI`` move the two stores to servers,
+        ``$LOSSWEEP_CHECKPOINTS`` the checkpoints and ``$LOSSWEEP_CACHE`` the decoded images.
+
+        Raises:
+            UserError: the checkpoints' URL cannot be one of an object store.
         """
+        kept = os.environ.get(CHECKPOINTS_VARIABLE, "").rstrip("/")
+        located(kept)
+        decoded = os.environ.get(CACHE_VARIABLE)
         folder = Path(root or os.environ.get(HOME_VARIABLE) or "runs").expanduser().absolute()
         return cls(
             root=folder,
             database_url=os.environ.get(DATABASE_VARIABLE) or sqlite_url(folder / "lossweep.db"),
             mlflow_uri=os.environ.get(TRACKING_VARIABLE) or sqlite_url(folder / "mlflow.db"),
+            kept=kept if "://" in kept or not kept else str(Path(kept).expanduser().absolute()),
+            decoded=str(Path(decoded).expanduser().absolute()) if decoded else "",
         )
 
     @property
@@ -53,17 +70,17 @@ class Workspace:
 
     @property
     def cache(self) -> Path:
-        """Decoded images, shared by all sweeps."""
-        return self.root / "cache"
+        """Decoded images, shared by all sweeps; a machine without them decodes them once, at this path."""
+        return Path(self.decoded) if self.decoded else self.root / "cache"
 
     @property
     def artifacts(self) -> Path:
         """What MLflow stores beside its database."""
         return self.root / "mlflow-artifacts"
 
-    def checkpoints(self, sweep: str) -> Path:
+    def checkpoints(self, sweep: str) -> Place:
         """The checkpoints of one sweep."""
-        return self.root / "checkpoints" / sweep
+        return (located(self.kept) if self.kept else self.root / "checkpoints") / sweep
 
     @property
     def trainings(self) -> Path:

@@ -15,8 +15,9 @@ from typing import Final, Literal
 Direction = Literal["maximize", "minimize"]
 """What is better, as Optuna spells it."""
 
-Group = Literal["pixel", "tuned", "curve", "object", "tuned_object", "count", "own"]
-"""What a metric is of: pixels or objects, at which threshold, the whole curve, or a user's own function."""
+Group = Literal["pixel", "tuned", "curve", "object", "tuned_object", "size", "tuned_size", "count", "own"]
+"""What a metric is of: pixels or objects (all, or those of a size), at which threshold, the whole curve, or a
+user's own function."""
 
 Point = Literal["fixed", "tuned", "floor", "curve"]
 """The threshold it holds at: probability 0.5, the tuned one, its own (a floor's), or none: it is of all."""
@@ -83,7 +84,12 @@ class Metric:
     @property
     def of_objects(self) -> bool:
         """Whether it is of objects, which an evaluation may leave out."""
-        return self.group in ("object", "tuned_object", "count")
+        return self.of_sizes or self.group in ("object", "tuned_object", "count")
+
+    @property
+    def of_sizes(self) -> bool:
+        """Whether it is of objects of one size, which only some know to tell apart."""
+        return self.group in ("size", "tuned_size")
 
     @property
     def spelling(self) -> str:
@@ -93,7 +99,7 @@ class Metric:
     @property
     def words(self) -> str:
         """What a person calls it: ``object F1 (tuned threshold)``."""
-        said = f"object {self.noun}" if self.group in ("object", "tuned_object") else self.noun
+        said = f"object {self.noun}" if self.of_objects and self.group != "count" else self.noun
         if self.parameter or self.group in ("curve", "own"):
             return said
         return said + (" (tuned threshold)" if self.point == "tuned" else " (at 0.5)")
@@ -104,6 +110,10 @@ _COUNT = (
     "the sum over images of \\|predicted − true\\|, divided by the number of true objects "
     "(by 1 when there are none); may exceed 1"
 )
+_SIZE = "matched / true objects of one third by area, small, middle or large"
+
+SIZES: Final = ("small", "middle", "large")
+"""Thirds of the objects by their area, the smallest first."""
 
 METRICS: Final[tuple[Metric, ...]] = (
     Metric("precision", "pixel", "fixed", "precision", "P", "TP / (TP + FP)",
@@ -134,6 +144,10 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("tuned_object_recall", "tuned_object", "tuned", "recall", "R", _TUNED),
     Metric("tuned_object_f1", "tuned_object", "tuned", "F1", "F1", _TUNED,
            views=("table", "timeline"), place=9),
+    *(Metric(f"object_recall_{size}", "size", "fixed", f"recall, {size}", f"R {size}", _SIZE)
+      for size in SIZES),
+    *(Metric(f"tuned_object_recall_{size}", "tuned_size", "tuned", f"recall, {size}", f"R {size}", _TUNED)
+      for size in SIZES),
     Metric("count_error", "count", "fixed", "count error", "count error", _COUNT, "minimize"),
     Metric("tuned_count_error", "count", "tuned", "count error", "count error", _TUNED, "minimize"),
 )  # fmt: skip

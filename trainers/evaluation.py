@@ -28,6 +28,27 @@ class GuardVerdict:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class RehearsedLoss:
+    """One loss of a schedule on the rehearsal batch, and its gradient by logits in few numbers.
+
+    It follows from the loss and the data alone, so that losses of any trials of a sweep can be compared.
+
+    Attributes:
+        loss: on one line.
+        gradient: as in `trainers.guards.rule.Rehearsal`, but by the logits of the class frequencies, where
+            models start; None where it is not finite.
+        strength: L2 norm of the gradient by logits drawn at random; 0 where it is not finite, and for a loss
+            that ramps, which has more than one.
+        sketch: a random projection of that gradient divided by its norm; empty where that is 0.
+    """
+
+    loss: str
+    gradient: float | None
+    strength: float
+    sketch: tuple[float, ...] = ()
+
+
 ImageCounts = tuple[tuple[tuple[int, int, int], ...], ...]
 """Of each image and foreground class: true positives, false positives, false negatives."""
 
@@ -69,7 +90,8 @@ class Evaluation:
     """The validation metrics of a trial at one point in training.
 
     Attributes:
-        step: optimizer steps done; the identity of an evaluation within its trial.
+        step: optimizer steps done; the identity of an evaluation within its trial. A trial that was rejected
+            before training has one evaluation, of step 0, without metrics.
         epoch: epochs done (an evaluation stands at an epoch's end).
         epochs: epochs of the trial's whole budget.
         phase: index of the phase just trained, in the schedule unrolled over its cycles, from 0.
@@ -83,6 +105,8 @@ class Evaluation:
         floor_thresholds: logit threshold at which each ``recall_at_precision_P`` and
             ``precision_at_recall_R`` of ``metrics`` holds on validation, by the metric's name; without those
             whose floor no threshold reaches, and without means over classes.
+        object_sizes: of each foreground class, the largest area in pixels of a small and of a middle object,
+            by which ``metrics`` tell them apart; the same in every evaluation of a data set.
         images_per_second: training throughput since the previous evaluation, evaluation excluded.
         seconds: wall-clock seconds since the previous evaluation, evaluation included.
         spent: what these seconds went to, by the parts of `trainers.loop.wall_time`; empty where nobody took
@@ -92,6 +116,7 @@ class Evaluation:
         finished: the trial's budget is spent.
         verdict: set when a guard ended the trial here.
         held_out: of a finished confirmation trial: what it scored on the test split.
+        rehearsed: of a trial's first evaluation: each distinct loss of its schedule before training.
     """
 
     step: int
@@ -106,6 +131,7 @@ class Evaluation:
     gradient_norm: float = 0.0
     threshold: float = 0.0
     floor_thresholds: Mapping[str, float] = field(default_factory=dict)
+    object_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     images_per_second: float = 0.0
     seconds: float = 0.0
     spent: Mapping[str, float] = field(default_factory=dict)
@@ -114,10 +140,11 @@ class Evaluation:
     finished: bool = False
     verdict: GuardVerdict | None = None
     held_out: HeldOutScore | None = None
+    rehearsed: tuple[RehearsedLoss, ...] = ()
 
     @property
     def share(self) -> float:
-        """The share of the trial's budget spent, in (0, 1]."""
+        """The share of the trial's budget spent, in [0, 1]; 0 where it was rejected before training."""
         return self.epoch / self.epochs
 
     @property
@@ -128,10 +155,9 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data."""
         data = asdict(self)
-        if not self.spent:
-            del data["spent"]
-        if self.held_out is None:
-            del data["held_out"]  # of most evaluations, and unknown to earlier versions
+        for name in ("held_out", "object_sizes", "spent", "rehearsed"):
+            if not data[name]:
+                del data[name]  # unknown to earlier versions
         return data
 
     @classmethod
@@ -142,6 +168,11 @@ class Evaluation:
         return cls(
             **{
                 **data,
+                "object_sizes": {name: tuple(two) for name, two in data.get("object_sizes", {}).items()},
+                "rehearsed": tuple(
+                    RehearsedLoss(**{**one, "sketch": tuple(one["sketch"])})
+                    for one in data.get("rehearsed", ())
+                ),
                 "verdict": GuardVerdict(**verdict) if verdict else None,
                 "held_out": HeldOutScore.from_dict(held_out) if held_out else None,
             }

@@ -48,6 +48,9 @@ class TrainingSpec(Frozen):
             Weights and losses are float32 always.
         channels_last: keep the channels of a pixel together in memory, which most convolutions like better.
         compile: ``torch.compile`` the model; some minutes, made up for by long trainings only.
+        graphs: launch a pass on an NVIDIA GPU as CUDA graphs instead of operation by operation: True, False,
+            or ``auto`` where a short measurement shows that it pays, and never for a model of one's own,
+            whose Python would decide once for all passes. Nothing that is computed depends on it.
         accumulate: batches whose gradients make one step.
         evaluate_every: epochs; phase ends are always evaluated.
         threads: of one operation on the CPU; more of them seldom help, and trials side by side suffer.
@@ -62,6 +65,7 @@ class TrainingSpec(Frozen):
     precision: Literal["auto", "float32", "tf32", "bfloat16", "float16"] = "auto"
     channels_last: bool = True
     compile: bool = False
+    graphs: bool | Literal["auto"] = "auto"
     accumulate: int = Field(default=1, ge=1)
     evaluate_every: int = Field(default=1, ge=1)
     threads: int = Field(default=1, ge=1)

@@ -10,6 +10,7 @@ from typing import Protocol
 from lossweep.trainers.data.loading import SegmentationData, load_data
 from lossweep.trainers.data.spec import DataSpec
 from lossweep.trainers.evaluation import Evaluation
+from lossweep.trainers.loop.checkpoint_storage import Place
 from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.training import train
 from lossweep.trainers.plan import TrialPlan
@@ -35,16 +36,18 @@ class SegmentationTrainer:
     Attributes:
         data_spec: where images and masks come from.
         cache: folder of the decoded data.
-        checkpoints: folder of the checkpoints; None keeps none.
+        checkpoints: where checkpoints are kept; None keeps none.
+        maps: what the losses of the trials ask for of what follows from the masks (`trainers.maps`).
     """
 
     data_spec: DataSpec
     cache: Path
-    checkpoints: Path | None
+    checkpoints: Place | None
+    maps: tuple[str, ...] = ()
 
     def prepare(self) -> None:
-        """Load the data, unless this process has them already."""
-        self.data()
+        """Load the data and what follows from their masks, unless this process has them already."""
+        self.data().train.prepare(self.maps)
 
     def data(self) -> SegmentationData:
         """The data, loaded once a process however many trainers there are."""

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from lossweep.dashboards.serving.dashboard import start_dashboard
+from lossweep.dashboards.serving.processes import LOOPBACK, reachable
+from lossweep.dashboards.serving.report_server import report_server
 from lossweep.search.study.history import SweepHistory
+
+FRESH_S: Final = 20.0
+"""How long a page that was fetched from elsewhere is shown again."""
 
 
 def serve_dashboard(
@@ -48,6 +56,46 @@ def serve_dashboard(
             dashboard.wait()
         except KeyboardInterrupt:
             echo("Ending the servers.")
+
+
+def serve_report(
+    build: Callable[[], str],
+    *,
+    echo: Callable[[str], None] = print,
+    browser: bool = False,
+    host: str = LOOPBACK,
+) -> None:
+    """Serve a report that somebody else builds, until Ctrl-C, SIGTERM or the terminal's end.
+
+    Args:
+        build: makes the page; called at a visit, unless the last page is younger than `FRESH_S`.
+        echo: prints one line.
+        browser: also open it in the user's browser.
+        host: to listen on.
+    """
+    pages: list[tuple[float, str]] = []
+    one_at_a_time = threading.Lock()
+
+    def page() -> str:
+        with one_at_a_time:
+            if not pages or time.monotonic() - pages[-1][0] > FRESH_S:
+                built = build()
+                pages[:] = [(time.monotonic(), built)]
+            return pages[-1][1]
+
+    with (
+        _interrupted_by_signals(),
+        contextlib.suppress(KeyboardInterrupt),
+        report_server(host, page) as port,
+    ):
+        link = f"http://{reachable(host)}:{port}/report.html"
+        echo(f"Report:       {link}")
+        echo("Ctrl-C ends it.")
+        if browser:
+            import webbrowser
+
+            webbrowser.open(link)
+        threading.Event().wait()
 
 
 @contextmanager

@@ -194,11 +194,11 @@ class SweepProgress:
         if sweep is None or not self._epochs or elapsed <= 0.0:
             return None
         trials = self._trials.values()
-        spent = [_epochs(trial) for trial in trials if trial.outcome.is_final]
+        spent = [_epochs(trial) for trial in trials if trial.outcome.is_final and not trial.rejected]
         usual = sum(spent) / len(spent) if spent else float(sweep.budget_epochs)
         rest = sum(max(0.0, usual - _epochs(trial)) for trial in trials if not trial.outcome.is_final)
         retried = {trial.retries for trial in trials}
-        counted = [trial for trial in trials if trial.number not in retried]
+        counted = [t for t in trials if t.number not in retried and not (t.rejected and t.control is None)]
         searched = sum(trial.confirms is None for trial in counted)
         rest += usual * max(0, sweep.budget_trials - searched)
         if self._confirming is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -15,12 +14,14 @@ from lossweep.dashboards.result import confirmed_control
 from lossweep.dashboards.terminal.fitted_table import Column, FittedTable
 from lossweep.dashboards.terminal.tables import FIGURES, described, figures, outcome
 from lossweep.search.ledger import Attempt
+from lossweep.search.study.alike import alike, without_gradient
 from lossweep.search.study.confirmation import Role
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.verdicts.sentence import arm_words
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.trainers.evaluation import HeldOutScore
+from lossweep.trainers.loop.checkpoint_storage import Place
 from lossweep.trainers.loop.wall_time import DATA, TRAINING
 
 
@@ -29,7 +30,7 @@ def why(
     chosen: int,
     *,
     attempts: Sequence[Attempt] = (),
-    checkpoints: Sequence[Path] = (),
+    checkpoints: Sequence[Place] = (),
     run: str | None = None,
 ) -> RenderableType:
     """Return all that is known of one trial: proposal, evaluations, each decision with its figures, its end.
@@ -59,6 +60,7 @@ def why(
         history.metric: number(trial.score) + ("" if trial.feasible else " (misses a constraint)"),
         "reason": trial.reason or "–",
         **_tries(history, trial),
+        **_rehearsed(history, trial),
         **({"own code": _code_words(trial)} if trial.code else {}),
         seconds_words(history): f"{trial.gpu_seconds:.1f}",
         **_time(trial),
@@ -106,6 +108,15 @@ def _tries(history: SweepHistory, trial: TrialHistory) -> dict[str, str]:
     later = next((other.number for other in history.recorded if other.retries == trial.number), None)
     told = {"another try of": trial.retries, "tried again as": later}
     return {key: f"trial {number}" for key, number in told.items() if number is not None}
+
+
+def _rehearsed(history: SweepHistory, trial: TrialHistory) -> dict[str, str]:
+    """Which of its losses had been tried by another name, and which have no gradient where models start."""
+    told = {
+        "losses alike": "; ".join(map(str, alike(trial, history.recorded))),
+        "no gradient at first": ", ".join(without_gradient(trial)),
+    }
+    return {key: words for key, words in told.items() if words}
 
 
 def _time(trial: TrialHistory) -> dict[str, str]:

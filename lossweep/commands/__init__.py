@@ -13,6 +13,7 @@ from lossweep.commands import (
     export,
     gc,
     list_sweeps,
+    logs,
     losses,
     replay,
     report,
@@ -26,6 +27,7 @@ from lossweep.commands import (
     train,
     why,
 )
+from lossweep.commands.service import answered, driven, shown
 
 app = typer.Typer(
     name="lossweep",
@@ -36,21 +38,28 @@ app = typer.Typer(
 )
 
 _PANELS = {
-    "Run a sweep": (check.check, submit.submit, resume.resume, stop.stop, confirm.confirm),
-    "See what it found": (
-        list_sweeps.list_sweeps,
-        status.status,
-        why.why,
-        dashboard.dashboard,
-        report.report,
-        compare.compare,
+    "Run a sweep": (
+        check.check,
+        driven(submit.submit),
+        driven(resume.resume),
+        answered(stop.stop),
+        driven(confirm.confirm),
     ),
-    "Use what it found": (export.export, train.train, replay.replay),
+    "See what it found": (
+        answered(list_sweeps.list_sweeps),
+        answered(status.status),
+        logs.logs,
+        answered(why.why),
+        shown(dashboard.dashboard),
+        answered(report.report),
+        answered(compare.compare),
+    ),
+    "Use what it found": (answered(export.export), train.train, replay.replay),
     "Look things up": (losses.losses, space.space, schema.schema),
-    "Keep house": (doctor.doctor, sync.sync, gc.gc),
+    "Keep house": (answered(doctor.doctor), answered(sync.sync), answered(gc.gc)),
 }
 
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
-        _name = "list" if _command is list_sweeps.list_sweeps else _command.__name__
+        _name = "list" if _command.__name__ == "list_sweeps" else _command.__name__
         app.command(_name, rich_help_panel=_panel)(_command)

@@ -30,6 +30,25 @@ SystemMetrics = Annotated[
         help="Also record this machine's CPU, memory and GPU use in MLflow; needs the extra 'system'.",
     ),
 ]
+MetricsPort = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics-port",
+        metavar="[HOST:]PORT",
+        envvar="LOSSWEEP_METRICS_PORT",
+        help="Serve figures of the driver for Prometheus, on loopback unless a host is given; of a range "
+        "such as 9200-9215 the first free port. Needs the extra 'prometheus'.",
+        show_default=False,
+    ),
+]
+JsonLog = Annotated[
+    bool,
+    typer.Option(
+        "--json-log",
+        envvar="LOSSWEEP_JSON_LOG",
+        help="Write the driver's log as JSON, a line a message, with how each trial began and ended.",
+    ),
+]
 RetryFailed = Annotated[
     bool,
     typer.Option(

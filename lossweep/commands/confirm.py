@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossweep.commands.arguments import SweepName, SystemMetrics, WorkspaceFolder
+from lossweep.commands.arguments import JsonLog, MetricsPort, SweepName, SystemMetrics, WorkspaceFolder
+from lossweep.commands.service import Cluster
 
 if TYPE_CHECKING:
     from lossweep.search.control_spec import ConfirmSpec
@@ -38,6 +39,9 @@ def confirm(
     ] = None,
     workspace: WorkspaceFolder = None,
     system_metrics: SystemMetrics = False,
+    metrics_port: MetricsPort = None,
+    json_log: JsonLog = False,
+    cluster: Cluster = None,
 ) -> None:
     """Train the leaders, what they are made of and the control again from scratch, with the same fresh seeds.
 
@@ -64,7 +68,16 @@ def confirm(
     asked = asked_for(given, history.confirmation, spec.confirm)
     if history.confirmation is not None:
         typer.echo(already_read(history.confirmation))
-    drive(spec, where, resume=True, system_metrics=system_metrics, confirm=asked)
+    drive(
+        spec,
+        where,
+        resume=True,
+        system_metrics=system_metrics,
+        metrics_port=metrics_port,
+        json_log=json_log,
+        confirm=asked,
+        cluster=cluster,
+    )
     _say_verdict(history_of(name, where))
 
 

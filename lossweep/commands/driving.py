@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 import typer
 
 from lossweep.commands.reading import home_words
+from lossweep.dashboards.structured_log import EventLog, JsonLines
 from lossweep.search.addresses import without_secrets
 from lossweep.search.control_spec import ConfirmSpec
 from lossweep.search.running.stopping import EXIT_CODE
+from lossweep.search.service.address import HERE
+from lossweep.search.study.events import Listener
 from lossweep.search.study.faults import ClusterLost, SweepFailed
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
+from lossweep.spaces.files.errors import Problem, UserError
 
 
 def drive(
@@ -24,6 +29,9 @@ def drive(
     system_metrics: bool = False,
     confirm: ConfirmSpec | None = None,
     retry_failed: bool = False,
+    cluster: str | None = None,
+    metrics_port: str | None = None,
+    json_log: bool = False,
 ) -> None:
     """Run a sweep to its end, or until it is stopped, and print its leaderboard.
 
@@ -34,9 +42,13 @@ def drive(
         system_metrics: also record this machine's CPU, GPU and memory use in MLflow.
         confirm: confirm the leaders that the sweep has now, and search no further.
         retry_failed: also try again what failed before.
+        cluster: the Ray cluster whose workers train, ``auto`` for the one that this machine is part of;
+            None or ``local`` for a private one.
+        metrics_port: where figures for Prometheus are served; None for nowhere.
+        json_log: write the log as JSON lines.
 
     Raises:
-        UserError: for what is wrong with the sweep file or its data.
+        UserError: for what is wrong with the sweep file or its data, or with the cluster.
         SweepFailed: when the first trials all failed alike, with how to go on once the cause is mended.
         ClusterLost: when Ray clusters were lost again and again, with how to go on.
         typer.Exit: with code 130 when the sweep was interrupted, by whichever signal and whenever.
@@ -46,10 +58,16 @@ def drive(
 
     if system_metrics:
         check_recorder(gpu=bool(spec.resources.gpus_per_trial))
+    cluster = None if cluster == HERE else cluster
+    if cluster is not None:
+        from lossweep.search.running.tune.reaching import check_cluster
+
+        check_cluster(cluster, spec.resources)
     logs = workspace.logs(spec.name)
     logs.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(logs / "driver.log", encoding="utf-8", errors="backslashreplace")
-    handler.setFormatter(_WithoutSecrets("%(asctime)s %(name)s %(message)s"))
+    plain = logging.Formatter("%(asctime)s %(name)s %(message)s")
+    handler.setFormatter(_WithoutSecrets(JsonLines(spec.name) if json_log else plain))
     logging.basicConfig(handlers=[handler], level=logging.INFO)
     try:
         history = run_recorded(
@@ -59,6 +77,8 @@ def drive(
             system_metrics=system_metrics,
             confirm=confirm,
             retry_failed=retry_failed,
+            cluster=cluster,
+            listeners=tuple(_listeners(metrics_port, json_log)),
         )
     except SweepFailed as error:
         again = f"lossweep resume {spec.name}{home_words(workspace)} --retry-failed"
@@ -77,11 +97,30 @@ def drive(
         raise typer.Exit(EXIT_CODE)
 
 
+def _listeners(metrics_port: str | None, json_log: bool) -> Iterator[Listener]:
+    """Who is told of the sweep besides MLflow and the terminal, as was asked for."""
+    if json_log:
+        yield EventLog()
+    if metrics_port:
+        try:
+            from lossweep.dashboards.prometheus.listener import MetricsAddress, PrometheusListener
+        except ModuleNotFoundError as error:
+            hint = "pip install 'lossweep[prometheus]'"
+            raise UserError(
+                Problem("not installed", key="--metrics-port", found=error.name, hint=hint)
+            ) from None
+        yield PrometheusListener(MetricsAddress.parse(metrics_port))
+
+
 class _WithoutSecrets(logging.Formatter):
     """Tracebacks of libraries, too, without the passwords of the addresses that they quote."""
 
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
     def format(self, record: logging.LogRecord) -> str:
-        return without_secrets(super().format(record), *Workspace.given_addresses())
+        return without_secrets(self._inner.format(record), *Workspace.given_addresses())
 
 
 def conclude(history: SweepHistory, workspace: Workspace) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from contextlib import closing
 from pathlib import Path
 
+from lossweep.search.service.messages import CLIENT_WORDS
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.files.errors import Problem, UserError
@@ -24,7 +26,9 @@ def existing(folder: Path | None) -> Workspace:
 
 
 def home_words(workspace: Workspace) -> str:
-    """Return what a command needs to find this home again: nothing, or its option."""
+    """Return what a command needs to find this home again: nothing, or its option, or its client's."""
+    if (words := os.environ.get(CLIENT_WORDS)) is not None:
+        return words
     return "" if workspace.root == Workspace.at().root else f" --home {shlex.quote(str(workspace.root))}"
 
 

@@ -7,6 +7,8 @@ from contextlib import closing
 import typer
 
 from lossweep.commands.arguments import (
+    JsonLog,
+    MetricsPort,
     Overrides,
     RetryFailed,
     SweepName,
@@ -14,6 +16,7 @@ from lossweep.commands.arguments import (
     WorkspaceFolder,
     parse_overrides,
 )
+from lossweep.commands.service import Cluster
 
 
 def resume(
@@ -22,6 +25,9 @@ def resume(
     retry_failed: RetryFailed = False,
     workspace: WorkspaceFolder = None,
     system_metrics: SystemMetrics = False,
+    metrics_port: MetricsPort = None,
+    json_log: JsonLog = False,
+    cluster: Cluster = None,
 ) -> None:
     """Go on with a sweep: finished trials are kept, unfinished ones go on from their newest checkpoint.
 
@@ -52,4 +58,13 @@ def resume(
 
     from lossweep.commands.driving import drive
 
-    drive(spec, where, resume=True, system_metrics=system_metrics, retry_failed=retry_failed)
+    drive(
+        spec,
+        where,
+        resume=True,
+        system_metrics=system_metrics,
+        metrics_port=metrics_port,
+        json_log=json_log,
+        retry_failed=retry_failed,
+        cluster=cluster,
+    )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossweep.commands.arguments import (
+    JsonLog,
+    MetricsPort,
     Overrides,
     RetryFailed,
     SweepFile,
@@ -14,6 +16,7 @@ from lossweep.commands.arguments import (
     WorkspaceFolder,
     parse_overrides,
 )
+from lossweep.commands.service import Cluster
 
 if TYPE_CHECKING:
     from lossweep.search.running.existing import ExistingSweep
@@ -40,6 +43,9 @@ def submit(
     retry_failed: RetryFailed = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Go on with an unfinished sweep unasked.")] = False,
     system_metrics: SystemMetrics = False,
+    metrics_port: MetricsPort = None,
+    json_log: JsonLog = False,
+    cluster: Cluster = None,
 ) -> None:
     """Run the sweep of a file, here and now: check it, train its trials, record everything.
 
@@ -62,7 +68,16 @@ def submit(
 
     from lossweep.commands.driving import drive
 
-    drive(spec, where, resume=state is not None, system_metrics=system_metrics, retry_failed=retry_failed)
+    drive(
+        spec,
+        where,
+        resume=state is not None,
+        system_metrics=system_metrics,
+        metrics_port=metrics_port,
+        json_log=json_log,
+        retry_failed=retry_failed,
+        cluster=cluster,
+    )
 
 
 def _former_winner(named: str, workspace: Workspace) -> dict[str, object]:

@@ -37,7 +37,7 @@ from lossweep.search.study.events import (
 from lossweep.search.study.finite import finite_only
 from lossweep.search.study.history import TrialHistory
 from lossweep.search.study.journal import Journal
-from lossweep.search.study.outcomes import Observed, Outcome, OutcomeKind, divergence, outcome_by
+from lossweep.search.study.outcomes import Observed, Outcome, OutcomeKind, divergence, is_rejected, outcome_by
 from lossweep.search.study.ranking import best_plain
 from lossweep.search.study.record import (
     CODE,
@@ -110,7 +110,8 @@ class Conductor:
         self._confirms = {t.number for t in trials if CONFIRMS in t.user_attrs}
         self._controls = {t.number for t in trials if t.user_attrs.get(CONTROL) is not None}
         self._told = False
-        self._search = Searching(settings, trials, self._best_plain)
+        rejected = sum(self._gives_back(number) for number in self._outcomes)
+        self._search = Searching(settings, trials, self._best_plain, rejected)
         self._confirmation = Confirming(
             settings.confirm,
             self._record,
@@ -210,12 +211,12 @@ class Conductor:
             late = DecisionRecord(evaluation.step, Decision.PRUNE, f"the trial is {kind.value} already")
             return Observed(late, outcome_by(late, evaluation.finished))
         finite = finite_only(evaluation)
-        new = self._journal.record_evaluation(number, finite)
+        known = self._journal.knows(number, finite.step)
         diverged = divergence(evaluation)  # of what was reported: what is not finite is its evidence
-        decision = None if new else self._judging.taken_at(number, evaluation.step)
+        decision = self._judging.taken_at(number, evaluation.step) if known else None
         if decision is None:
             decision = self._judging.decide(number, finite, diverged, number in self._confirms)
-            self._journal.record_decision(number, decision)
+            self._journal.record(number, finite, decision)
             self._report_score(number, finite)
             self.listeners.tell(TrialEvaluated(number, finite, decision))
         return Observed(decision, diverged or outcome_by(decision, evaluation.finished))
@@ -278,13 +279,7 @@ class Conductor:
 
     def history(self, number: int) -> TrialHistory:
         """Return everything recorded of a trial."""
-        return trial_history(
-            self._record.trial(number),
-            self.settings.objective,
-            self._journal.evaluations(number),
-            self._journal.decisions(number),
-            self._slots,
-        )
+        return self._history_of(self._record.trial(number))
 
     def shut_down(self) -> None:
         """Store the seconds spent and end the proposing thread; the conductor is not used afterwards."""
@@ -302,6 +297,11 @@ class Conductor:
     def _searching(self) -> bool:
         """Whether a trial of the search runs."""
         return any(number not in self._confirms for number in self.running)
+
+    def _history_of(self, trial: FrozenTrial) -> TrialHistory:
+        """Everything recorded of a trial that was read just now."""
+        written = self._journal.evaluations(trial.number), self._journal.decisions(trial.number)
+        return trial_history(trial, self.settings.objective, *written, self._slots)
 
     def _try_again(self, failed: FrozenTrial) -> None:
         """Let a failed trial come again as a new one; it stays as it ended."""
@@ -347,7 +347,7 @@ class Conductor:
         if trial.user_attrs.get(CONTROL) is not None:
             self._controls.add(trial.number)
         self._judging.add(trial)
-        self.listeners.tell(TrialStarted(self.history(trial.number)))
+        self.listeners.tell(TrialStarted(self._history_of(trial)))
         return plan
 
     def _plan(self, trial: FrozenTrial) -> TrialPlan:
@@ -383,8 +383,16 @@ class Conductor:
         self._record.finish(number, outcome, values, violated)
         self._search.finish(number, state, values, reported, violated)
         self._outcomes[number] = outcome.kind
+        if self._gives_back(number):
+            self._search.give_back()
         if outcome.kind is OutcomeKind.FAILED and number not in self._confirms:
             self._judging.forget(number)
+
+    def _gives_back(self, number: int) -> bool:
+        """Whether a trial has ended that is none of the budget's: a proposal rejected before training."""
+        if self._outcomes[number] is not OutcomeKind.DIVERGED or number in self._confirms | self._controls:
+            return False
+        return is_rejected(OutcomeKind.DIVERGED, self._journal.evaluations(number))
 
     def _interrupt(self, number: int, outcome: Outcome) -> None:
         self._record.interrupt(number, outcome)

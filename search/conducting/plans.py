@@ -17,17 +17,15 @@ from lossweep.trainers.plan import MeasureSpec, TrialPlan
 def template_of(spec: SweepSpec) -> PlanTemplate:
     """What all trials of a sweep have in common.
 
-    Measured is, besides what the file asks for, every metric that something in it goes by: the objective, the
-    pruner, and whatever a schedule of the space may wait for.
+    Measured is, besides what the file asks for, every metric that something in it goes by.
     """
-    metrics = {*spec.objective.watched, *spec.space.metrics, *filter(None, [spec.pruning.metric])}
     return PlanTemplate(
         epochs=spec.budget.epochs,
         data=spec.data,
         model=spec.model,
         training=spec.training,
         guards=spec.guards,
-        measure=measuring(spec.measure, metrics),
+        measure=measuring(spec.measure, spec.steered_by),
         own_training=spec.controls.trainings,
     )
 

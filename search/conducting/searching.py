@@ -25,6 +25,7 @@ class Searching:
         settings: of the search.
         trials: of the study so far, those of its confirmation included.
         best_plain: gives the best plain cross-entropy found so far, or a sensible one.
+        rejected: how many proposals of the study were rejected before training.
     """
 
     def __init__(
@@ -32,11 +33,15 @@ class Searching:
         settings: SearchSettings,
         trials: Sequence[FrozenTrial],
         best_plain: Callable[[], LossSchedule],
+        rejected: int = 0,
     ) -> None:
         self._settings = settings
         self._best_plain = best_plain
         counted = [t for t in trials if not t.user_attrs.keys() & {CONFIRMS, RETRIES}]
         self._names = [t.user_attrs.get(CONTROL) for t in counted]
+        self._given_back = 0
+        for _ in range(rejected):
+            self.give_back()
         self._warmed = sum(WARM_START in t.user_attrs for t in counted)
         self._failed: deque[FrozenTrial] = deque()
         self._confirming = {t.number for t in trials if CONFIRMS in t.user_attrs}
@@ -49,7 +54,7 @@ class Searching:
 
     @property
     def started(self) -> int:
-        """Trials of the search that were started; one that is tried again is the same."""
+        """Trials of the search that were started and count; one that is tried again is the same."""
         return len(self._names)
 
     @property
@@ -92,6 +97,15 @@ class Searching:
             self._control.taken(number)
         prepare = not self._failed and not self.over and self._turn().kind is TurnKind.PROPOSAL
         self._proposer.taken(prepare)
+
+    def give_back(self) -> None:
+        """Count a proposal that was rejected before training no more, so that another takes its place.
+
+        As often as the budget has trials, and no more: a space of nothing else ends as well.
+        """
+        if self._given_back < self._settings.trials:
+            self._given_back += 1
+            self._names.remove(None)
 
     def skip(self, number: int) -> None:
         """A trial of the confirmation was written under this number."""

@@ -26,7 +26,7 @@ BUSY_TIMEOUT_MS = 30_000
 
 
 def open_engine(url: str, *, read_only: bool = False) -> Engine:
-    """Open a database: SQLite in WAL mode, PostgreSQL with connections that are tested before use.
+    """Open a database: SQLite in WAL mode, or PostgreSQL.
 
     Args:
         url: SQLAlchemy's.
@@ -203,7 +203,7 @@ def _make_folder(folder: Path) -> None:
 
 def _engine_options(url: URL, read_only: bool = False) -> dict[str, Any]:
     if url.get_backend_name() != "sqlite":
-        return {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+        return {"connect_args": {"connect_timeout": 10}}  # of closed ones `patient` opens new ones
     if read_only:
         return {"creator": _reader(Path(str(url.database)).absolute())}
     return {"connect_args": {"timeout": BUSY_TIMEOUT_MS / 1000}}

@@ -39,6 +39,7 @@ class Holder:
         born: its start, in the kernel's own unit: a process id alone may be another's by now.
         space: identifies the boot and the process-id namespace in which ``pid`` means something.
         since: when it took the lease, ISO 8601, UTC.
+        cluster: the Ray cluster that its trials share with others; empty for its own.
     """
 
     host: str
@@ -46,11 +47,13 @@ class Holder:
     born: int
     space: str
     since: str
+    cluster: str = ""
 
     @classmethod
-    def here(cls, now: datetime) -> Holder:
+    def here(cls, now: datetime, cluster: str = "") -> Holder:
         """This process."""
-        return cls(socket.gethostname(), os.getpid(), _born(os.getpid()), _space(), now.isoformat())
+        pid = os.getpid()
+        return cls(socket.gethostname(), pid, _born(pid), _space(), now.isoformat(), cluster)
 
     def is_alive(self) -> bool | None:
         """Whether the process lives; None when it cannot be known from here."""
@@ -106,11 +109,17 @@ class LeaseStore(Protocol):
 def holder_of(book: LeaseStore, sweep: str) -> tuple[Holder | None, bool]:
     """Who holds the sweep's lease, and whether it is in force (a dead driver's is not)."""
     with reading(sweep, "its lease"):
-        return _judged(book, *book.read_lease(sweep))
+        data, _, heartbeat = book.read_lease(sweep)
+        return _judged(book, data, heartbeat)
+
+
+def is_in_force(book: LeaseStore, data: dict[str, Any], heartbeat: datetime | None) -> bool:
+    """Whether a lease that was read is in force."""
+    return _judged(book, data, heartbeat)[1]
 
 
 def _judged(
-    book: LeaseStore, data: dict[str, Any] | None, _token: str | None, heartbeat: datetime | None
+    book: LeaseStore, data: dict[str, Any] | None, heartbeat: datetime | None
 ) -> tuple[Holder | None, bool]:
     if data is None:
         return None, False
@@ -131,13 +140,16 @@ class Lease:
         stop: set when ``lossweep stop`` asked for an end.
     """
 
-    def __init__(self, book: LeaseStore, sweep: str, on_stop: Callable[[str, StopKind], None]) -> None:
+    def __init__(
+        self, book: LeaseStore, sweep: str, on_stop: Callable[[str, StopKind], None], cluster: str = ""
+    ) -> None:
         self.token = uuid.uuid4().hex
         self.lost = threading.Event()
         self.stop = threading.Event()
         self._book = book
         self._sweep = sweep
         self._on_stop = on_stop
+        self._cluster = cluster
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"lease-{sweep}", daemon=True)
 
@@ -148,10 +160,10 @@ class Lease:
             LeaseHeld: when a living driver has it, naming host, process and since when.
         """
         data, token, heartbeat = self._book.read_lease(self._sweep)
-        holder, in_force = _judged(self._book, data, token, heartbeat)
+        holder, in_force = _judged(self._book, data, heartbeat)
         if holder is not None and not in_force:
             log.warning("Taking over the lease of a dead driver (%s).", holder)
-        me = Holder.here(self._book.now())
+        me = Holder.here(self._book.now(), self._cluster)
         if in_force or not self._book.swap_lease(self._sweep, token, self.token, asdict(me)):
             holder, _ = holder_of(self._book, self._sweep)
             raise LeaseHeld(self._sweep, holder)

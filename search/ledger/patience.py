@@ -12,6 +12,8 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import exc
 
+from lossweep.search.study.optuna_private import reported_value
+
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
@@ -41,20 +43,23 @@ def is_passing(error: BaseException) -> bool:
 def patient(call: Callable[P, R]) -> Callable[P, R]:
     """Make ``call`` (one transaction) wait, with growing pauses, while the database does not answer.
 
-    A transaction that broke off was rolled back, so it is simply done again. What still fails after
-    `WAIT_AT_MOST_S` is raised.
+    A transaction that broke off was rolled back, so it is simply done again. The first time at once: its
+    connection may have been closed while nobody used it. What still fails after `WAIT_AT_MOST_S` is raised.
     """
 
     @functools.wraps(call)
     def waiting(*args: P.args, **kwargs: P.kwargs) -> R:
         started: float | None = None
-        pause = 0.25
+        pause, anew = 0.25, True
         while True:
             try:
                 result = call(*args, **kwargs)
             except (exc.SQLAlchemyError, StorageInternalError) as error:
                 if not is_passing(error):
                     raise
+                if anew and _is_closed(error):
+                    anew = False
+                    continue
                 now = time.monotonic()
                 if started is None:
                     started = now
@@ -74,12 +79,26 @@ def patient(call: Callable[P, R]) -> Callable[P, R]:
 class PatientStorage(RDBStorage):
     """An Optuna storage whose every call waits for a database that is away for a moment."""
 
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        """Write a value of an unfinished trial, in one statement where Optuna needs four."""
+        write = reported_value(self.engine.dialect.name, trial_id, step, intermediate_value)
+        if write is not None:
+            with self.engine.begin() as connection:
+                if connection.execute(write).rowcount:
+                    return
+        super().set_trial_intermediate_value(trial_id, step, intermediate_value)  # it says why not
+
 
 for _name in sorted(
     BaseStorage.__abstractmethods__ | {"_create_new_trial", "_get_trials", "_set_trial_param"}
 ):
     if _name in RDBStorage.__dict__:
-        setattr(PatientStorage, _name, patient(getattr(RDBStorage, _name)))
+        setattr(PatientStorage, _name, patient(getattr(PatientStorage, _name)))
+
+
+def _is_closed(error: BaseException) -> bool:
+    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+    return isinstance(cause, exc.DBAPIError) and cause.connection_invalidated
 
 
 def _first_line(error: BaseException) -> str:

@@ -135,6 +135,7 @@ class Dispatcher:
         stop: StopRequest | None = None,
         check: Callable[[], None] = lambda: None,
         job_began: Callable[[str], None] = lambda job: None,
+        share: Callable[[int], int] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Stand between ``conductor`` and a runner.
@@ -147,6 +148,7 @@ class Dispatcher:
             stop: somebody's wish to stop.
             check: raises when this driver may write no more (its lease was lost).
             job_began: told the id of the Ray job that runs the trials, if one does.
+            share: how many of so many slots this sweep may hold, where it shares a cluster.
             clock: seconds.
         """
         self.stop = stop or StopRequest()
@@ -157,6 +159,7 @@ class Dispatcher:
         self._alike = alike or AlikeFailures()
         self._check = check
         self.job_began = job_began
+        self._share = share
         self.workers: Workers = ThisProcess()
         self._clock = clock
         self._pace = Pace()
@@ -192,6 +195,10 @@ class Dispatcher:
     def stopping(self) -> bool:
         """Whether a stop was asked for."""
         return self.stop.is_set()
+
+    def allowed(self, slots: int) -> int:
+        """Return how many of a cluster's slots this sweep may hold now."""
+        return slots if self._share is None else self._share(slots)
 
     def next(self) -> Assignment | None:
         """Hand out the next attempt; None when there is nothing to start now.

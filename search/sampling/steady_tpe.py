@@ -130,6 +130,8 @@ class SteadyTPESampler(TPESampler):
         self._shapes: set[frozenset[str]] = set()
         self._distributions: dict[str, BaseDistribution] = {}
         self._split: tuple[int, Rows, Rows] | None = None
+        self._lied: dict[int, int] = {}
+        """How much each running trial had said when it was entered into the table."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_lock"}
@@ -226,6 +228,10 @@ class SteadyTPESampler(TPESampler):
         unfinished = self._table.unfinished(trials)
         running = [t for t in unfinished if t.state is TrialState.RUNNING and t.number != own]
         for trial in running:
+            said = len(trial.params) + len(trial.system_attrs)
+            if self._lied.get(trial.number) == said:
+                continue
+            self._lied[trial.number] = said
             for name, value in self._get_params(trial, study).items():
                 distribution = trial.distributions.get(name) or self._distributions[name]
                 self._table.put(trial.number, name, value, distribution)

@@ -16,8 +16,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from lossweep.spaces.losses.ramp import fixed, settled
 from lossweep.spaces.losses.terms import Compound, FrequencyWeights, Loss
 from lossweep.spaces.metric_names import parametric_name
+from lossweep.spaces.metrics import SIZES
 from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.spaces.schedules.schedule import Phase
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict, HeldOutScore
@@ -68,7 +70,7 @@ class SimulatedTrainer:
         noise: standard deviation of a metric from evaluation to evaluation.
         exceptions: the share of trials that raise `SimulatedFault` half-way.
         memory_faults: the share of trials that run out of memory until their micro-batch is smaller.
-        planted: faults by trial number, over the shares: ``exception``, ``memory`` or ``diverge``.
+        planted: faults by trial number, over the shares: ``exception``, ``memory``, ``diverge``, ``reject``.
         seconds: simulated seconds of an epoch of cross-entropy.
     """
 
@@ -87,6 +89,9 @@ class SimulatedTrainer:
         fault = self._fault(plan, dice.random())
         course = _Course(dice, self.noise, fault == "diverge")
         cursor = ScheduleCursor.start(plan.schedule)
+        if fault == "reject":
+            yield _rejected(plan)
+            return
         unlucky = 1 + int(dice.random() * plan.epochs * 0.6)
         steps_in_phase = 0
         while not cursor.finished:
@@ -95,7 +100,8 @@ class SimulatedTrainer:
             if fault in ("exception", "memory") and epoch == unlucky:
                 raise _FAULTS[fault](f"simulated {fault} of trial {plan.number} in epoch {epoch}")
             learning_rate = cursor.learning_rate(steps_in_phase, STEPS_PER_EPOCH)
-            metrics = course.epoch(phase, index, plan)
+            loss = settled(phase.loss, cursor.progress(steps_in_phase, STEPS_PER_EPOCH))
+            metrics = course.epoch(phase.model_copy(update={"loss": loss}), index, plan)
             cursor = cursor.advance(metrics)
             steps_in_phase = 0 if cursor.phase_ended else steps_in_phase + STEPS_PER_EPOCH
             verdict = course.verdict(epoch * STEPS_PER_EPOCH, index)
@@ -240,6 +246,11 @@ class _Course:
                 prefix, _sigmoid(_logit(value) - 0.9 * push), _sigmoid(_logit(value) + 0.9 * push)
             )
             figures |= {name: found[name] for name in found if not name.endswith("iou")}
+            of_all = _logit(found[f"{prefix}recall"])
+            figures |= {
+                f"{prefix}recall_{size}": _sigmoid(of_all + shift)
+                for size, shift in zip(SIZES, (-1.0, 0.0, 1.0), strict=True)
+            }
         figures["count_error"] = abs(math.log(figures["object_recall"] / figures["object_precision"]))
         figures["tuned_count_error"] = _within(1.0 - objects)
         for floor in plan.measure.precision_floors:
@@ -253,11 +264,28 @@ class _Course:
         return figures
 
 
+def _rejected(plan: TrialPlan) -> Evaluation:
+    """What a trial reports whose first loss cannot be learned by."""
+    phase = plan.schedule.phases[0]
+    message = "the loss has no gradient before any training: it is 1 and its gradient by the logits 0"
+    return Evaluation(
+        step=0,
+        epoch=0,
+        epochs=plan.epochs,
+        phase=0,
+        cycle=0,
+        loss_name=phase.loss_name,
+        learning_rate=phase.learning_rate,
+        metrics={},
+        verdict=GuardVerdict("rejected", 0, 0, message, {"loss": 1.0, "gradient": 0.0}),
+    )
+
+
 def _behavior(loss: Loss) -> _Family:
-    """What a loss does, by its family and parameters."""
+    """What a settled loss does, by its family and parameters."""
     if isinstance(loss, Compound):
-        total = sum(part.weight for part in loss.sum)
-        parts = [(part.weight / total, _behavior(part.loss)) for part in loss.sum]
+        total = sum(fixed(part.weight) for part in loss.sum) or 1.0
+        parts = [(fixed(part.weight) / total, _behavior(part.loss)) for part in loss.sum]
         mean = {
             name: sum(weight * getattr(family, name) for weight, family in parts)
             for name in ("rate", "speed", "ceiling", "push", "needs_start")
@@ -278,8 +306,9 @@ def _behavior(loss: Loss) -> _Family:
         figures["ceiling"] -= 0.03 * abs(gamma - (2.0 if loss.term == "focal" else 0.8))
     weights = getattr(loss, "weights", None)
     if isinstance(weights, FrequencyWeights):
-        figures["push"] = 2.6 * weights.power
-        figures["ceiling"] -= 0.25 * (weights.power - 0.5) ** 2
+        power = fixed(weights.power)
+        figures["push"] = 2.6 * power
+        figures["ceiling"] -= 0.25 * (power - 0.5) ** 2
     alpha, beta = getattr(loss, "alpha", None), getattr(loss, "beta", None)
     if alpha is not None and beta is not None:
         figures["push"] = 2.0 * (beta - alpha)

@@ -17,10 +17,14 @@ class FaultKind(StrEnum):
     """The kinds of fault that are told apart. A divergence is none: it is an outcome, and never retried."""
 
     WORKER_LOST = "worker_lost"
+    NODE_LOST = "node_lost"
+    """The machine of the worker went away, as a preempted one does: that is no trial's fault."""
     DEVICE_LOST = "device_lost"
     OUT_OF_MEMORY = "out_of_memory"
     EXCEPTION = "exception"
     DISK_FULL = "disk_full"
+    STORAGE_AWAY = "storage_away"
+    """The object store of the checkpoints refuses, or was away for longer than a trial waits."""
     CODE_CHANGED = "code_changed"
     """The user's own code is not what it was when the driver started."""
 
@@ -90,12 +94,15 @@ class RetryPolicy:
     """How often what is tried again.
 
     Attributes:
-        max_failures: how often a trial is resumed after its worker or node was lost.
+        max_failures: how often a trial is resumed after its worker was lost on a machine that lives.
         least_micro_batch: images a pass below which the model can't be trained.
+        most_nodes: how often it is resumed after its machine went away: a trial that takes every machine down
+            with it must end some time.
     """
 
     max_failures: int = 2
     least_micro_batch: int = 1
+    most_nodes: int = 50
 
     def answer(self, fault: Fault, earlier: Sequence[FaultKind], micro_batch: int) -> Answer:
         """Decide about a trial's newest fault.
@@ -108,10 +115,14 @@ class RetryPolicy:
         match fault.kind:
             case FaultKind.WORKER_LOST:
                 return Answer.RESUME if _count(earlier, fault.kind) < self.max_failures else Answer.FAIL
+            case FaultKind.NODE_LOST:
+                return Answer.RESUME if _count(earlier, fault.kind) < self.most_nodes else Answer.FAIL
             case FaultKind.OUT_OF_MEMORY:
                 again = _count(earlier, fault.kind) == 0 and micro_batch // 2 >= self.least_micro_batch
                 return Answer.HALVE if again else Answer.FAIL
-            case FaultKind.DISK_FULL | FaultKind.CODE_CHANGED | FaultKind.DEVICE_LOST:
+            case (
+                FaultKind.DISK_FULL | FaultKind.STORAGE_AWAY | FaultKind.CODE_CHANGED | FaultKind.DEVICE_LOST
+            ):
                 # Where workers are processes, one without its device ends, and is a lost worker.
                 return Answer.PAUSE
             case FaultKind.EXCEPTION:
@@ -171,6 +182,8 @@ def _kind_of(error: BaseException) -> FaultKind:
     names = {one.__name__ for one in type(error).__mro__}
     if "CodeChanged" in names:
         return FaultKind.CODE_CHANGED
+    if "CheckpointStorageAway" in names:
+        return FaultKind.STORAGE_AWAY
     if isinstance(error, UserError):
         return FaultKind.EXCEPTION
     if "OutOfMemory" in names or is_out_of_memory(error):

@@ -76,9 +76,13 @@ class SweepHistory:
 
     @property
     def standing(self) -> tuple[TrialHistory, ...]:
-        """The trials of the search that its budget counts: of one tried again, the last try alone."""
-        retried = {trial.retries for trial in self.trials}
-        return tuple(trial for trial in self.trials if trial.number not in retried)
+        """The trials of the search that its budget counts: of one tried again, the last try alone.
+
+        Proposals that were rejected before training are none of them, up to as many as the budget has trials.
+        """
+        rejected = [trial.number for trial in self.trials if trial.rejected and trial.control is None]
+        left_out = {trial.retries for trial in self.trials} | set(rejected[: self.budget_trials])
+        return tuple(trial for trial in self.trials if trial.number not in left_out)
 
     @property
     def ended(self) -> int:

@@ -14,10 +14,14 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import sqlalchemy
 from optuna import Study
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
+from optuna.trial import TrialState
+from sqlalchemy import Executable
+from sqlalchemy.dialects import postgresql, sqlite
 
 
 def storage_of(study: Study) -> BaseStorage:
@@ -35,6 +39,40 @@ def read_trials_anew(study: Study) -> None:
     """
     with contextlib.suppress(AttributeError):
         study._thread_local.cached_all_trials = None
+
+
+def reported_value(dialect: str, trial_id: int, step: int, value: float) -> Executable | None:
+    """Return a statement that writes an intermediate value of an unfinished trial as Optuna's storage does.
+
+    It changes no row when there is no such trial, or it has ended.
+
+    Args:
+        dialect: ``sqlite`` or ``postgresql``.
+        trial_id: the storage's.
+        step: of the value.
+        value: which.
+
+    Returns:
+        None for another database, and where Optuna's tables are not as they were.
+    """
+    if dialect not in ("sqlite", "postgresql"):
+        return None
+    try:
+        models = importlib.import_module("optuna.storages._rdb.models")
+        table, trials = models.TrialIntermediateValueModel.__table__, models.TrialModel.__table__
+        stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
+        names = ("trial_id", "step", "intermediate_value", "intermediate_value_type")
+        given = zip((trial_id, step, stored, kind), (table.c[name] for name in names), strict=True)
+        open_ = trials.c.state.in_((TrialState.RUNNING, TrialState.WAITING))
+        wanted = sqlalchemy.select(*(sqlalchemy.literal(one, column.type) for one, column in given)).where(
+            sqlalchemy.exists().where(trials.c.trial_id == trial_id, open_)
+        )
+    except (ImportError, AttributeError, KeyError):
+        return None
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    write = insert(table).from_select(list(names), wanted)
+    updated = {name: write.excluded[name] for name in names[2:]}
+    return write.on_conflict_do_update(index_elements=[table.c.trial_id, table.c.step], set_=updated)
 
 
 _TPE: Final = "optuna.samplers._tpe"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -77,6 +77,11 @@ class Observed:
 
     decision: DecisionRecord
     outcome: Outcome | None
+
+
+def is_rejected(kind: OutcomeKind, evaluations: Sequence[Evaluation]) -> bool:
+    """Whether a trial ended before its first step, as its loss could not be learned by: it cost no epoch."""
+    return kind is OutcomeKind.DIVERGED and bool(evaluations) and evaluations[-1].step == 0
 
 
 def divergence(evaluation: Evaluation) -> Outcome | None:

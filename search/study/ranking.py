@@ -12,7 +12,9 @@ from lossweep.spaces.schedules.controls import is_plain
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """How hard each side was searched; failed trials say nothing of their schedules and do not count.
+    """How hard each side was searched.
+
+    Trials that failed or were rejected before training were never measured, and do not count.
 
     Attributes:
         schedules: loss schedules tried, the named controls among them.
@@ -73,7 +75,7 @@ def leaders(
 
 def tried(trials: Iterable[TrialHistory], own_controls: Sequence[str] = ()) -> Tried:
     """Count the distinct attempts on each side."""
-    counted = [trial for trial in trials if trial.outcome is not OutcomeKind.FAILED]
+    counted = [t for t in trials if t.outcome is not OutcomeKind.FAILED and not t.rejected]
     own = sum(trial.control in own_controls for trial in counted)
     plain = sum(is_plain(trial.schedule) and trial.control not in own_controls for trial in counted)
     return Tried(len(counted) - plain - own, plain, own)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from lossweep.search.study.decisions import DecisionRecord
-from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.search.study.outcomes import OutcomeKind, is_rejected
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.evaluation import Evaluation, HeldOutScore
 
@@ -63,6 +63,11 @@ class TrialHistory:
     code: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def rejected(self) -> bool:
+        """Whether it ended before its first step: its loss has no gradient at first, or explodes."""
+        return is_rejected(self.outcome, self.evaluations)
+
+    @property
     def scored(self) -> Evaluation | None:
         """The evaluation that the score was taken from."""
         return next((e for e in self.evaluations if e.step == self.scored_step), None)
@@ -80,4 +85,5 @@ class TrialHistory:
     @property
     def best(self) -> Evaluation | None:
         """The evaluation of the highest AP."""
-        return max(self.evaluations, key=lambda e: e.metrics.get("ap", float("-inf")), default=None)
+        measured = [evaluation for evaluation in self.evaluations if evaluation.metrics]
+        return max(measured, key=lambda e: e.metrics.get("ap", float("-inf")), default=None)

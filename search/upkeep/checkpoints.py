@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lossweep.search.exporting.choice import exportable
@@ -11,6 +10,7 @@ from lossweep.search.ledger import Ledger
 from lossweep.search.ledger.lease import Lease
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.workspace import Workspace
+from lossweep.trainers.loop.checkpoint_storage import Place
 
 if TYPE_CHECKING:
     from lossweep.trainers.loop.checkpoints import Checkpoint
@@ -37,7 +37,7 @@ class Cleared:
         return f"{self.files} checkpoints, {freed:.1f} MiB; {self.kept_files} kept, {kept:.1f} MiB"
 
 
-def checkpoints_of(workspace: Workspace, sweep: str, number: int) -> tuple[Path, ...]:
+def checkpoints_of(workspace: Workspace, sweep: str, number: int) -> tuple[Place, ...]:
     """The checkpoints that a trial wrote, shortest training first."""
     mine = [one for one in _all(workspace, sweep) if _trial_of(one) == number]
     return tuple(one.path for one in sorted(mine, key=lambda one: len(one.history)))
@@ -100,7 +100,7 @@ def _trial_of(checkpoint: Checkpoint) -> int:
     return checkpoint.history[-1].trained_by
 
 
-def orphans(workspace: Workspace, sweep: str, known: set[int]) -> tuple[Path, ...]:
+def orphans(workspace: Workspace, sweep: str, known: set[int]) -> tuple[Place, ...]:
     """Files among a sweep's checkpoints that are torn, half written, or of trials it does not have."""
     folder = workspace.checkpoints(sweep)
     if not folder.is_dir():

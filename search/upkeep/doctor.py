@@ -19,6 +19,7 @@ from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.upkeep.checkpoints import orphans
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.files.errors import UserError, one_line
+from lossweep.trainers.loop.checkpoint_storage import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +183,9 @@ def _shown(workspace: Workspace, name: str, mlflow: MlflowMirror) -> int:
     return mlflow.sync(history)
 
 
-def _delete(paths: Sequence[Path]) -> str:
+def _delete(paths: Sequence[Place]) -> str:
     for path in paths:
-        if path.is_dir():
+        if isinstance(path, Path) and path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)

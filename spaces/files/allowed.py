@@ -77,8 +77,9 @@ class Allowed:
 
     @property
     def only_numbers(self) -> bool:
-        """Whether nothing but a number may stand there, or nothing at all."""
-        kinds = {"choice" if _choices(form) else form.get("type") for form, _ in self.forms}
+        """Whether nothing but a number may stand there, or a ramp of one, or nothing at all."""
+        plain = [form for form, tags in self.forms if "ramp" not in tags]
+        kinds = {"choice" if _choices(form) else form.get("type") for form in plain}
         return bool(kinds) and kinds <= {"number", "integer", "null"}
 
     @property
@@ -98,7 +99,10 @@ class Allowed:
     def __str__(self) -> str:
         if len(self.forms) > 3 and all("properties" in form for form, _ in self.forms):
             return "keys with values"
-        return "; or ".join(dict.fromkeys(filter(None, (_described(form) for form, _ in self.forms))))
+        described = (
+            "{from: ..., to: ...}" if "ramp" in tags else _described(form) for form, tags in self.forms
+        )
+        return "; or ".join(dict.fromkeys(filter(None, described)))
 
 
 def _forms(schema: JsonSchemaValue, definitions: Mapping[str, JsonSchemaValue]) -> Iterator[Form]:
@@ -132,7 +136,7 @@ def _under(form: JsonSchemaValue, element: str | int) -> Iterable[JsonSchemaValu
 
 def _name(form: JsonSchemaValue) -> str | None:
     """The name of a model, by which pydantic's errors tell it from others in a union."""
-    return form["title"] if "properties" in form else None
+    return form.get("title") if "properties" in form else None
 
 
 def _choices(form: JsonSchemaValue) -> list[str]:
@@ -170,7 +174,9 @@ def _described(form: JsonSchemaValue) -> str:
 
 
 def _bounds(form: JsonSchemaValue) -> str:
-    forms = [each for each in form.get("anyOf", [form]) if each.get("type") != "null"]
+    # Of a parameter that may be a ramp the bounds of the number, which are those of its ends.
+    either = [*form["tagged"].values()] if "tagged" in form else form.get("anyOf", [form])
+    forms = [each for each in either if each.get("type") != "null" and "properties" not in each]
     if len(forms) != 1 or "prefixItems" in forms[0]:
         return ""
     return " and ".join(f"{words} {forms[0][bound]}" for bound, words in _BOUNDS.items() if bound in forms[0])

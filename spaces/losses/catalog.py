@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any, get_args
 
 from pydantic_core import PydanticUndefined
 
@@ -99,18 +100,24 @@ def _summary(model: type) -> str:
 def _parameters(model: type[Term | WeightedTerm | ImportedLoss]) -> tuple[ParameterEntry, ...]:
     entries = []
     for name, info in model.model_fields.items():
-        if name in ("term", "loss"):
+        if name == "term" or (model is WeightedTerm and name == "loss"):
             continue
         default = info.get_default(call_default_factory=True, validated_data={})
         entries.append(
             ParameterEntry(
                 name=name,
-                range=allowed_in(model, (name,)) or "keys with values",
+                range=_terms(info.annotation) or allowed_in(model, (name,)) or "keys with values",
                 default=_shown(default),
                 meaning=info.description or "",
             )
         )
     return tuple(entries)
+
+
+def _terms(annotation: Any) -> str:
+    """The names of the terms of which one may stand in a field, if any may."""
+    kinds = get_args(annotation)
+    return ", ".join(kind.known_as() for kind in kinds if isinstance(kind, type) and issubclass(kind, Term))
 
 
 def _shown(default: object) -> str:

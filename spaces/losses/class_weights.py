@@ -7,14 +7,15 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag
 
 from lossweep.spaces.files.errors import refused
+from lossweep.spaces.losses.ramp import Ramp, Ramped
 from lossweep.spaces.losses.term import Frozen
 
 
 class FrequencyWeights(Frozen):
     """Weights (1/f)^power from the classes' training frequencies f, the commonest class at 1, capped."""
 
-    power: float = Field(
-        ge=0.0, le=2.0, description="0 weighs all classes alike, 1 by their inverse frequency"
+    power: Annotated[float | Ramp, Ramped(ge=0.0, le=2.0)] = Field(
+        description="0 weighs all classes alike, 1 by their inverse frequency"
     )
     cap: float = Field(default=1000.0, ge=1.0, description="the largest weight a class can get")
 

@@ -12,15 +12,22 @@ from lossweep.spaces.files.canonical import canonical_json, tidied
 from lossweep.spaces.files.errors import refused
 from lossweep.spaces.losses import families
 from lossweep.spaces.losses.class_weights import ClassWeights, EffectiveNumberWeights, FrequencyWeights
+from lossweep.spaces.losses.families.boundary import Boundary
 from lossweep.spaces.losses.families.correlation import MatthewsCorrelation
 from lossweep.spaces.losses.families.cross_entropy import CrossEntropy, WeightedCrossEntropy
 from lossweep.spaces.losses.families.focal import Focal
 from lossweep.spaces.losses.families.lovasz import Lovasz
+from lossweep.spaces.losses.families.per_object import PerObject
 from lossweep.spaces.losses.families.regions import Dice, FocalTversky, Jaccard, Tversky
+from lossweep.spaces.losses.families.skeleton_recall import SkeletonRecall
+from lossweep.spaces.losses.families.soft_jaccard import SoftJaccard
+from lossweep.spaces.losses.families.topk import TopKCrossEntropy
+from lossweep.spaces.losses.ramp import Ramp, Ramped
 from lossweep.spaces.losses.term import Frozen, Reduction, Term
 
 __all__ = [
     "KNOWN_TERMS",
+    "Boundary",
     "ClassWeights",
     "Compound",
     "CrossEntropy",
@@ -36,9 +43,13 @@ __all__ = [
     "Loss",
     "Lovasz",
     "MatthewsCorrelation",
+    "PerObject",
     "Reduction",
     "SimpleTerm",
+    "SkeletonRecall",
+    "SoftJaccard",
     "Term",
+    "TopKCrossEntropy",
     "Tversky",
     "WeightedCrossEntropy",
     "WeightedTerm",
@@ -95,7 +106,9 @@ SimpleTerm = Annotated[
 class WeightedTerm(Frozen):
     """One part of a compound."""
 
-    weight: float = Field(default=1.0, gt=0.0, description="what this term's value is multiplied with")
+    weight: Annotated[float | Ramp, Ramped(gt=0.0, from_zero=True)] = Field(
+        default=1.0, description="what this term's value is multiplied with"
+    )
     loss: SimpleTerm
 
 
@@ -137,10 +150,10 @@ def imported_terms(loss: Loss) -> tuple[ImportedLoss, ...]:
 
 
 def family(loss: Loss) -> str:
-    """The loss without its parameters: ``focal``, ``cross_entropy+dice``, an import path.
+    """The loss without its parameters: ``focal``, ``cross_entropy+dice``, ``per_object(dice)``, a path.
 
     The one spelling of it, wherever losses are grouped or named.
     """
     if isinstance(loss, Compound):
-        return "+".join(part.loss.term for part in loss.sum)
-    return loss.term
+        return "+".join(family(part.loss) for part in loss.sum)
+    return f"{loss.term}({family(loss.loss)})" if isinstance(loss, PerObject) else loss.term

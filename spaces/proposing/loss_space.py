@@ -13,6 +13,7 @@ from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.allowed import Location
 from lossweep.spaces.files.errors import Problem, refused
 from lossweep.spaces.files.validation import dotted, problems_of
+from lossweep.spaces.losses.ramp import is_ramp, plain_ramp
 from lossweep.spaces.losses.terms import Frozen, ImportedLoss, Loss
 from lossweep.spaces.proposing.distributions import (
     Choice,
@@ -141,6 +142,10 @@ class LossSpace(Frozen):
                 if ":" in loss["term"]:
                     yield place, ImportedLoss.model_validate(loss)
 
+    def corners(self) -> Iterator[Loss]:
+        """Yield losses with every value of each choice and both ends of each range."""
+        yield from map(_LOSS.validate_python, _corners(self.template))
+
     def suggest(self, trial: TrialLike, name: str, prior: ClassPrior) -> Loss:
         """Ask for a loss; its parameters' names begin with ``name``."""
         return _LOSS.validate_python(_suggest(self.template, trial, name, prior))
@@ -175,10 +180,23 @@ def _read(node: Any, at: Location) -> Any:
         return node
     # A user's own loss may itself have parameters called low and high.
     if is_distribution(node) and at[-1:] != ("parameters",):
+        if "choice" in node and "parameters" not in at:
+            node = {"choice": [_tidied(each) for each in node["choice"]]}
         return _as(Choice if "choice" in node else Range, node, at)
     if set(node) == {"around_prior"}:
         return _as(AroundPrior, node, at)
-    return {key: _read(value, (*at, key)) for key, value in node.items()}
+    found = {key: _read(value, (*at, key)) for key, value in node.items()}
+    if is_ramp(found) and isinstance(found["from"], AroundPrior) != isinstance(found["to"], AroundPrior):
+        raise refused("both ends of a ramp are placed around the prior, or neither", key=dotted(at))
+    return found
+
+
+def _tidied(choice: Any) -> Any:
+    """A ramp among choices as a loss writes it, by which it is found again."""
+    try:
+        return plain_ramp(choice) if is_ramp(choice) else choice
+    except ValidationError:
+        return choice  # what is wrong with it shows when it is tried
 
 
 def _as(kind: type[Frozen], node: dict[str, Any], at: Location) -> Any:
@@ -197,7 +215,9 @@ def _label(loss: Mapping[str, Any]) -> str:
     if isinstance(parts, list | tuple):
         inner = (part.get("loss", {}) if isinstance(part, dict) else {} for part in parts)
         return "_".join(_label(each) if isinstance(each, dict) else "" for each in inner)
-    return str(loss.get("term", "")).rpartition(":")[2]
+    name = str(loss.get("term", "")).rpartition(":")[2]
+    within = loss.get("loss")
+    return f"{name}_{_label(within)}" if isinstance(within, Mapping) else name
 
 
 def _corners(template: dict[str, Any]) -> Iterator[Any]:
@@ -265,6 +285,8 @@ def _parameters(node: Any, value: Any, name: str, prior: ClassPrior, own: bool =
     found: Parameters = {}
     if isinstance(node, dict):
         node = _for_classes(node, prior)
+        if is_ramp(node) and not own:
+            value = _ramp_of(node, value)
         if not isinstance(value, dict):
             raise Outside(f"{name} is not {sorted(node)}")
         for key, inner in node.items():
@@ -301,12 +323,25 @@ def _part(name: str, part: Any) -> str:
 
 def _for_classes(node: dict[str, Any], prior: ClassPrior) -> dict[str, Any]:
     """One alpha can't tell rare classes from rarer ones: weights of the same power take its place."""
-    alpha = node.get("alpha")
-    if not isinstance(alpha, AroundPrior) or prior.is_binary:
+    if prior.is_binary or (power := _power(node.get("alpha"))) is None:
         return node
-    return {key: value for key, value in node.items() if key != "alpha"} | {
-        "weights": {"power": alpha.around_prior}
-    }
+    return {key: value for key, value in node.items() if key != "alpha"} | {"weights": {"power": power}}
+
+
+def _power(alpha: Any) -> Any:
+    """The power of the imbalance by which alpha is placed around the prior, if it is; of a ramp, a ramp."""
+    if isinstance(alpha, AroundPrior):
+        return alpha.around_prior
+    if is_ramp(alpha) and isinstance(alpha["from"], AroundPrior):
+        return {**alpha, "from": alpha["from"].around_prior, "to": alpha["to"].around_prior}
+    return None
+
+
+def _ramp_of(node: Mapping[str, Any], value: Any) -> Any:
+    """A value as the ramp that a template asks for; a number is one whose ends are equal."""
+    if isinstance(value, dict):
+        return {"shape": "linear", **value}
+    return {"from": value, "to": value, "shape": next(ends(node.get("shape", "linear")))}
 
 
 def _arrangements(loss: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from lossweep.spaces.files.errors import Problem, nearest, refused
 from lossweep.spaces.files.validation import problems_of
 from lossweep.spaces.files.yaml_source import parse_yaml, validate
-from lossweep.spaces.losses.terms import Frozen, ImportedLoss
+from lossweep.spaces.losses.terms import Frozen, ImportedLoss, Loss
 from lossweep.spaces.metric_names import canonical_metric
 from lossweep.spaces.proposing.distributions import Choice, Counts, Flags, Numbers, Range, Words, ends
 from lossweep.spaces.proposing.loss_space import LossSpace, check_numbers
@@ -268,6 +268,12 @@ class SpaceSpec(Frozen):
         for index, phase in enumerate(self.phases or ()):
             for each, loss in enumerate(phase.losses):
                 yield from loss.imported(f"phases[{index}].losses[{each}]")
+
+    def possible_losses(self) -> Iterator[Loss]:
+        """Yield losses that schedules of the space may hold, each kind of them and the ends of its ranges."""
+        for phase in self.spelled_out().phases or ():
+            for loss in phase.losses:
+                yield from loss.corners()
 
     @property
     def metrics(self) -> frozenset[str]:

@@ -140,6 +140,22 @@ class ScheduleCursor:
         reached = metrics is not None and until.reached_by(_read(until, metrics))
         return reached and self.epochs_in_phase >= until.epochs[0]
 
+    def progress(self, step_in_phase: int, steps_per_epoch: int, after: int = 0) -> float:
+        """How much of the current phase's most epochs is over before a step, from 0 to 1; 1 from there on.
+
+        Args:
+            step_in_phase: optimizer steps done in the phase since it was last entered.
+            steps_per_epoch: optimizer steps an epoch.
+            after: steps at the phase's start that don't count, no more than are done.
+        """
+        length = self.current.most_epochs * steps_per_epoch - after
+        return min((step_in_phase - after) / length, 1.0) if length > 0 else 1.0
+
+    def progress_of_epoch(self, steps_per_epoch: int) -> list[float]:
+        """The `progress` at each step of the epoch that comes next: what its ramps follow."""
+        first = self.epochs_in_phase * steps_per_epoch
+        return [self.progress(first + step, steps_per_epoch) for step in range(steps_per_epoch)]
+
     def learning_rate(self, step_in_phase: int, steps_per_epoch: int) -> float:
         """The learning rate of one step of the current phase.
 
@@ -159,8 +175,7 @@ class ScheduleCursor:
         if phase.shape == "drop":
             after = math.ceil(DROP_AFTER * phase.most_epochs * steps_per_epoch)
             return phase.learning_rate * (1.0 if step_in_phase < after else DROP_TO)
-        length = phase.most_epochs * steps_per_epoch - phase.warmup_steps
-        share = min((step_in_phase - phase.warmup_steps) / length, 1.0) if length > 0 else 1.0
+        share = self.progress(step_in_phase, steps_per_epoch, phase.warmup_steps)
         fall = 0.5 * (1.0 + math.cos(math.pi * share))
         return phase.learning_rate * (COSINE_FLOOR + (1.0 - COSINE_FLOOR) * fall)
 

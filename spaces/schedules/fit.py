@@ -26,6 +26,8 @@ def loss_misfits(loss: Mapping[str, Any], classes: Sequence[str], key: str) -> I
     """Yield what doesn't fit the classes: weights of another length. ``key`` is where the loss stands."""
     for index, part in enumerate(loss.get("sum", ())):
         yield from loss_misfits(part["loss"], classes, f"{key}.sum[{index}].loss")
+    if (inner := loss.get("loss")) is not None:
+        yield from loss_misfits(inner, classes, f"{key}.loss")
     weights = loss.get("weights")
     if isinstance(weights, list | tuple) and len(weights) != len(classes):
         yield Problem(

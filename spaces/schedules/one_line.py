@@ -14,17 +14,25 @@ from typing import Any, Final, NoReturn
 
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.spaces.losses.one_line import WORD
+from lossweep.spaces.losses.ramp import RAMP_SHAPES
 from lossweep.spaces.losses.terms import KNOWN_TERMS
 from lossweep.spaces.metric_names import higher_is_better
 
 _FLAT: Final[Mapping[str, tuple[str, ...]]] = {"weights": ("power", "beta", "cap")}
 """Parameters written without the key they are under: ``power=0.7`` for ``weights: {power: 0.7}``."""
 
+_AROUND: Final = frozenset(term.known_as() for term in KNOWN_TERMS if "loss" in term.model_fields)
+"""The terms around another, which stands first among their parameters: ``per_object(dice)``."""
+
 _KEYS: Final = {term.known_as(): frozenset(term.model_fields) for term in KNOWN_TERMS}
 """The parameters of each term."""
 
 METRIC: Final = r"[A-Za-z_]\w*(?:\.\d+)?(?:/[A-Za-z_][\w-]*)?"
-_NUMBER: Final = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER: Final = r"[-+]?(?:\d+(?:\.(?!\.)\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
+_RAMP: Final = (
+    rf"(?:(?P<shape>{'|'.join(RAMP_SHAPES)})\s*\()?\s*(?P<start>{_NUMBER})\s*\.\.\s*(?P<end>{_NUMBER})\s*"
+    r"(?(shape)\))"
+)
 _TERM: Final = rf"{WORD}(?:(?:\.{WORD})*:{WORD})?"
 _DECODER: Final = json.JSONDecoder()
 
@@ -145,11 +153,13 @@ class _Reader:
         return {"sum": parts}
 
     def _part(self) -> dict[str, Any]:
-        weight = self._take(rf"{_NUMBER}(?=\s*\*)")
+        weight: Any = self._ramp(followed_by=r"\s*\*")
+        if weight is None and (number := self._take(rf"{_NUMBER}(?=\s*\*)")) is not None:
+            weight = float(number)
         if weight is not None:
             self._take(r"\*")
         part: dict[str, Any] = {"loss": self._term()}
-        return part if weight is None else {"weight": float(weight), **part}
+        return part if weight is None else {"weight": weight, **part}
 
     def _term(self) -> dict[str, Any]:
         name = self._expect(_TERM, "a loss term")
@@ -158,13 +168,17 @@ class _Reader:
             while not self._take(r"\)"):
                 if arguments:
                     self._expect(",", ", or )")
+                elif name in _AROUND:
+                    arguments["loss"] = self._term()
+                    continue
                 self._blanks()
                 quoted = self._line[self._at : self._at + 1] == '"'
                 key = str(self._json()) if quoted else self._expect(WORD, "a parameter's name")
                 if key in arguments:
                     self._fail(f"{key} only once")
                 self._expect("=", "= and a value")
-                arguments[key] = self._json()
+                ramp = None if ":" in name else self._ramp()
+                arguments[key] = self._json() if ramp is None else ramp
         if ":" in name:
             return {"term": name, "parameters": arguments}
         for key, flat in _FLAT.items():
@@ -175,6 +189,16 @@ class _Reader:
             if inner:
                 arguments[key] = inner
         return {"term": name, **arguments}
+
+    def _ramp(self, followed_by: str = "") -> dict[str, Any] | None:
+        """A number that goes from one to another: ``0.01..1``, ``cosine(0.01..1)``."""
+        taken = self._take(f"{_RAMP}(?={followed_by})")
+        if taken is None:
+            return None
+        found = re.fullmatch(_RAMP, taken)
+        assert found is not None
+        ramp = {"from": float(found["start"]), "to": float(found["end"])}
+        return ramp if found["shape"] is None else {**ramp, "shape": found["shape"]}
 
     def _json(self) -> Any:
         """A value: JSON, or a bare word for text."""

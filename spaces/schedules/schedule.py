@@ -15,6 +15,7 @@ from lossweep.spaces.files.numbers import number
 from lossweep.spaces.files.validation import rendered
 from lossweep.spaces.files.yaml_source import parse_json, parse_yaml, plain_source, validate, write_yaml
 from lossweep.spaces.losses.one_line import loss_text, quoted_unless
+from lossweep.spaces.losses.ramp import ramps
 from lossweep.spaces.losses.terms import Frozen, Loss, family
 from lossweep.spaces.metric_names import FIXED_NAMES, MetricName, higher_is_better
 from lossweep.spaces.schedules import one_line
@@ -132,6 +133,11 @@ class Phase(Frozen):
     def most_epochs(self) -> int:
         """The longest this phase can last, in epochs."""
         return self.until.epochs[1] if self.until else self.epochs or 0
+
+    @property
+    def ramps(self) -> bool:
+        """Whether any parameter of the loss goes from one value to another within the phase."""
+        return any(ramps(self.loss))
 
     @property
     def loss_name(self) -> str:

@@ -40,9 +40,9 @@ class Browser:
         self.driver = driver
 
     def open(self, url: str) -> None:
+        self.driver.get("about:blank")  # first: the last page may still have something to say
         self.driver.get_log("browser")
         self.driver.get_log("performance")
-        self.driver.get("about:blank")
         self.driver.get(url)
 
     def run(self, script: str, *arguments: Any) -> Any:

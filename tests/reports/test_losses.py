@@ -18,10 +18,12 @@ from lossweep.spaces.losses.terms import (
     Loss,
     Lovasz,
     MatthewsCorrelation,
+    SoftJaccard,
+    TopKCrossEntropy,
     Tversky,
     WeightedCrossEntropy,
 )
-from lossweep.trainers.fake_gpu import mixes_devices
+from lossweep.trainers.fake_gpu import pass_on_gpu
 from lossweep.trainers.losses import build_loss
 
 LOSSES: list[Loss] = [
@@ -34,6 +36,8 @@ LOSSES: list[Loss] = [
     FocalTversky(),
     Lovasz(),
     MatthewsCorrelation(),
+    TopKCrossEntropy(share=0.7),
+    SoftJaccard(label_smoothing=1e-4),
 ]
 REGIONS: list[Loss] = [Jaccard(), Dice(), Tversky()]
 each = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.term)
@@ -109,7 +113,7 @@ def test_weights_that_do_not_fit_the_classes_name_both(weights: tuple[float, ...
 @each
 def test_class_weights_go_to_the_device_of_the_logits(loss: Loss, two: ClassPrior) -> None:
     target = torch.zeros(2, 8, 8, dtype=torch.uint8)
-    assert mixes_devices(build_loss(loss, two), torch.zeros(2, 1, 8, 8), target) is False
+    assert pass_on_gpu(build_loss(loss, two), torch.zeros(2, 1, 8, 8), target).mixes is False
 
 
 @each

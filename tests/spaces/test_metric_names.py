@@ -61,7 +61,7 @@ def test_what_no_evaluation_could_hold_is_refused(name: str, message: str) -> No
         TypeAdapter(MetricName).validate_python(name)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.floats(1e-12, 1e12))
 def test_a_parameter_is_written_in_decimals_that_read_back_exactly(value: float) -> None:
     name = parametric_name("fbeta", value)

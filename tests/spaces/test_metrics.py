@@ -59,6 +59,8 @@ def test_the_lists_are_what_they_were() -> None:
         *("tuned_precision", "tuned_recall", "tuned_f1", "tuned_iou", "ap", "max_f1"),
         *("object_precision", "object_recall", "object_f1"),
         *("tuned_object_precision", "tuned_object_recall", "tuned_object_f1"),
+        *("object_recall_small", "object_recall_middle", "object_recall_large"),
+        *("tuned_object_recall_small", "tuned_object_recall_middle", "tuned_object_recall_large"),
         *("count_error", "tuned_count_error"),
     ) == FIXED_NAMES
     assert PIXEL == ("precision", "recall", "f1", "iou")
@@ -95,6 +97,7 @@ def test_views_show_what_they_did() -> None:
         ("tuned_iou/ship", "IoU (tuned threshold), ship"),
         ("max_f1", "max F1"),
         ("object_recall", "object recall (at 0.5)"),
+        ("tuned_object_recall_small", "object recall, small (tuned threshold)"),
         ("count_error", "count error (at 0.5)"),
         ("tuned_count_error", "count error (tuned threshold)"),
         ("recall_at_precision_0.2", "recall at precision 0.2"),

@@ -12,19 +12,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch._subclasses import FakeTensorMode
 from torch.utils import backend_registration
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.schedules.schedule import LossSchedule
-from lossweep.trainers.data.crops.cutting import Crops, Shape, cut
-from lossweep.trainers.fake_gpu import put_stand_ins
+from lossweep.trainers.data.crops.cutting import Crops, Flat, Shape, cut
+from lossweep.trainers.fake_gpu import WaitWatch, put_stand_ins
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.optimization import Optimization
-from lossweep.trainers.losses import build_loss
+from lossweep.trainers.losses import RampedSteps, build_loss
+from lossweep.trainers.maps.known import KNOWN_MAPS
 from lossweep.trainers.plan import TrainingSpec
 
 LOSSES = (
@@ -41,10 +42,17 @@ LOSSES = (
     "lovasz",
     "lovasz(reduction=image)",
     "mcc",
+    "topk_ce",
+    "topk_ce(threshold=0.7, reduction=image)",
+    "soft_jaccard",
+    "cross_entropy + topk_ce + soft_jaccard(reduction=image)",
+    "dice + 0.01..1*boundary",
+    "skeleton_recall",
+    "skeleton_recall(reduction=image)",
     "cross_entropy + 0.5*dice",
+    "focal(gamma=0..2, alpha=0.2..0.8) + 0.01..1*dice",
+    "weighted_ce(power=1..0) + focal_tversky(alpha=cosine(0..1))",
 )
-READS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "bincount", "is_nonzero", "equal")
-"""Operators whose value, or whose result's size, the host needs: it waits for all that was launched."""
 
 
 @dataclass
@@ -63,28 +71,22 @@ class Step:
     error: str = ""
 
 
-class Counting(TorchDispatchMode):
+class Counting(WaitWatch):
     """Counts a step's operators and names what the host waits for."""
 
     def __init__(self, step: Step) -> None:
         super().__init__()
         self._step = step
+        self.waits = step.waits
 
     def __torch_dispatch__(
         self, operator: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        result = operator(*args, **(kwargs or {}))
-        name = operator.name().removeprefix("aten::")
+        result = super().__torch_dispatch__(operator, types, args, kwargs)
         self._step.operators += 1
-        if name.split(".")[0] in READS and args[0].device.type != "cpu":
-            self._step.waits.append(name)
         # A tensor of Python numbers is made on the host and sent from pageable memory.
-        if name == "lift_fresh":
-            self._step.waits.append(f"{name} of {tuple(result.shape)}")
-        if name.split(".")[0] in ("_to_copy", "copy_"):
-            places = {each.device.type for each in (*args, result) if isinstance(each, Tensor)}
-            if len(places) > 1:
-                self._step.waits.append(f"{name} of {tuple(result.shape)}")
+        if operator.name() == "aten::lift_fresh":
+            self.waits.append(f"lift_fresh of {tuple(result.shape)}")
         return result
 
 
@@ -98,12 +100,22 @@ def steps() -> Iterator[Step]:
             step = Step(f"{line}, {classes} classes")
             spec = LossSchedule.parse(f"{line} @1e-3 x1").phases[0].loss
             criterion = build_loss(spec, prior)
+            along = criterion.ramps.along([0.0, 0.5]) if criterion.ramps else {}  # once an epoch
+            tables = {name: values.shape for name, values in along.items()}
             with watched(step) as counting:
                 put_stand_ins(criterion, device)
                 logits = torch.empty(8, channels, 64, 64, device=device, requires_grad=True)
                 target = torch.empty(8, 64, 64, device=device, dtype=torch.uint8)
+                maps = {name: stand_in_map(name, classes, device) for name in criterion.maps}
+                ramped = RampedSteps(
+                    tuple(
+                        (criterion.get_buffer(name), torch.empty(shape, dtype=torch.float64, device=device))
+                        for name, shape in tables.items()
+                    )
+                )
                 with counting:
-                    torch.stack(list(criterion.parts(logits, target).values())).sum().backward()
+                    ramped.set(1)
+                    torch.stack(list(criterion.parts(logits, target, maps).values())).sum().backward()
             yield step
     for exact, inside in ((True, True), (True, False), (False, False)):
         step = Step(f"cut, exact={exact}, inside={inside}")
@@ -113,8 +125,11 @@ def steps() -> Iterator[Step]:
             levels = torch.empty(96, 3, device=device)
             crops = Crops(whole[:, 0], real, real, whole, whole, levels, levels)
             pixels = torch.empty(10_000, 3, device=device, dtype=torch.uint8)
+            maps = {
+                name: torch.empty(10_000, kind.planes(3), device=device) for name, kind in KNOWN_MAPS.items()
+            }
             with counting:
-                cut(crops.part(slice(0, 32)), pixels, pixels[:, 0], Shape(64, exact, inside))
+                cut(crops.part(slice(0, 32)), Flat(pixels, pixels[:, 0], maps), Shape(64, exact, inside))
         yield step
     for optimizer in ("adamw", "sgd"):
         step = Step(f"a step of {optimizer}")
@@ -132,6 +147,13 @@ def steps() -> Iterator[Step]:
             with counting:
                 optimization.step(images, masks, criterion, 1e-3)
         yield step
+
+
+def stand_in_map(name: str, classes: int, device: torch.device) -> torch.Tensor:
+    """A map as a batch of crops has it."""
+    kind = KNOWN_MAPS[name]
+    dtype = torch.float32 if kind.is_length else torch.from_numpy(np.zeros(0, kind.dtype)).dtype
+    return torch.empty(8, kind.planes(classes), 64, 64, device=device, dtype=dtype)
 
 
 class watched(FakeTensorMode):

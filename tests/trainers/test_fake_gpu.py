@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lossweep.trainers.fake_gpu import mixes_devices
+from lossweep.trainers.fake_gpu import pass_on_gpu
 
 LOGITS = torch.zeros(2, 1, 8, 8)
 TARGET = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
@@ -36,7 +36,7 @@ def weighted(loss: Loss, logits: Tensor, target: Tensor) -> Tensor:
 
 @pytest.mark.parametrize(("keep", "mixed"), [("buffer", False), ("parameter", False), ("attribute", True)])
 def test_a_tensor_that_does_not_move_along(keep: str, mixed: bool) -> None:
-    assert mixes_devices(Loss(keep, weighted), LOGITS, TARGET) is mixed
+    assert pass_on_gpu(Loss(keep, weighted), LOGITS, TARGET).mixes is mixed
 
 
 @pytest.mark.parametrize(
@@ -53,10 +53,45 @@ def test_a_tensor_that_does_not_move_along(keep: str, mixed: bool) -> None:
     ],
 )
 def test_a_tensor_made_in_the_pass(forward: Callable[[Loss, Tensor, Tensor], Tensor], mixed: bool) -> None:
-    assert mixes_devices(Loss("buffer", forward), LOGITS, TARGET) is mixed
+    assert pass_on_gpu(Loss("buffer", forward), LOGITS, TARGET).mixes is mixed
 
 
 def test_the_tensors_of_others_stay_as_they_were() -> None:
-    assert mixes_devices(Loss("buffer", lambda loss, logits, target: (logits + WEIGHT).sum()), LOGITS, TARGET)
+    mixing = Loss("buffer", lambda loss, logits, target: (logits + WEIGHT).sum())
+    assert pass_on_gpu(mixing, LOGITS, TARGET).mixes
     assert WEIGHT.device.type == "cpu"
     assert WEIGHT.item() == 1.0
+
+
+@pytest.mark.parametrize(
+    ("forward", "waits"),
+    [
+        (lambda loss, logits, target: logits.mean() * logits.mean().item(), "item"),
+        (lambda loss, logits, target: logits.mean() if logits.mean() > 0 else -logits.mean(), "item"),
+        (lambda loss, logits, target: logits * sum(logits.mean((1, 2, 3)).tolist()), "item"),
+        (lambda loss, logits, target: logits[target > 0].mean(), "nonzero"),
+        (lambda loss, logits, target: target.nonzero(), "nonzero"),
+        (lambda loss, logits, target: logits.cpu().mean(), "a copy of (2, 1, 8, 8) between GPU and CPU"),
+        (
+            lambda loss, logits, target: logits + torch.linspace(0, 1, 8).to(logits.device),
+            "a copy of (8,) between GPU and CPU",
+        ),
+    ],
+)
+def test_what_the_host_would_wait_for_is_named(
+    forward: Callable[[Loss, Tensor, Tensor], Tensor], waits: str
+) -> None:
+    assert pass_on_gpu(Loss("buffer", forward), LOGITS, TARGET).waits == (waits,)
+
+
+def test_what_reads_nothing_back_does_not_wait() -> None:
+    passed = pass_on_gpu(
+        Loss("buffer", lambda _, logits, target: logits.masked_fill(target > 0, 0)), LOGITS, TARGET
+    )
+    assert (passed.waits, passed.unfollowed) == ((), "")
+
+
+def test_what_stand_ins_cannot_do_is_no_mistake() -> None:
+    passed = pass_on_gpu(Loss("buffer", lambda _, logits, target: 1 / 0), LOGITS, TARGET)
+    assert passed.unfollowed == "ZeroDivisionError: division by zero"
+    assert not passed.mixes

@@ -182,10 +182,10 @@ class LossScheduleCallback(Callback):
         if math.isfinite(trainer.num_training_batches):
             return -(-int(trainer.num_training_batches) // trainer.accumulate_grad_batches)
         for phase in self.scheduled.schedule.phases:
-            if phase.shape != "constant" or phase.warmup_steps:
+            if phase.shape != "constant" or phase.warmup_steps or phase.ramps:
                 problem = Problem(
-                    "the training loader has no length, and a learning rate that warms up or falls needs the "
-                    "steps of an epoch",
+                    "the training loader has no length, and a learning rate that warms up or falls, or a "
+                    "loss that ramps, needs the steps of an epoch",
                     found=str(phase),
                     hint="Trainer(limit_train_batches=N) says how many they are",
                 )

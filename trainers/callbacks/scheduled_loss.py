@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from torch import nn
+from torch import Tensor, nn
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
-from lossweep.spaces.losses.terms import Compound, EffectiveNumberWeights, FrequencyWeights, Loss
+from lossweep.spaces.losses.terms import Compound, EffectiveNumberWeights, FrequencyWeights, Loss, PerObject
 from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.spaces.schedules.schedule_file import ScheduleFile, load_schedule
-from lossweep.trainers.losses import SegmentationLoss, build_loss
+from lossweep.trainers.losses import RampedSteps, SegmentationLoss, build_loss
 
 _LONG = 1_000_000
 """Steps of an epoch whose steps nobody counts: so many that a warm-up is over at once."""
@@ -57,6 +57,7 @@ class ScheduledLoss(nn.Module):
             self._epochs = (
                 schedule.epochs or sum(stay.epochs for stay in schedule.realised) or schedule.budget
             )
+        self._epoch: tuple[tuple[int, int, int], Tensor, RampedSteps] | None = None
         self._positions = tuple(_positions(schedule, self._epochs))
 
     @classmethod
@@ -78,6 +79,8 @@ class ScheduledLoss(nn.Module):
     ) -> tuple[SegmentationLoss, float]:
         """Return the loss and the learning rate of an epoch, or of one step of it.
 
+        The loss's ramps are at that step, until the next call. The losses of one phase are one module.
+
         Phases that waited for a metric last as long as they did in the exported training (without a record of
         it, as long as they may). After the last epoch, its phase goes on: a learning rate that fell stays
         where it ended.
@@ -85,8 +88,8 @@ class ScheduledLoss(nn.Module):
         Args:
             epoch: from 0.
             step: optimizer steps done in the epoch.
-            steps_per_epoch: of one's own loop. Without it the rate is the epoch's first, and warm-ups are
-                left out.
+            steps_per_epoch: of one's own loop. Without it rate and ramps are the epoch's first, and warm-ups
+                are left out.
 
         Raises:
             IndexError: for a negative epoch.
@@ -122,15 +125,21 @@ class ScheduledLoss(nn.Module):
         assert isinstance(criterion, SegmentationLoss)
         if steps_per_epoch is None:
             first = max(cursor.epochs_in_phase * _LONG, cursor.current.warmup_steps)
+            criterion.along([cursor.progress(cursor.epochs_in_phase, 1)]).set(0)
             return criterion, cursor.learning_rate(first, _LONG)
+        if criterion.ramps is not None:
+            self._ramped(criterion, cursor, steps_per_epoch).set(min(step, steps_per_epoch - 1))
         done = cursor.epochs_in_phase * steps_per_epoch + step
         return criterion, cursor.learning_rate(done, steps_per_epoch)
 
-
-def _epochs(schedule: LossSchedule) -> int:
-    """How long the training was, or else is to be."""
-    recorded = sum(stay.epochs for stay in schedule.realised) if isinstance(schedule, ScheduleFile) else 0
-    return schedule.epochs or recorded or schedule.budget
+    def _ramped(self, criterion: SegmentationLoss, cursor: ScheduleCursor, steps: int) -> RampedSteps:
+        """The ramps of an epoch, which go to the device once."""
+        epoch = (cursor.phase, cursor.epochs_in_phase, steps)
+        known = self._epoch
+        # Another device or precision gives the loss other tensors.
+        if known is None or known[0] != epoch or known[1] is not criterion.weights:
+            self._epoch = known = epoch, criterion.weights, criterion.along(cursor.progress_of_epoch(steps))
+        return known[2]
 
 
 def _positions(schedule: LossSchedule, epochs: int) -> Iterator[ScheduleCursor]:
@@ -178,4 +187,6 @@ def _prior(schedule: LossSchedule, prior: ClassPrior | None) -> ClassPrior:
 def _needs_frequencies(loss: Loss) -> bool:
     if isinstance(loss, Compound):
         return any(_needs_frequencies(part.loss) for part in loss.sum)
+    if isinstance(loss, PerObject):
+        return _needs_frequencies(loss.loss)
     return isinstance(getattr(loss, "weights", None), FrequencyWeights | EffectiveNumberWeights)

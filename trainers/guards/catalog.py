@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from lossweep.trainers.guards.rule import Rule
 from lossweep.trainers.guards.spec import RULES
+
+_SEES: Final = {"the rehearsal": "on_rehearsal", "steps": "on_step", "evaluations": "on_evaluation"}
 
 
 def table() -> str:
@@ -15,11 +17,7 @@ def table() -> str:
 
 
 def _row(rule: type[Rule[Any, Any]]) -> str:
-    sees = [
-        what
-        for what, method in (("steps", "on_step"), ("evaluations", "on_evaluation"))
-        if getattr(rule, method) is not getattr(Rule, method)
-    ]
+    sees = [what for what, method in _SEES.items() if getattr(rule, method) is not getattr(Rule, method)]
     cells = (
         f"`{rule.name}`",
         " and ".join(sees),

@@ -25,6 +25,8 @@ class Step:
         in_phase: steps done in this phase, this one included.
         loss: of the step's batch.
         gradient_norm: L2 norm before clipping.
+        comparable: the loss with its ramps at their ends, on one scale throughout a phase; where there are
+            none, the loss.
         skipped: the float16 loss scaler found the gradient not finite and left the weights as they were.
     """
 
@@ -32,7 +34,22 @@ class Step:
     in_phase: int
     loss: float
     gradient_norm: float
+    comparable: float
     skipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """The first phase's loss on a batch of the data that shows foreground, before any step.
+
+    Attributes:
+        loss: its value for what the initial model predicts.
+        gradient: the sum of the absolute derivatives of the loss by the logits: how much the loss would
+            change if every logit moved by 1. What lies behind the logits is the model's, whatever the loss.
+    """
+
+    loss: float
+    gradient: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +102,10 @@ class Rule(Generic[SpecT, StateT]):
         """
         self.spec = spec
         self.state: StateT = self.state_type()
+
+    def on_rehearsal(self, rehearsal: Rehearsal) -> Evidence | None:
+        """See the loss on the initial model; a trial that ends here has cost no epoch."""
+        return None
 
     def on_step(self, step: Step) -> Evidence | None:
         """See one optimizer step."""

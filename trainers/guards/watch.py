@@ -8,7 +8,7 @@ from typing import Any
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 from lossweep.trainers.guards.own import build_own
-from lossweep.trainers.guards.rule import Rule, Step
+from lossweep.trainers.guards.rule import Rehearsal, Rule, Step
 from lossweep.trainers.guards.spec import RULES, GuardSpec
 
 
@@ -31,8 +31,20 @@ class Guards:
         for rule in self._rules.values():
             rule.phase_started()
 
+    def on_rehearsal(self, rehearsal: Rehearsal) -> GuardVerdict | None:
+        """See the first phase's loss on the initial model, before the first step."""
+        for name, rule in self._rules.items():
+            if (evidence := rule.on_rehearsal(rehearsal)) is not None:
+                return GuardVerdict(name, 0, 0, evidence.message, evidence.figures)
+        return None
+
     def on_step(
-        self, step: int, loss: float, gradient_norm: float, skipped: bool = False
+        self,
+        step: int,
+        loss: float,
+        gradient_norm: float,
+        skipped: bool = False,
+        comparable: float | None = None,
     ) -> GuardVerdict | None:
         """See one optimizer step, in order; late is allowed, so that a GPU need not be waited for.
 
@@ -41,9 +53,11 @@ class Guards:
             loss: of the step's batch.
             gradient_norm: L2 norm before clipping.
             skipped: the float16 loss scaler skipped the step.
+            comparable: the loss with its ramps at their ends (`Measured.comparable`); None when it has none.
         """
         self._steps_in_phase += 1
-        seen = Step(step, self._steps_in_phase, loss, gradient_norm, skipped)
+        steady = loss if comparable is None else comparable
+        seen = Step(step, self._steps_in_phase, loss, gradient_norm, steady, skipped)
         # Every rule sees every step, also after another's verdict, so that no rule's memory has gaps.
         found = [(name, rule.on_step(seen)) for name, rule in self._rules.items()]
         for name, evidence in found:

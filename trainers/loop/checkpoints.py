@@ -1,4 +1,4 @@
-"""Checkpoints on disk: written whole or not at all, read without running code, shared by prefix."""
+"""Checkpoints: written whole or not at all, read without running code, shared by prefix."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import hashlib
 import io
 import json
 import os
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from lossweep.spaces.files.errors import LossweepError
+from lossweep.trainers.loop.checkpoint_storage import Place, located, write_whole
 from lossweep.trainers.loop.prefix import TrainedEpoch, address
 
 MAGIC: Final = b"lossweep-checkpoint/1\n"
@@ -35,7 +34,7 @@ class CheckpointUnreadable(LossweepError):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint on disk, its header read and verified, its weights not yet.
+    """A kept checkpoint, its header read and verified, its weights not yet.
 
     Attributes:
         path: the file.
@@ -45,14 +44,14 @@ class Checkpoint:
         offset: where the payload starts.
     """
 
-    path: Path
+    path: Place
     history: tuple[TrainedEpoch, ...]
     bytes: int
     digest: str
     offset: int
 
     @classmethod
-    def open(cls, path: Path) -> Checkpoint:
+    def open(cls, path: Place) -> Checkpoint:
         """Read a file's header.
 
         Raises:
@@ -60,10 +59,11 @@ class Checkpoint:
             FileNotFoundError: it was deleted meanwhile.
         """
         with path.open("rb") as file:
+            total = file.seek(0, os.SEEK_END)
+            file.seek(0)
             if file.read(len(MAGIC)) != MAGIC:
                 raise CheckpointUnreadable(f"{path} is no checkpoint of this version")
             digest, size = file.read(_DIGEST), int.from_bytes(file.read(8), "big")
-            total = os.fstat(file.fileno()).st_size
             header = file.read(size) if size <= total else b""
             if len(header) != size or hashlib.sha256(header).digest() != digest:
                 raise CheckpointUnreadable(f"{path} is torn")
@@ -99,11 +99,11 @@ class CheckpointStore:
     starts from it. Several processes may use one store at once.
 
     Args:
-        folder: where; made on the first save.
+        folder: where, or an object store's URL; a folder is made on the first save.
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Place | str) -> None:
+        self.folder = located(folder)
 
     def newest(
         self, context: str, fits: Callable[[Sequence[TrainedEpoch]], bool]
@@ -118,11 +118,12 @@ class CheckpointStore:
                     return checkpoint, checkpoint.state()
         return None
 
-    def save(self, context: str, history: Sequence[TrainedEpoch], state: Mapping[str, Any]) -> Path:
-        """Write a checkpoint beside its name, sync it to the disk and rename it: there is never half of one.
+    def save(self, context: str, history: Sequence[TrainedEpoch], state: Mapping[str, Any]) -> Place:
+        """Write a checkpoint: there is never half of one; see `trainers.loop.checkpoint_storage.write_whole`.
 
         Raises:
             CheckpointDiskFull: nothing of it is left on the disk.
+            CheckpointStorageAway: an object store refuses, or has been away for too long.
         """
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
@@ -137,7 +138,7 @@ class CheckpointStore:
         path = self._path(context, history)
         prologue = MAGIC + hashlib.sha256(header).digest() + len(header).to_bytes(8, "big") + header
         try:
-            _write_whole(path, prologue, payload)
+            write_whole(path, prologue, payload)
         except OSError as error:
             if error.errno in _FULL:
                 size = f"{len(payload) / 2**20:.0f} MiB"
@@ -172,7 +173,7 @@ class CheckpointStore:
                 found.append((path.stat().st_mtime_ns, str(path), Checkpoint.open(path)))
         return tuple(checkpoint for *_, checkpoint in sorted(found, key=lambda entry: entry[:2]))
 
-    def gc(self, to_bytes: int, keep: Collection[Path] = ()) -> int:
+    def gc(self, to_bytes: int, keep: Collection[Place] = ()) -> int:
         """Delete torn files, and then the checkpoints written longest ago, until the store is small enough.
 
         Args:
@@ -195,33 +196,10 @@ class CheckpointStore:
         return freed
 
     def _of(self, context: str) -> Iterator[Checkpoint]:
-        for path in sorted((self.folder / context).glob(f"*{SUFFIX}"), reverse=True):
+        found: Iterator[Place] = (self.folder / context).glob(f"*{SUFFIX}")
+        for path in sorted(found, key=str, reverse=True):
             with suppress(CheckpointUnreadable, FileNotFoundError):
                 yield Checkpoint.open(path)
 
-    def _path(self, context: str, history: Sequence[TrainedEpoch]) -> Path:
+    def _path(self, context: str, history: Sequence[TrainedEpoch]) -> Place:
         return self.folder / context / f"{len(history):06d}-{address(history)}{SUFFIX}"
-
-
-def _write_whole(path: Path, *parts: bytes | memoryview) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".", suffix=".writing", dir=path.parent)
-    beside = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    with suppress(
-        OSError
-    ):  # not every file system can sync a folder; the rename itself is atomic all the same
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -14,6 +14,7 @@ from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.trainers.data.crops.batches import Split
 from lossweep.trainers.loop.memory import EvaluationTooLarge, Shortage, attempted
 from lossweep.trainers.loop.numerics import Numerics
+from lossweep.trainers.loop.object_sizes import size_thirds
 from lossweep.trainers.loop.passes import PassSize, predicted
 from lossweep.trainers.metrics import Measured, Meter
 from lossweep.trainers.metrics.summary import metric_names
@@ -144,7 +145,9 @@ class Measurer:
     ) -> Measured:
         numerics = self._numerics
         model = numerics.place(model)
-        meter = Meter(self._prior, self._measure, numerics.device, truth=self._truth_of(split))
+        thirds = size_thirds(split, self._prior, self._measure)
+        truth = self._truth_of(split)
+        meter = Meter(self._prior, self._measure, numerics.counting_device, thirds=thirds, truth=truth)
         was_training = model.training
 
         def forward(images: Tensor) -> Tensor:
@@ -156,7 +159,9 @@ class Measurer:
         try:
             with torch.no_grad():
                 for batch in split.evaluation_batches(size.images, numerics.device, size.pixels):
-                    meter.update(predicted(forward, batch.images, size), batch.masks)
+                    logits = predicted(forward, batch.images, size)
+                    where = numerics.counting_device
+                    meter.update(logits.to(where), batch.masks.to(where))
         finally:
             model.train(was_training)
         return meter.compute(threshold=thresholds, per_image=per_image)

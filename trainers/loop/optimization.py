@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -11,9 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lossweep.trainers.loop.graphs import GraphedPass, Isolated, Pass, captured, wanted
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.losses import SegmentationLoss
-from lossweep.trainers.plan import TrainingSpec, pass_sizes
+from lossweep.trainers.plan import TrainingSpec, TrialPlan, pass_sizes
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +26,18 @@ class StepTensors:
 
     Attributes:
         parts: each loss term's weighted value; their sum is the loss.
+        comparable: `Measured.comparable`; None for a loss without ramps.
         gradient_norm: L2, before clipping.
     """
 
     parts: Mapping[str, Tensor]
     gradient_norm: Tensor
+    comparable: Tensor | None = None
+
+    @property
+    def others(self) -> tuple[Tensor, ...]:
+        """All but the parts, in order."""
+        return (self.gradient_norm,) if self.comparable is None else (self.gradient_norm, self.comparable)
 
 
 class Optimization:
@@ -43,7 +54,8 @@ class Optimization:
         self, model: nn.Module, training: TrainingSpec, numerics: Numerics, micro_batch: int
     ) -> None:
         self.model = model
-        self._forward: Any = torch.compile(model) if training.compile else model
+        self._pass = Pass(model, numerics, compiled=training.compile)
+        self._graphed: GraphedPass | None = None
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._training = training
         self._numerics = numerics
@@ -52,7 +64,12 @@ class Optimization:
         self._optimizer = self._fresh_optimizer()
 
     def step(
-        self, images: Tensor, masks: Tensor, criterion: SegmentationLoss, learning_rate: float
+        self,
+        images: Tensor,
+        masks: Tensor,
+        criterion: SegmentationLoss,
+        learning_rate: float,
+        maps: Mapping[str, Tensor] | None = None,
     ) -> StepTensors:
         """Take one step on one batch, in as many equal micro-batches as it needs.
 
@@ -65,27 +82,45 @@ class Optimization:
             masks: (B, H, W) class indices.
             criterion: the phase's loss.
             learning_rate: of this step.
+            maps: (B, planes, H, W) by name, those that the loss asks for.
         """
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self._optimizer.zero_grad(set_to_none=True)
         sizes = list(pass_sizes(len(images), self._micro_batch))
         parts: dict[str, Tensor] = {}
-        for some, truth in zip(torch.split(images, sizes), torch.split(masks, sizes), strict=True):
+        comparable: Tensor | None = None
+        whole = (images, masks, *(maps or {}).values())
+        for some, truth, *planes in zip(*(torch.split(each, sizes) for each in whole), strict=True):
             share = len(some) / len(images)
-            with self._numerics.autocast():
-                logits = self._forward(self._numerics.lay_out(some))
-            losses = criterion.parts(logits, truth)
-            loss = reduce(add, losses.values())
+            forward = self._graphed if self._graphed is not None and self._graphed.takes(some) else self._pass
+            logits = forward(some)
+            measured = criterion.measured(logits, truth, dict(zip(maps or {}, planes, strict=True)))
+            loss = reduce(add, measured.parts.values())
             self._scaler.scale(loss if len(sizes) == 1 else loss * share).backward()  # type: ignore[no-untyped-call]  # torch's own
-            for name, value in losses.items():
+            if measured.comparable is not None:
+                seen = measured.comparable * share
+                comparable = seen if comparable is None else comparable + seen
+            for name, value in measured.parts.items():
                 seen = value.detach() if len(sizes) == 1 else value.detach() * share
                 parts[name] = parts[name] + seen if name in parts else seen
         self._scaler.unscale_(self._optimizer)
         norm = self._clip()
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        return StepTensors(parts, norm)
+        return StepTensors(parts, norm, comparable)
+
+    def use_graphs(self, plan: TrialPlan, channels: int, passes: int, isolated: Isolated) -> None:
+        """Go on with CUDA graphs where the plan wants them; see `trainers.loop.graphs.captured`."""
+        if wanted(plan, self._numerics):
+            self._graphed = captured(self._pass, plan, channels, passes, isolated)
+
+    def start_epoch(self) -> None:
+        """Be ready to train, after whatever was done to the model in between."""
+        self.model.train()
+        if self._graphed is not None and not self._graphed.holds():
+            log.warning("The model's tensors were moved: no CUDA graphs from here on.")
+            self._graphed = None
 
     def forget_moments(self) -> None:
         """Start the optimizer's running moments anew, as at the first step."""

@@ -66,7 +66,7 @@ def identity(phase: Phase, code: Mapping[str, str] | None = None) -> str:
     own = {term.term for term in imported_terms(phase.loss)} & (code or {}).keys()
     if own:
         data["code"] = {path: (code or {})[path] for path in own}
-    if phase.shape != "constant":
+    if phase.shape != "constant" or phase.ramps:
         data["most_epochs"] = phase.most_epochs
     return canonical_json(data)
 
@@ -88,6 +88,7 @@ def context_key(plan: TrialPlan, *surroundings: str, version: int = VERSIONS[0])
     measure = plan.measure.model_dump(mode="json")
     if not plan.measure.own:
         del measure["own"]  # checkpoints from before there were any are gone on from
+    guards = plan.guards.model_dump(mode="json", exclude={"rejected"})  # whether a trial trains, not how
     content = {
         "version": version,
         "surroundings": surroundings,
@@ -95,7 +96,9 @@ def context_key(plan: TrialPlan, *surroundings: str, version: int = VERSIONS[0])
         "micro_batch": plan.micro_batch,
         # Where the data lies does not matter: its fingerprint is among the surroundings.
         "crops": plan.data.model_dump(mode="json", include={"classes", "tile", "crops", "augment"}),
-        **{name: getattr(plan, name).model_dump(mode="json") for name in ("model", "training", "guards")},
+        "model": plan.model.model_dump(mode="json"),
+        "guards": guards,
+        "training": plan.training.model_dump(mode="json", exclude={"graphs"}),  # they replay the same kernels
         "measure": measure,
     }
     losses = {term.term for phase in plan.schedule.phases for term in imported_terms(phase.loss)}

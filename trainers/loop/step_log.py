@@ -21,12 +21,14 @@ class StepFigures:
     Attributes:
         step: optimizer steps done with it, from 1.
         loss: the total.
+        comparable: the loss with its ramps at their ends; the loss itself when it has none.
         gradient_norm: L2, before clipping.
         skipped: the float16 scaler left the step out, as it does until its scale fits.
     """
 
     step: int
     loss: float
+    comparable: float
     gradient_norm: float
     skipped: bool = False
 
@@ -56,7 +58,7 @@ class StepLog:
         names = list(self._waiting[0][1].parts)
         rows = torch.stack(
             [
-                torch.stack([*(tensors.parts[name] for name in names), tensors.gradient_norm]).float()
+                torch.stack([*(tensors.parts[name] for name in names), *tensors.others]).float()
                 for _, tensors in self._waiting
             ]
         ).tolist()
@@ -82,15 +84,16 @@ class StepLog:
         self._counts.clear()
 
     def _figures(self, step: int, names: Sequence[str], row: Sequence[float]) -> StepFigures:
-        *parts, norm = row
+        parts, norm = row[: len(names)], row[len(names)]
         loss = sum(parts)
+        comparable = row[-1] if len(row) > len(names) + 1 else loss
         means = {**dict(zip(names, parts, strict=True)), "total": loss, "": norm}
         for name, value in means.items():
             if math.isfinite(value):
                 self._sums[name] = self._sums.get(name, 0.0) + value
                 self._counts[name] = self._counts.get(name, 0) + 1
         skipped = self.scaled and not math.isfinite(norm)
-        return StepFigures(step, loss, norm, skipped)
+        return StepFigures(step, loss, comparable, norm, skipped)
 
     def _mean(self, name: str) -> float:
         return self._sums.get(name, 0.0) / max(self._counts.get(name, 0), 1)

@@ -19,6 +19,7 @@ from lossweep.trainers.determinism import RandomNumbers, isolated
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 from lossweep.trainers.guards import build_guards
 from lossweep.trainers.loop.checkpoints import CheckpointStore
+from lossweep.trainers.loop.first_look import rehearsal, rehearsed_losses
 from lossweep.trainers.loop.held_out import held_out_score
 from lossweep.trainers.loop.measurement import Measurer, check_metrics
 from lossweep.trainers.loop.memory import OutOfMemory, within_memory
@@ -38,7 +39,7 @@ from lossweep.trainers.loop.prefix import (
 from lossweep.trainers.loop.retrieval import longest_prefix, trained_model
 from lossweep.trainers.loop.step_log import StepLog
 from lossweep.trainers.loop.wall_time import DATA, EVALUATION, TRAINING, WallTime
-from lossweep.trainers.losses import SegmentationLoss, build_loss
+from lossweep.trainers.losses import RampedSteps, SegmentationLoss, build_loss
 from lossweep.trainers.models import build_model, raw_model
 from lossweep.trainers.own_code import with_code
 from lossweep.trainers.plan import TrialPlan
@@ -78,7 +79,8 @@ def train(
     Yields:
         An evaluation every ``training.evaluate_every`` epochs, at every phase's end, and wherever the
         schedule's next move depends on one. The last has ``finished`` set, or the ``verdict`` of the guard
-        that ended the trial.
+        that ended the trial: before its first step, where its first loss cannot be learned by. The first says
+        what the schedule's losses are like before training.
 
     Raises:
         OutOfMemory: the device cannot hold the micro-batch.
@@ -97,12 +99,18 @@ def train(
     retraced = retrace(plan, found[0].history) if found else None
     if retraced:
         cursor, history = retraced
-    yield from (epoch.evaluation for epoch in history if epoch.evaluation)
+    looked = within_memory(plan, lambda: rehearsed_losses(plan.schedule, data, numerics))
+    for known in (epoch.evaluation for epoch in history if epoch.evaluation):
+        yield replace(known, rehearsed=looked)
+        looked = ()
     if cursor.finished:
         return
     state = found[1] if found else None
     trial = within_memory(plan, lambda: _Trial(plan, data, numerics, cursor, history, state))
     found = state = None  # the trial holds the same on its device
+    if not history and (rejected := within_memory(plan, trial.rejected)) is not None:
+        yield replace(rejected, rehearsed=looked)
+        return
     with Outbox(checkpoints, context, trial.spent) as outbox:
         try:
             while not trial.cursor.finished:
@@ -113,7 +121,9 @@ def train(
                 if evaluation.finished and evaluation.verdict is None and plan.held_out is not None:
                     evaluation = trial.read_held_out(plan.held_out, evaluation, checkpoints)
                 diverged = evaluation.verdict is not None
-                outbox.put(evaluation, trial.history, None if diverged else trial.state_dict())
+                told = replace(evaluation, rehearsed=looked)
+                outbox.put(told, trial.history, None if diverged else trial.state_dict())
+                looked = ()
                 if outbox.ready:
                     yield from outbox.handed_out()
                 if diverged:
@@ -133,11 +143,13 @@ class _UnderWay:
 
     Attributes:
         batches: those to come.
+        ramped: sets what of the loss ramps, step by step.
         numbers: random numbers of the epoch.
         steps: of it that are done.
     """
 
     batches: Iterator[Batch]
+    ramped: RampedSteps
     numbers: RandomNumbers
     steps: int = 0
 
@@ -178,11 +190,37 @@ class _Trial:
         if state:
             self._load_state_dict(state)
         self.spent = WallTime()
+        passes = (plan.epochs - cursor.epoch) * self._steps
+        self._optimization.use_graphs(
+            plan, data.channels, passes, lambda *path: self._isolated(self._numbers(*path))
+        )
 
     @property
     def step(self) -> int:
         """Optimizer steps done at the last epoch's end."""
         return self.cursor.epoch * self._steps
+
+    def rejected(self) -> Evaluation | None:
+        """Look at the first loss on the initial model; return the only evaluation if that ends the trial."""
+        plan, phase = self._plan, self.cursor.current
+        model, images = self._optimization.model, plan.images_a_pass
+        with self._isolated(self._numbers("rehearsal")):
+            seen = rehearsal(phase.loss, model, self._data, self._numerics, images)
+        verdict = self._guards.on_rehearsal(seen) if seen is not None else None
+        if verdict is None:
+            return None
+        return Evaluation(
+            step=0,
+            epoch=0,
+            epochs=plan.epochs,
+            phase=0,
+            cycle=0,
+            loss_name=phase.loss_name,
+            learning_rate=self.cursor.learning_rate(0, self._steps),
+            metrics={},
+            seconds=sum(self.spent.taken().values()),
+            verdict=verdict,
+        )
 
     def epoch(
         self, should_stop: Callable[[], bool], outbox: Outbox
@@ -255,11 +293,14 @@ class _Trial:
     def _train_epoch(
         self, should_stop: Callable[[], bool], outbox: Outbox
     ) -> Generator[Evaluation, None, tuple[GuardVerdict | None, int]]:
-        plan, train = self._plan, self._data.train
-        under_way = _UnderWay(
-            train.training_batches(plan.seed, self.cursor.epoch, self._batch, self._numerics.device),
-            self._numbers("epoch", self.cursor.epoch),
+        plan, epoch = self._plan, self.cursor.epoch
+        if self.cursor.epochs_in_phase == 0:
+            within_memory(plan, self._start_phase)
+        batches = self._data.train.training_batches(
+            plan.seed, epoch, self._batch, self._numerics.device, self._criterion.maps
         )
+        ramped = self._criterion.along(self.cursor.progress_of_epoch(self._steps))
+        under_way = _UnderWay(batches, ramped, self._numbers("epoch", epoch))
 
         def train_on() -> tuple[bool, GuardVerdict | None]:
             with self.spent.on(TRAINING), self._isolated(under_way.numbers), torch.enable_grad():
@@ -277,14 +318,13 @@ class _Trial:
         """Train until the epoch is over or something is ready in the outbox; returns which, and a verdict."""
         cursor = self.cursor
         offset = cursor.epochs_in_phase * self._steps
-        if offset == under_way.steps == 0:
-            self._start_phase()
-        self._optimization.model.train()
+        self._optimization.start_epoch()
         while (batch := self._next_batch(under_way)) is not None:
             if should_stop():
                 raise Stopped
+            under_way.ramped.set(under_way.steps)
             rate = cursor.learning_rate(offset + under_way.steps, self._steps)
-            tensors = self._optimization.step(batch.images, batch.masks, self._criterion, rate)
+            tensors = self._optimization.step(batch.images, batch.masks, self._criterion, rate, batch.maps)
             under_way.steps += 1
             self._images += len(batch.images)
             if self._log.add(self.step + under_way.steps, tensors) and (verdict := self._watch()):
@@ -312,8 +352,8 @@ class _Trial:
     def _watch(self) -> GuardVerdict | None:
         """Show the guards every step since the last look."""
         for figures in self._log.read():
-            verdict = self._guards.on_step(figures.step, figures.loss, figures.gradient_norm, figures.skipped)
-            if verdict:
+            seen = (figures.loss, figures.gradient_norm, figures.skipped, figures.comparable)
+            if verdict := self._guards.on_step(figures.step, *seen):
                 return verdict
         return None
 
@@ -349,6 +389,7 @@ class _Trial:
             gradient_norm=self._log.gradient_norm,
             threshold=result.threshold,
             floor_thresholds=result.floor_thresholds,
+            object_sizes=result.object_sizes,
             images_per_second=self._images / trained if trained else 0.0,
             seconds=sum(spent.values()),
             spent=spent,

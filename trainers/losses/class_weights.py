@@ -7,7 +7,9 @@ from torch import Tensor
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.spaces.losses.ramp import fixed
 from lossweep.spaces.losses.terms import ClassWeights, EffectiveNumberWeights, FrequencyWeights
+from lossweep.trainers.losses.statistics import Statistics
 
 
 def class_weights(weights: ClassWeights, prior: ClassPrior) -> Tensor:
@@ -57,6 +59,14 @@ def class_weights(weights: ClassWeights, prior: ClassPrior) -> Tensor:
 
 def _relative(weights: FrequencyWeights | EffectiveNumberWeights, frequencies: Tensor) -> Tensor:
     if isinstance(weights, FrequencyWeights):
-        return (frequencies.max() / frequencies).pow(weights.power)
+        return (frequencies.max() / frequencies).pow(fixed(weights.power))
     effective = 1.0 - torch.pow(weights.beta, frequencies / frequencies.min())
     return effective.max() / effective
+
+
+def pixel_weights(found: Statistics, weights: Tensor) -> Tensor:
+    """Each pixel's class weight (N, H, W), 0 at ignored pixels, for class weights (classes,)."""
+    if found.is_binary:
+        # w[0] + (w[1] - w[0]) would lose the digits of a weight much smaller than the other.
+        return torch.addcmul(found.labels * weights[1], found.labelled - found.labels, weights[0])
+    return weights.index_select(0, found.labels.reshape(-1)).view_as(found.labels) * found.labelled

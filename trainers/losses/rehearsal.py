@@ -9,7 +9,6 @@ import torch
 from lossweep.spaces.class_prior import IGNORE_INDEX, ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.spaces.losses.terms import ImportedLoss
-from lossweep.trainers.fake_gpu import mixes_devices
 from lossweep.trainers.losses.build import build_loss
 from lossweep.trainers.losses.families.imported import check_importable
 
@@ -40,22 +39,6 @@ def rehearse(
             few = f"{crops} crop{'s' if crops > 1 else ''}"
             return [_wrong(loss, f"{message} (on {few} a pass, as when memory is short)")]
     return []
-
-
-def rehearse_on_gpu(loss: ImportedLoss, prior: ClassPrior, tile: int = 64) -> list[Problem]:
-    """Say whether an imported loss, sound on a CPU, would fail on a GPU; none is needed to know.
-
-    Args:
-        loss: a user's own, for which `rehearse` has nothing to say.
-        prior: the classes.
-        tile: side of a training crop, in pixels.
-    """
-    logits, target = torch.zeros(2, prior.channels, tile, tile), torch.zeros(2, tile, tile, dtype=torch.long)
-    if not mixes_devices(build_loss(loss, prior), logits, target):
-        return []
-    hint = "register_buffer what the loss keeps, and make what it needs on logits.device"
-    message = "on a GPU it would compute with a tensor that stays on the CPU, and every trial would fail"
-    return [Problem(message, key="term", found=loss.term, hint=hint)]
 
 
 def _fault(loss: ImportedLoss, prior: ClassPrior, tile: int, crops: int) -> str:

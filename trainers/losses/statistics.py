@@ -13,20 +13,22 @@ Everything is a sum of non-negative numbers: no intersection by cancellation, no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lossweep.spaces.class_prior import IGNORE_INDEX
+from lossweep.trainers.losses.mask_values import all_labelled
 
 
 class Needs(NamedTuple):
-    """Which statistics a term reads, so that the others are not computed."""
+    """Which statistics a term reads, so that the others are not computed. ``miss`` takes ``likelihood``."""
 
     surprise: bool = False
     likelihood: bool = False
+    miss: bool = False
     regions: bool = False
     probabilities: bool = False
 
@@ -44,11 +46,13 @@ class Statistics(NamedTuple):
         labelled: (N, H, W), 1 where the pixel counts and 0 where it is ignored; dtype of the logits.
         support: (N, classes) labelled pixels of each class.
         surprise: (classes,) minus the log-probability of the true class, summed over the class's pixels.
-        log_likelihood: (N, H, W) log-probability of the true class, 0 at ignored pixels.
+        log_likelihood: (N, H, W) log-probability of the true class, 0 at ignored pixels; with ``miss`` also
+            its last digits near 0.
         miss: (N, H, W) probability of all other classes, without a gradient; 0 at ignored pixels.
         false_positives: (N, C) probability of a class summed over the pixels of others.
         false_negatives: (N, C) probability of other classes summed over the class's pixels.
-        probabilities: (N, K, H, W), 0 at ignored pixels; only for more than two classes.
+        probabilities: (N, K, H, W), 0 at ignored pixels; of two classes the foreground's.
+        maps: (N, planes, H, W) by name: what follows from the masks (`trainers.maps`), as the terms ask.
     """
 
     logits: Tensor
@@ -62,6 +66,7 @@ class Statistics(NamedTuple):
     false_positives: Tensor | None = None
     false_negatives: Tensor | None = None
     probabilities: Tensor | None = None
+    maps: Mapping[str, Tensor] | None = None
 
     @property
     def is_binary(self) -> bool:
@@ -79,6 +84,8 @@ def statistics(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
 
     Raises:
         ValueError: the shapes do not fit.
+        UserError: on a CPU, the target holds a value that is neither a class nor 255. (On a GPU such a pixel
+            counts as ignored: see `trainers.losses.mask_values`.)
     """
     if logits.ndim != 4 or target.shape != (logits.shape[0], *logits.shape[2:]):
         raise ValueError(
@@ -90,7 +97,8 @@ def statistics(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
 
 def _binary(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
     foreground = target.to(logits.dtype, copy=True)
-    if _none_ignored(foreground):
+    whole = all_labelled(foreground, target, 2)
+    if whole:
         labelled = foreground.new_ones(()).expand_as(foreground)
         background = 1.0 - foreground
     else:
@@ -100,34 +108,43 @@ def _binary(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
         background = labelled - foreground
     support = torch.stack([background.sum((1, 2)), foreground.sum((1, 2))], 1)
     found = Statistics(logits, target, foreground, labelled, support)
-    if not (needs.surprise or needs.likelihood or needs.regions):
+    if not any(needs):
         return found
-    values = list(SigmoidStatistics.apply(logits.squeeze(1), foreground, background, needs))
+    values = list(SigmoidStatistics.apply(logits.squeeze(1), foreground, background, whole, needs))
     if needs.likelihood:
-        found = found._replace(log_likelihood=values.pop(0), miss=values.pop(0))
+        found = found._replace(log_likelihood=values.pop(0))
+    if needs.miss:
+        found = found._replace(miss=values.pop(0))
     if needs.surprise:
         found = found._replace(surprise=torch.stack([values.pop(0), values.pop(0)]))
     if needs.regions:
-        found = found._replace(false_positives=values[0].unsqueeze(1), false_negatives=values[1].unsqueeze(1))
+        positives, negatives = values.pop(0), values.pop(0)
+        found = found._replace(false_positives=positives.unsqueeze(1), false_negatives=negatives.unsqueeze(1))
+    if needs.probabilities:
+        found = found._replace(probabilities=values.pop(0).unsqueeze(1))
     return found
 
 
 def _multiclass(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
-    labels = target.long()
-    whole = _none_ignored(target)
+    labels, classes = target.long(), logits.shape[1]
+    whole = all_labelled(target, target, classes)
     if whole:
         labelled = logits.new_ones(()).expand_as(labels)
     else:
-        valid = target != IGNORE_INDEX
+        valid = target < classes
+        if target.dtype != torch.uint8:
+            valid &= target >= 0
         labels = labels * valid
         labelled = valid.to(logits.dtype)
-    support = sum_by_class(labelled, labels, logits.shape[1])
+    support = sum_by_class(labelled, labels, classes)
     found = Statistics(logits, target, labels, labelled, support)
     if not any(needs):
         return found
     values = list(SoftmaxStatistics.apply(logits, labels, labelled, whole, needs))
     if needs.likelihood:
-        found = found._replace(log_likelihood=values.pop(0), miss=values.pop(0))
+        found = found._replace(log_likelihood=values.pop(0))
+    if needs.miss:
+        found = found._replace(miss=values.pop(0))
     if needs.surprise:
         found = found._replace(surprise=values.pop(0).sum(0))
     if needs.regions:
@@ -139,15 +156,6 @@ def _multiclass(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
     if needs.probabilities:
         found = found._replace(probabilities=values.pop(0))
     return found
-
-
-def _none_ignored(target: Tensor) -> bool:
-    """Whether masking can be skipped: asked only where that neither waits for a device nor breaks a graph."""
-    return (
-        not torch.compiler.is_compiling()
-        and target.device.type == "cpu"
-        and bool(target.max() < IGNORE_INDEX)
-    )
 
 
 def sum_by_class(values: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -167,7 +175,9 @@ def by_class(table: Tensor, labels: Tensor) -> Tensor:
 
 
 class SigmoidStatistics(torch.autograd.Function):
-    """Logits (N, H, W) to what is needed of: likelihood, miss; surprise by class; false positives, negatives.
+    """Logits (N, H, W) to what is needed.
+
+    Of: likelihood, miss; surprise by class; false positives, negatives; probabilities.
 
     ``sigmoid(z)`` and ``sigmoid(-z)`` are both computed: ``1 - sigmoid(z)`` would have lost its digits in
     exactly the pixels that are wrong and sure, and with them the gradient.
@@ -175,7 +185,7 @@ class SigmoidStatistics(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, foreground: Tensor, background: Tensor, needs: Needs
+        ctx: Any, logits: Tensor, foreground: Tensor, background: Tensor, whole: bool, needs: Needs
     ) -> tuple[Tensor, ...]:
         """See the class."""
         yes = logits.sigmoid()
@@ -187,23 +197,34 @@ class SigmoidStatistics(torch.autograd.Function):
             # time.
             loss = torch.addcmul(logits, foreground, logits, value=-2).clamp_min_(0.0)
             larger = torch.maximum(yes, no)
-            if needs.likelihood:
+            if needs.miss:
                 # log(1 - s) = log(r) + (1 - r - s) / r with r the rounded 1 - s, about 1 where this matters.
                 loss.sub_((1.0 - larger).sub_(torch.minimum(yes, no)))
             loss.sub_(larger.log_())
-        if needs.regions:
-            saved.append(yes * no)
-        wrong_yes, wrong_no = yes.mul_(background), no.mul_(foreground)
+        slope = yes * no if needs.regions or needs.probabilities else None
+        counting = needs.likelihood or needs.surprise or needs.regions
+        probabilities = (yes.clone() if counting else yes) if needs.probabilities else None
+        if not whole and (needs.likelihood or needs.probabilities):
+            labelled = foreground + background
+            for each in (loss, slope, probabilities):
+                if each is not None:
+                    each.mul_(labelled)
+        if slope is not None:
+            saved.append(slope)
+        wrong_yes, wrong_no = (yes.mul_(background), no.mul_(foreground)) if counting else (yes, no)
         found = []
         if needs.likelihood and loss is not None:
-            loss.mul_(foreground + background)
-            found += [-loss, wrong_yes + wrong_no]
+            found.append(-loss)
+        if needs.miss:
+            found.append(wrong_yes + wrong_no)
             ctx.mark_non_differentiable(found[1])
         if needs.surprise and loss is not None:
             flat = loss.flatten()
             found += [torch.dot(flat, background.flatten()), torch.dot(flat, foreground.flatten())]
         if needs.regions:
             found += [wrong_yes.sum((1, 2)), wrong_no.sum((1, 2))]
+        if probabilities is not None:
+            found.append(probabilities)
         if needs.likelihood or needs.surprise:
             saved += [wrong_yes, wrong_no]
         ctx.needs = needs
@@ -218,14 +239,18 @@ class SigmoidStatistics(torch.autograd.Function):
         foreground, background, *saved = ctx.saved_tensors
         given = list(grads)
         by_likelihood = given.pop(0) if needs.likelihood else None
-        if needs.likelihood:
+        by_probability = given.pop() if needs.probabilities else None
+        if needs.miss:
             del given[0]
         gradient = None
         if needs.regions:
             by_positives, by_negatives = (grad[:, None, None] for grad in given[-2:])
-            gradient = (
-                (background * by_positives).addcmul_(foreground, by_negatives, value=-1).mul_(saved.pop(0))
-            )
+            gradient = (background * by_positives).addcmul_(foreground, by_negatives, value=-1)
+            if by_probability is not None:
+                gradient.add_(by_probability)
+            gradient.mul_(saved.pop(0))
+        elif by_probability is not None:
+            gradient = by_probability * saved.pop(0)
         if needs.surprise:
             by_background, by_foreground = given[:2]
             if gradient is None:
@@ -236,7 +261,7 @@ class SigmoidStatistics(torch.autograd.Function):
         if by_likelihood is not None:
             residual = (saved[1] - saved[0]).mul_(by_likelihood)
             gradient = residual if gradient is None else gradient.add_(residual)
-        return gradient, None, None, None
+        return gradient, None, None, None, None
 
 
 class SoftmaxStatistics(torch.autograd.Function):
@@ -258,7 +283,9 @@ class SoftmaxStatistics(torch.autograd.Function):
             )
             loss.mul_(labelled)
             if needs.likelihood:
-                found += [-loss, miss_of(loss)]
+                found.append(-loss)
+            if needs.miss:
+                found.append(miss_of(loss))
                 ctx.mark_non_differentiable(found[1])
             if needs.surprise:
                 found.append(sum_by_class(loss, labels, classes))
@@ -290,6 +317,7 @@ class SoftmaxStatistics(torch.autograd.Function):
         true = shared = None
         if needs.likelihood:
             true = given.pop(0) * labelled
+        if needs.miss:
             del given[0]
         if needs.surprise:
             surprised = by_class(-given.pop(0), labels).mul_(labelled)

@@ -18,6 +18,8 @@ class Term(nn.Module):
     """One loss over the shared statistics. Its parameters are buffers: changing them never recompiles."""
 
     needs = Needs()
+    maps: tuple[str, ...] = ()
+    """Names of what it reads in `Statistics.maps` (`trainers.maps`)."""
 
     def constant(self, name: str, values: float | Iterable[float] | Tensor) -> None:
         """Register a parameter of the loss as a float64 buffer that stays out of the state dict."""
@@ -27,6 +29,17 @@ class Term(nn.Module):
     @abstractmethod
     def forward(self, found: Statistics) -> Tensor:
         """Return the loss as a scalar in the statistics' dtype."""
+
+
+class PixelTerm(Term):
+    """One that is a mean over pixels, so that it can also be one over some of them."""
+
+    @abstractmethod
+    def per_pixel(self, found: Statistics) -> tuple[Tensor, Tensor]:
+        """Return what each pixel adds and by what it is divided, (N, H, W) each, 0 at ignored pixels.
+
+        The loss is the ratio of their sums. Reads the log-probability of the true class (`Needs.likelihood`).
+        """
 
 
 @singledispatch

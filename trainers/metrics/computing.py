@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lossweep.spaces.metrics import FAMILIES, METRICS, Metric
+from lossweep.spaces.metrics import FAMILIES, METRICS, SIZES, Metric
 from lossweep.trainers.metrics.counts import Counts
 from lossweep.trainers.metrics.curves import ConfusionCurve
 from lossweep.trainers.metrics.objects import ObjectCounts
@@ -40,8 +40,8 @@ class Counted:
         return self.fixed if at_fixed_point else self.tuned
 
 
-Compute = Callable[..., float]
-"""Called with `Counted.part` and, for a family, the number in the metric's name."""
+Compute = Callable[..., float | None]
+"""Called with `Counted.part` and, for a family, the number in the metric's name. None says nothing."""
 
 COMPUTED: dict[str, Compute] = {}
 """What computes each metric, by the name of its record."""
@@ -129,6 +129,12 @@ def _object_recall(found: ObjectCounts) -> float:
 @computes("object_f1", "tuned_object_f1")
 def _object_f1(found: ObjectCounts) -> float:
     return found.counts.f1
+
+
+for _size in SIZES:
+    computes(f"object_recall_{_size}", f"tuned_object_recall_{_size}")(
+        lambda found, size=_size: found.sizes.recall(size)
+    )
 
 
 @computes("count_error", "tuned_count_error")

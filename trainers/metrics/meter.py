@@ -22,6 +22,7 @@ from lossweep.trainers.metrics.objects import ObjectCounts
 from lossweep.trainers.metrics.one_vs_rest import one_vs_rest
 from lossweep.trainers.metrics.own import Mask, OwnMetric
 from lossweep.trainers.metrics.per_image import image_counts
+from lossweep.trainers.metrics.sizes import SizeThirds
 from lossweep.trainers.metrics.summary import class_figures, class_metric_names, combined, floor_thresholds
 from lossweep.trainers.metrics.truth import Truth
 from lossweep.trainers.plan import MeasureSpec
@@ -45,6 +46,8 @@ class Measured:
         absent: foreground classes that do not occur in the truth.
         image_pixels: of each image and class, counts of pixels at the thresholds; only where asked for.
         image_objects: likewise, of objects.
+        object_sizes: of each foreground class that has objects, the largest area in pixels of a small and of
+            a middle one, as metrics by size tell them apart.
         degenerate: images whose prediction had too many components to be matched, at the worst class and
             threshold.
     """
@@ -58,6 +61,7 @@ class Measured:
     degenerate: int = 0
     image_pixels: ImageCounts = ()
     image_objects: ImageCounts = ()
+    object_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class Meter:
@@ -70,6 +74,8 @@ class Meter:
         measure: object rules, floors, betas and the user's own metrics.
         device: where `update` gets its tensors.
         objects: whether images are kept, for the object metrics and the user's own.
+        thirds: which objects of each foreground class are small and which large, None for a class without
+            any; without it metrics by size are left out.
         truth: what is known of the masks from earlier passes through the same split; nothing when None.
     """
 
@@ -79,9 +85,11 @@ class Meter:
         measure: MeasureSpec,
         device: torch.device | str,
         objects: bool = True,
+        thirds: Sequence[SizeThirds | None] = (),
         truth: Truth | None = None,
     ) -> None:
         self._prior = prior
+        self._thirds = tuple(thirds)
         self._measure = measure
         self._device = torch.device(device)
         self._foreground = len(prior.names) - 1
@@ -177,7 +185,7 @@ class Meter:
         if per_image:
             pixels, found_objects = image_counts(self._kept, thresholds, self._measure, self._truth)
         figures = [class_figures(each, self._measure) for each in counted]
-        metrics = combined(classes, figures, class_metric_names(self._measure, objects))
+        metrics = combined(classes, figures, class_metric_names(self._measure, objects, bool(self._thirds)))
         for name in self._measure.own if objects else ():
             metrics[name] = OwnMetric.load(name)(self._images(thresholds))
         return Measured(
@@ -194,6 +202,11 @@ class Meter:
             degenerate=degenerate,
             image_pixels=pixels,
             image_objects=found_objects,
+            object_sizes={
+                name: (third.small, third.middle)
+                for name, third in zip(classes, self._thirds, strict=False)
+                if third is not None
+            },
         )
 
     def _thresholds(
@@ -218,16 +231,19 @@ class Meter:
     def _count_objects(self, thresholds: Sequence[float]) -> tuple[list[ObjectCounts], list[ObjectCounts]]:
         """Return each foreground class's objects at the fixed point, and at its tuned threshold."""
         lowest = [bin_of(threshold) + LOWEST_KEY for threshold in thresholds]
+        thirds = self._thirds or (None,) * len(lowest)
         fixed = [ObjectCounts() for _ in thresholds]
         tuned = list(fixed)
         for place, image in enumerate(self._kept.images()):
             for c, (objects, key) in enumerate(zip(self._truth.of(place, image.truth), lowest, strict=True)):
                 ranks = image.keys[c]
                 predicted = ranks >= 0 if image.argmax is None else image.argmax == c + 1
-                at_fixed_point = objects.compare(predicted, self._measure)
+                at_fixed_point = objects.compare(predicted, self._measure, thirds[c])
                 fixed[c] += at_fixed_point
                 same = image.argmax is None and key == 0
-                tuned[c] += at_fixed_point if same else objects.compare(ranks >= key, self._measure)
+                tuned[c] += (
+                    at_fixed_point if same else objects.compare(ranks >= key, self._measure, thirds[c])
+                )
         return fixed, tuned
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossweep.trainers.metrics.counts import Counts
+from lossweep.trainers.metrics.sizes import NO_SIZES, SizeCounts, SizeThirds
 from lossweep.trainers.plan import MeasureSpec
 
 MAXIMUM_OBJECTS: Final = 10_000
@@ -34,15 +35,20 @@ class ObjectCounts:
         counts: matched, only predicted, only in the truth.
         miscount: |predicted - true| objects of each image, summed.
         degenerate: images whose prediction fell into more than `MAXIMUM_OBJECTS` components.
+        sizes: matched and true objects by their size; none where no sizes were told apart.
     """
 
     counts: Counts = field(default_factory=Counts)
     miscount: int = 0
     degenerate: int = 0
+    sizes: SizeCounts = NO_SIZES
 
     def __add__(self, other: ObjectCounts) -> ObjectCounts:
         return ObjectCounts(
-            self.counts + other.counts, self.miscount + other.miscount, self.degenerate + other.degenerate
+            self.counts + other.counts,
+            self.miscount + other.miscount,
+            self.degenerate + other.degenerate,
+            self.sizes + other.sizes,
         )
 
     @property
@@ -78,13 +84,18 @@ class TrueObjects:
             labels = np.broadcast_to(labels.dtype.type(0), labels.shape)
         return cls(labels, count, labelled)
 
+    def areas(self, spec: MeasureSpec) -> Ints:
+        """Return the areas of the objects in pixels, without those that are too small to be one."""
+        every = np.bincount(self.labels.ravel(), minlength=self.count + 1)[1:]
+        return every[every >= spec.minimum_area]
+
     @property
     def bytes(self) -> int:
         """Memory that the labels take."""
         return self.labels.nbytes if self.count else 0
 
-    def compare(self, prediction: Mask, spec: MeasureSpec) -> ObjectCounts:
-        """Match the components of ``prediction`` (H, W) with the true ones.
+    def compare(self, prediction: Mask, spec: MeasureSpec, thirds: SizeThirds | None = None) -> ObjectCounts:
+        """Match the components of ``prediction`` (H, W) with the true ones; by ``thirds`` also by their size.
 
         IoU and areas are of labelled pixels only. A predicted object that matches none and lies for the
         greater part in unlabelled pixels does not count: nobody knows whether it is wrong.
@@ -93,8 +104,10 @@ class TrueObjects:
         if not self.count and not predicted:
             return ObjectCounts()
         if predicted > MAXIMUM_OBJECTS:
-            kept = int((np.bincount(self.labels.ravel())[1:] >= spec.minimum_area).sum())
-            return ObjectCounts(Counts(0, MAXIMUM_OBJECTS, kept), abs(MAXIMUM_OBJECTS - kept), 1)
+            areas = self.areas(spec)
+            kept = len(areas)
+            sizes = thirds.counts(areas) if thirds else NO_SIZES
+            return ObjectCounts(Counts(0, MAXIMUM_OBJECTS, kept), abs(MAXIMUM_OBJECTS - kept), 1, sizes)
 
         occupied = (self.labels > 0) | prediction
         known = occupied if self.labelled is None else occupied & self.labelled
@@ -115,7 +128,8 @@ class TrueObjects:
             excused[p[matched]] = False
             large_found &= ~excused
         tp, true, called = int(matched.sum()), int(large_truth.sum()), int(large_found.sum())
-        return ObjectCounts(Counts(tp, called - tp, true - tp), abs(called - true))
+        sizes = thirds.counts(true_area[large_truth], true_area[t[matched]]) if thirds else NO_SIZES
+        return ObjectCounts(Counts(tp, called - tp, true - tp), abs(called - true), 0, sizes)
 
 
 def _components(mask: Mask, connectivity: Literal[4, 8]) -> tuple[NDArray[Any], int]:

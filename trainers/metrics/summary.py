@@ -40,10 +40,20 @@ def floor_thresholds(curve: ConfusionCurve, measure: MeasureSpec) -> Figures:
     return {name: curve.threshold_of(point) for name, point in points.items() if point is not None}
 
 
-def class_metric_names(measure: MeasureSpec, objects: bool) -> tuple[str, ...]:
-    """Return the names of what is measured class by class."""
+def class_metric_names(measure: MeasureSpec, objects: bool, sizes: bool = True) -> tuple[str, ...]:
+    """Return the names of what is measured class by class; see `metric_names`.
+
+    Args:
+        measure: what is measured beyond the fixed metrics.
+        objects: whether images are looked at for objects.
+        sizes: whether it is known which objects are small.
+    """
     return (
-        *(metric.name for metric in METRICS if objects or not metric.of_objects),
+        *(
+            metric.name
+            for metric in METRICS
+            if (objects or not metric.of_objects) and (sizes or not metric.of_sizes)
+        ),
         *(name for _, _, name in _parametric(measure)),
     )
 

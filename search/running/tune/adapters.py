@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ray.tune import Stopper
 from ray.tune.experiment import Trial
@@ -13,12 +14,14 @@ from ray.tune.search import Searcher
 from lossweep.search.running.assignment import Report
 from lossweep.search.running.tune.calls import Dispatches
 from lossweep.search.running.tune.cluster import IdleWatch
-from lossweep.search.running.tune.ray_private import actors_with_resources
+from lossweep.search.running.tune.ray_private import actors_with_resources, release_idle_actors
 from lossweep.search.running.tune.worker import ASSIGNMENT, REPORT
 from lossweep.search.running.tune.workers import RayWorkers
 from lossweep.search.study.faults import DeviceLost, Fault, FaultKind
 
 _LOST = Fault(FaultKind.WORKER_LOST, "the worker was lost")
+_NODE_DIED: Final = "The actor died because its node has died"
+"""Ray's words, the only ones that reach Tune: a worker that died on a living machine dies of other causes."""
 
 
 class TuneBridge:
@@ -26,17 +29,28 @@ class TuneBridge:
 
     Attributes:
         dispatcher: in the driver.
-        slots: attempts at a time.
+        slots: tells how many attempts fit on the cluster side by side, as it is now.
+        parallel: attempts at a time; None for as many as fit.
         watch: says when nothing runs for long.
         started: whether any trial runs on an actor right now.
+        limited: whether other sweeps on the cluster keep this one from starting more.
+        yielded: whether the search ended so that they can go on; it is to be taken up again.
         attempts: the attempt that a Tune trial is, by its Tune id.
         faults_of_lost: what Ray said of a worker that was lost, by Tune id, until the searcher is told.
     """
 
-    def __init__(self, dispatcher: Dispatches, slots: int, watch: IdleWatch, workers: RayWorkers) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatches,
+        slots: Callable[[], int],
+        watch: IdleWatch,
+        workers: RayWorkers,
+        parallel: int | None = None,
+    ) -> None:
         self.dispatcher = dispatcher
         self.slots = slots
-        self.started = False
+        self.parallel = parallel
+        self.started = self.limited = self.yielded = False
         self.attempts: dict[str, str] = {}
         self.faults_of_lost: dict[str, Fault] = {}
         self.watch = watch
@@ -82,15 +96,23 @@ class DispatchSearcher(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Hand out an assignment, or None while all slots are taken, or FINISHED."""
         bridge = self._bridge
-        if bridge.dispatcher.running >= bridge.slots:
+        running, slots = bridge.dispatcher.running, bridge.slots()
+        finished: Any = Searcher.FINISHED  # a word, whatever Ray's own annotation says
+        if running >= min(slots, bridge.parallel or slots):
             return None
+        if not bridge.dispatcher.stopping:
+            bridge.limited = running >= bridge.dispatcher.allowed(slots)
+        if bridge.limited:
+            if running:
+                return None
+            bridge.yielded = True  # an actor that waited for the next turn would hold its resources
+            return finished  # type: ignore[no-any-return]
         assignment = bridge.dispatcher.next()
         if assignment is None:
             # What still runs may fault and be handed out again: only the last one finishes the search.
             if bridge.dispatcher.running:
                 return None
-            finished: Any = Searcher.FINISHED
-            return finished  # type: ignore[no-any-return]  # a word, whatever Ray's own annotation says
+            return finished  # type: ignore[no-any-return]
         bridge.hand_out(trial_id, assignment.attempt)
         return {ASSIGNMENT: assignment}
 
@@ -137,6 +159,8 @@ class DispatchScheduler(FIFOScheduler):
             bridge.watch.busy()
         else:
             bridge.watch.idle(bridge.dispatcher.running)
+        if bridge.limited:
+            release_idle_actors(tune_controller)
 
     def _report(self, report: Report) -> bool:
         dispatcher = self._bridge.dispatcher
@@ -162,6 +186,10 @@ def _fault_of_lost(trial: Trial) -> Fault:
         return Fault(
             FaultKind.WORKER_LOST, f"a worker lost its GPU: {gone[-1].partition(': ')[2].strip()}", text
         )
+    if _NODE_DIED in text:
+        why = next((line.strip() for line in lines if "the actor's node was " in line), "").partition(": ")[0]
+        said = why.removeprefix("the actor's node was ")
+        return Fault(FaultKind.NODE_LOST, f"its machine went away{f' ({said})' if said else ''}")
     facts = dict(line.strip().partition(": ")[::2] for line in lines if line.startswith("\t"))
     said = next((line for line in lines if not line.startswith(("\t", "The actor died"))), "")
     where = f" (process {facts['pid']} on {facts['ip']})" if {"pid", "ip"} <= facts.keys() else ""

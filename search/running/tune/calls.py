@@ -34,6 +34,7 @@ class Job:
         cpus: cores a trial holds.
         gpus: GPUs a trial holds; None for one where a node has any.
         say_after: seconds that resources are awaited in silence.
+        gpu_share: what a trial holds where a node has GPUs and ``gpus`` doesn't say; None if not measured.
     """
 
     trainer: bytes = field(repr=False)
@@ -42,6 +43,7 @@ class Job:
     cpus: float
     gpus: float | None
     say_after: float
+    gpu_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,9 @@ class Dispatches(Protocol):
     @property
     def stopping(self) -> bool:
         """Whether a stop was asked for."""
+
+    def allowed(self, slots: int) -> int:
+        """How many of a cluster's slots this sweep may hold now."""
 
     def next(self) -> Assignment | None:
         """Hand out the next attempt."""
@@ -136,6 +141,10 @@ class DistantDispatcher:
         """See `Dispatches`."""
         return bool(self._line.ask(Call("stopping")))
 
+    def allowed(self, slots: int) -> int:
+        """See `Dispatches`."""
+        return int(self._line.ask(Call("allowed", (slots,))))
+
     def next(self) -> Assignment | None:
         """See `Dispatches`."""
         assignment: Assignment | None = self._line.ask(Call("next"))
@@ -167,7 +176,9 @@ def answer(dispatcher: Dispatcher, call: Call) -> Any:
     match call:
         case Call("running" | "stopping" as name):
             return getattr(dispatcher, name)
-        case Call("next" | "began" | "evaluated" | "ended" | "faulted" | "job_began" as name, arguments):
+        case Call(
+            "allowed" | "next" | "began" | "evaluated" | "ended" | "faulted" | "job_began" as name, arguments
+        ):
             return getattr(dispatcher, name)(*arguments)
     raise RuntimeError(f"the dispatcher has no {call.name}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 import ray
 
+from lossweep.search.running.tune.environment import HIDDEN
 from lossweep.spaces.files.errors import Problem, UserError
 
 log = logging.getLogger(__name__)
@@ -19,6 +21,8 @@ _ray: Any = ray  # what is called through this has no types
 
 _OBJECT_STORE_BYTES = 256 * 2**20
 """Only trial plans and reports pass through it."""
+
+_LOOK_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +37,24 @@ class TrialResources:
         return " and ".join(parts)
 
     @classmethod
-    def chosen(cls, cpus: float, gpus: float | None) -> TrialResources:
+    def chosen(cls, cpus: float, gpus: float | None, measured: float | None = None) -> TrialResources:
         """What a trial holds on the cluster that this process is connected to.
 
         Args:
             cpus: cores.
-            gpus: GPUs; None for one where a node has any, else none.
+            gpus: GPUs; None for one, or the measured share of one, where a node has any, else none.
+            measured: that share; None where none was measured.
         """
         if gpus is not None:
             return cls(cpus, gpus)
-        held = cls(cpus, 1.0)
+        held = cls(cpus, measured or 1.0)
         if not held.fit(_ray.nodes()):
             return cls(cpus, 0.0)
-        log.warning(
-            "Each trial holds a whole GPU. Several small ones on a GPU are often faster together: "
-            "resources.gpus_per_trial, a share of one."
-        )
+        if measured is None:
+            log.warning(
+                "Each trial holds a whole GPU. Several small ones on a GPU are often faster together: "
+                "resources.gpus_per_trial, a share of one."
+            )
         return held
 
     def fit(self, nodes: list[dict[str, Any]]) -> int:
@@ -73,7 +79,13 @@ def connect(address: str | None, folder: Path) -> None:
         folder: for a private cluster's sockets and logs.
     """
     if address is not None:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+        hidden = dict.fromkeys(filter(None, os.environ.pop(HIDDEN, "").split(",")), "")
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            runtime_env={"env_vars": hidden} if hidden else None,
+        )
         return
     ray.init(
         address="local",
@@ -127,6 +139,21 @@ def wait_for_slots(
             )
         time.sleep(1.0)
     return 0
+
+
+class GrowingSlots:
+    """How many trials fit on a cluster whose nodes come and go; looked up now and then."""
+
+    def __init__(self, resources: TrialResources, clock: Callable[[], float] = time.monotonic) -> None:
+        """Look nothing up yet."""
+        self._resources, self._clock = resources, clock
+        self._looked, self._slots = -_LOOK_EVERY_S, 1
+
+    def __call__(self) -> int:
+        """Return them; at least one, since who waits for a node that went away waits for its return."""
+        if self._clock() - self._looked >= _LOOK_EVERY_S:
+            self._looked, self._slots = self._clock(), max(1, self._resources.fit(_ray.nodes()))
+        return self._slots
 
 
 class IdleWatch:

@@ -29,6 +29,9 @@ QUIET = {
 }
 """No console output, no usage reports, no snapshots of its own: the study is the only state."""
 
+HIDDEN = "LOSSWEEP_HIDDEN"
+"""Variable that names, to the process that joins a cluster, what the workers there are not to see."""
+
 _STORES = re.compile(rf"{DATABASE_VARIABLE}|(MLFLOW|DATABRICKS|OPTUNA|PG|POSTGRES|MYSQL).*", re.IGNORECASE)
 """Variables by which the driver's own stores are reached, whatever they hold."""
 
@@ -68,6 +71,8 @@ def cluster_environment(
         for name, value in environment.items()
         if name in kept or (name.startswith("RAY_") and not private) or not may_hold_secret(name, value)
     }
+    if not private:  # whose workers have the environment of its nodes
+        ours[HIDDEN] = ",".join(sorted({DATABASE_VARIABLE, *environment.keys() - ours.keys()}))
     ours |= QUIET
     ours["PYTHONPATH"] = os.pathsep.join(_added_to_path())
     if private:

@@ -14,3 +14,8 @@ def actors_with_resources(controller: Any) -> int:
     Tune's public word for a trial is pending, whether it waits for resources or has them.
     """
     return int(controller._actor_manager.num_live_actors)
+
+
+def release_idle_actors(controller: Any) -> None:
+    """Give back the resources of actors that Tune keeps for trials to come."""
+    controller._cleanup_cached_actors(force_all=True)

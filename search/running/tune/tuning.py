@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ray import cloudpickle, tune
 
@@ -13,9 +16,14 @@ from lossweep.search.running.tune.adapters import (
     TuneBridge,
 )
 from lossweep.search.running.tune.calls import Dispatches, Job
-from lossweep.search.running.tune.cluster import IdleWatch, TrialResources, wait_for_slots
+from lossweep.search.running.tune.cluster import GrowingSlots, IdleWatch, TrialResources, wait_for_slots
 from lossweep.search.running.tune.worker import TrialWorker
 from lossweep.search.running.tune.workers import RayWorkers
+
+if TYPE_CHECKING:
+    from lossweep.trainers.trial import TrialTrainer  # imports torch
+
+LOOK_EVERY_S = 1.0
 
 
 def run_job(job: Job, dispatcher: Dispatches, workers: RayWorkers, private: bool) -> None:
@@ -30,17 +38,34 @@ def run_job(job: Job, dispatcher: Dispatches, workers: RayWorkers, private: bool
     Raises:
         UserError: when not one trial fits on a private cluster.
     """
-    resources = TrialResources.chosen(job.cpus, job.gpus)
+    resources = TrialResources.chosen(job.cpus, job.gpus, job.gpu_share)
     fitting = wait_for_slots(resources, private, lambda: dispatcher.stopping, job.say_after)
-    slots = min(fitting, job.parallel or fitting)
-    if not slots:
+    if not fitting:
         return
-    bridge = TuneBridge(dispatcher, slots, IdleWatch(resources, job.say_after), workers)
+    slots = (lambda: fitting) if private else GrowingSlots(resources)
     trainer = cloudpickle.loads(job.trainer)
+    while wait_for_turn(dispatcher, slots):
+        bridge = TuneBridge(dispatcher, slots, IdleWatch(resources, job.say_after), workers, job.parallel)
+        _tune(job, resources, bridge, trainer)
+        if not bridge.yielded:
+            return
+
+
+def wait_for_turn(dispatcher: Dispatches, slots: Callable[[], int]) -> bool:
+    """Wait until this sweep may hold a slot of a cluster that others share; False when it is to stop."""
+    while not dispatcher.stopping:
+        if dispatcher.allowed(slots()):
+            return True
+        time.sleep(LOOK_EVERY_S)
+    return False
+
+
+def _tune(job: Job, resources: TrialResources, bridge: TuneBridge, trainer: TrialTrainer) -> None:
+    workers = bridge.workers
     worker = tune.with_parameters(TrialWorker, trainer=trainer, gpus=resources.gpus, cards=workers.folder)
     bundle = {"CPU": job.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
     # Tune starts one actor at a time unless told; then short trials keep the other slots empty.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(bridge.slots())
     tune.Tuner(
         tune.with_resources(worker, tune.PlacementGroupFactory([bundle])),
         tune_config=tune.TuneConfig(

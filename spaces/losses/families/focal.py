@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from lossweep.spaces.losses.class_weights import ClassWeights, some_weight
+from lossweep.spaces.losses.ramp import Ramp, Ramped
 from lossweep.spaces.losses.term import Term
 
 
@@ -21,10 +22,10 @@ class Focal(Term):
     color = "#cc79a7"
 
     term: Literal["focal"] = "focal"
-    gamma: float = Field(
-        default=2.0, ge=0.0, le=5.0, description="how much easy pixels are discounted; 0 is cross-entropy"
+    gamma: Annotated[float | Ramp, Ramped(ge=0.0, le=5.0)] = Field(
+        default=2.0, description="how much easy pixels are discounted; 0 is cross-entropy"
     )
-    alpha: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
+    alpha: Annotated[float | Ramp, Ramped(gt=0.0, lt=1.0)] | None = Field(
         default=None, description="weight of the foreground; the background weighs 1 - alpha"
     )
     weights: ClassWeights | None = Field(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from lossweep.spaces.losses.ramp import Ramp, Ramped
 from lossweep.spaces.losses.term import Reduction, Term
 
 _SMOOTH: Final = "added to both sides of the ratio; larger is gentler on tiny objects and empty tiles"
 _REDUCTION: Final = "one ratio over the whole batch, or the mean of one ratio an image"
 _ALPHA: Final = "weight of false positives; raise it for precision"
 _BETA: Final = "weight of false negatives; raise it for recall"
+
+Side = Annotated[float | Ramp, Ramped(ge=0.0, le=2.0)]
+"""How much one kind of error weighs."""
 
 
 class Jaccard(Term):
@@ -55,8 +59,8 @@ class Tversky(Term):
     color = "#d55e00"
 
     term: Literal["tversky"] = "tversky"
-    alpha: float = Field(default=0.3, ge=0.0, le=2.0, description=_ALPHA)
-    beta: float = Field(default=0.7, ge=0.0, le=2.0, description=_BETA)
+    alpha: Side = Field(default=0.3, description=_ALPHA)
+    beta: Side = Field(default=0.7, description=_BETA)
     smooth: float = Field(default=1.0, gt=0.0, description=_SMOOTH)
     reduction: Reduction = Field(default="batch", description=_REDUCTION)
 
@@ -72,10 +76,10 @@ class FocalTversky(Term):
     color = "#882255"
 
     term: Literal["focal_tversky"] = "focal_tversky"
-    alpha: float = Field(default=0.3, ge=0.0, le=2.0, description=_ALPHA)
-    beta: float = Field(default=0.7, ge=0.0, le=2.0, description=_BETA)
-    gamma: float = Field(
-        default=0.75, gt=0.0, le=3.0, description="below 1 keeps pushing when the overlap is already good"
+    alpha: Side = Field(default=0.3, description=_ALPHA)
+    beta: Side = Field(default=0.7, description=_BETA)
+    gamma: Annotated[float | Ramp, Ramped(gt=0.0, le=3.0)] = Field(
+        default=0.75, description="below 1 keeps pushing when the overlap is already good"
     )
     smooth: float = Field(default=1.0, gt=0.0, description=_SMOOTH)
     reduction: Reduction = Field(default="batch", description=_REDUCTION)

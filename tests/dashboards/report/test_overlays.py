@@ -40,7 +40,7 @@ def test_opaque_paint_shows_the_exact_colours() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["hw", "hwc", "chw", "float", "uint16", "flat"]))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_any_image_layout_and_type_gives_an_rgb_picture(seed: int, kind: str) -> None:
     chance = np.random.default_rng(seed)
     mask = chance.integers(0, 3, (6, 9)).astype(np.uint8)

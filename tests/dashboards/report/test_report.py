@@ -98,7 +98,7 @@ def test_a_verdict_stands_on_top_and_there_is_none_before_one() -> None:
 @given(
     st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_embedded_json_is_the_same_data_and_cannot_end_its_element(data: object) -> None:
     written = embedded([data, "</script><!--", "\u2028"])
     assert json.loads(written)[0] == data
@@ -146,7 +146,7 @@ def test_metric_names_in_words() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_the_pareto_front_is_what_nothing_dominates(points: list[tuple[float, float]]) -> None:
     front = pareto_front(points)
     dominated = {p for p in points if any(q != p and q[0] >= p[0] and q[1] >= p[1] for q in points)}

@@ -141,7 +141,7 @@ def test_of_so_many_trials_so_many_go_on(keep: float, trials: int, go_on: int) -
     percent=st.integers(10, 100),
     order=st.randoms(use_true_random=False),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_a_better_trial_is_never_ended_where_a_worse_one_goes_on(
     own: float, more: float, others: list[float], percent: int, order: Random
 ) -> None:

@@ -15,6 +15,7 @@ from lossweep.search.study.events import Event, TrialEvaluated
 from lossweep.search.study.faults import AlikeFailures, SweepFailed
 from lossweep.search.study.journal import MemoryJournal
 from lossweep.search.study.outcomes import OutcomeKind
+from lossweep.search.study.record import DIVERGED
 from tests.search.sweeps import EPOCHS, conductor, schedule
 
 CONTROLS = {"ce": schedule("cross_entropy"), "jaccard": schedule("jaccard")}
@@ -67,6 +68,22 @@ class RunnerContract:
             assert (epochs[-1:] == [EPOCHS]) == (trial.outcome is OutcomeKind.COMPLETED)
             stops = [d.step for d in trial.decisions if d.action in ("prune", "diverge")]
             assert stops in ([], [trial.evaluations[-1].step if trial.evaluations else 0])
+
+    def test_a_proposal_rejected_before_training_costs_no_trial(self, runner: Runner) -> None:
+        study = optuna.create_study(direction="maximize")
+        boss = conductor(4, study=study, controls={"ce": schedule("cross_entropy")})
+        runner.run(Dispatcher(boss), SimulatedTrainer(planted={1: "reject", 2: "reject"}))
+        boss.shut_down()
+        trials = [boss.history(number) for number in range(len(study.get_trials()))]
+        assert [trial.rejected for trial in trials] == [False, True, True, False, False, False]
+        for rejected in trials[1:3]:
+            assert rejected.outcome is OutcomeKind.DIVERGED
+            assert rejected.reason.startswith("rejected: the loss has no gradient before any training")
+            assert [one.epoch for one in rejected.evaluations] == [0]
+        ended = [trial.outcome for trial in trials if not trial.rejected]
+        assert ended == [OutcomeKind.COMPLETED] * 4
+        state = study.get_trials()[1]
+        assert (state.state, state.value, state.constraints[DIVERGED]) == (TrialState.PRUNED, None, 2.0)
 
     def test_a_stopped_sweep_goes_on_to_the_same_end(self, runner: Runner) -> None:
         whole = conductor(4)

@@ -157,3 +157,77 @@ def test_a_loss_that_would_fail_on_a_gpu_is_named_without_one(
         assert "losses_beside_the_sweep:Edge" in str(caught.value)
     else:
         assert words in "".join(check_before_training(spec, prior, 3).suspicions)
+
+
+@pytest.mark.parametrize("with_a_gpu", [True, False])
+def test_a_loss_that_waits_in_each_step_is_suspicious_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_a_gpu: bool
+) -> None:
+    waiting = LOSSES.replace("logits.sigmoid().mean()", "(logits.sigmoid() * logits.mean().item()).mean()")
+    (tmp_path / "losses_beside_the_sweep.py").write_text(waiting)
+    device = torch.device("cuda" if with_a_gpu else "cpu")
+    monkeypatch.setattr("lossweep.trainers.loop.numerics.best_device", lambda: device)
+    prior = ClassPrior(names=("background", "vehicle"), frequencies=(0.9, 0.1))
+    found = check_before_training(read(tmp_path), prior, 3).suspicions
+    assert [line.partition(":")[0] for line in found] == [
+        "space.phases[0].losses[1].term",
+        "space.phases[0].losses[2].sum[1].loss.term",
+    ]
+    assert "on a GPU each pass would wait for it (item), which is slow" in found[0]
+
+
+OWN_MODEL = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, channels, classes, then):
+        super().__init__()
+        self.last = nn.Conv2d(channels, classes, 1)
+        self.hidden = torch.ones(1)
+        self.then = then
+    def forward(self, x):
+        return self.then(self, self.last(x))
+
+def factory(then):
+    return lambda in_channels, classes: Net(in_channels, classes, then)
+
+sound = factory(lambda net, y: y)
+hidden = factory(lambda net, y: y * net.hidden)
+reads = factory(lambda net, y: y * 2 if y.mean() > 0 else y)
+exports = factory(lambda net, y: y + 0.0 * float(y.detach().numpy().mean()))
+"""
+
+
+@pytest.mark.parametrize("with_a_gpu", [True, False])
+@pytest.mark.parametrize(
+    ("name", "refused", "words"),
+    [
+        ("sound", False, ""),
+        ("hidden", True, "on a GPU it would compute with a tensor that stays on the CPU"),
+        ("reads", False, "each pass would wait for it (item), which is slow; what comes after that"),
+        ("exports", False, "whether it runs on a GPU can't be seen without one (RuntimeError: .numpy()"),
+    ],
+)
+def test_a_model_of_ones_own_is_rehearsed_as_if_on_a_gpu(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    with_a_gpu: bool,
+    name: str,
+    refused: bool,
+    words: str,
+) -> None:
+    (tmp_path / "model_beside_the_sweep.py").write_text(OWN_MODEL)
+    sys.modules.pop("model_beside_the_sweep", None)
+    whole = "{encoder: tu-test_resnet, options: {encoder_depth: 3, decoder_channels: [16, 8, 8]}}"
+    spec = read(tmp_path, (whole, f"{{architecture: 'model_beside_the_sweep:{name}'}}"))
+    device = torch.device("cuda" if with_a_gpu else "cpu")
+    monkeypatch.setattr("lossweep.trainers.loop.numerics.best_device", lambda: device)
+    prior = ClassPrior(names=("background", "vehicle"), frequencies=(0.9, 0.1))
+    if refused and with_a_gpu:
+        with pytest.raises(UserError, match=words) as caught:
+            check_before_training(spec, prior, 3)
+        assert caught.value.problems[0].key == "model.architecture"
+        return
+    found = check_before_training(spec, prior, 3).suspicions
+    assert [words in line for line in found] == ([True] if words else [])

@@ -56,7 +56,7 @@ def drawn(dice: np.random.RandomState, distribution: BaseDistribution, count: in
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(spaces, st.integers(0, 2**31), st.sampled_from([0, 1, 3, 30, 200]))
 def test_every_float_is_optunas(space: dict[str, BaseDistribution], seed: int, trials: int) -> None:
     dice, integrals = np.random.RandomState(seed), Integrals()

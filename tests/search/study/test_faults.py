@@ -9,8 +9,10 @@ from lossweep.search.simulation.simulated_trainer import OutOfMemory
 from lossweep.search.study.faults import AlikeFailures, Answer, Fault, FaultKind, RetryPolicy, SweepFailed
 from lossweep.spaces.files.errors import Problem, UserError
 
-LOST, GONE, FULL, BROKEN, DISK, CHANGED = (
+LOST, NODE, AWAY, GONE, FULL, BROKEN, DISK, CHANGED = (
     FaultKind.WORKER_LOST,
+    FaultKind.NODE_LOST,
+    FaultKind.STORAGE_AWAY,
     FaultKind.DEVICE_LOST,
     FaultKind.OUT_OF_MEMORY,
     FaultKind.EXCEPTION,
@@ -26,6 +28,10 @@ LOST, GONE, FULL, BROKEN, DISK, CHANGED = (
         (LOST, [LOST], 8, Answer.RESUME),
         (LOST, [LOST, LOST], 8, Answer.FAIL),
         (LOST, [FULL, FULL], 8, Answer.RESUME),
+        (LOST, [LOST, NODE, NODE], 8, Answer.RESUME),
+        (NODE, [LOST, LOST, *[NODE] * 49], 8, Answer.RESUME),
+        (NODE, [NODE] * 50, 8, Answer.FAIL),
+        (AWAY, [AWAY] * 3, 8, Answer.PAUSE),
         (FULL, [], 8, Answer.HALVE),
         (FULL, [LOST, LOST], 8, Answer.HALVE),
         (FULL, [FULL], 4, Answer.FAIL),

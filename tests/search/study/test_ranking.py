@@ -88,7 +88,7 @@ def test_the_control_is_chosen_likewise() -> None:
     assert plan.control.trial == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(*[st.sampled_from([0.0, 0.5, 1.0])] * 3), min_size=1, max_size=8))
 def test_nothing_comes_before_what_is_better_in_some_metric_and_worse_in_none(
     values: list[tuple[float, ...]],

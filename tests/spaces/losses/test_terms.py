@@ -39,14 +39,14 @@ def test_every_term_documents_itself(term: Any) -> None:
 def test_the_catalog_lists_all_terms() -> None:
     entries = {entry.term: entry for entry in catalog()}
     union, _ = get_args(KnownTerm)
-    assert len(KNOWN_TERMS) == len(get_args(union)) == 9
+    assert len(KNOWN_TERMS) == len(get_args(union)) == 14
     assert list(entries) == [
         *(str(term.model_fields["term"].default) for term in KNOWN_TERMS),
         "sum",
         "package.module:Name",
     ]
     gamma = next(parameter for parameter in entries["focal"].parameters if parameter.name == "gamma")
-    assert (gamma.range, gamma.default) == ("a number >= 0.0 and <= 5.0", "2")
+    assert (gamma.range, gamma.default) == ("a number >= 0.0 and <= 5.0; or {from: ..., to: ...}", "2")
     weights = entries["weighted_ce"].parameters[0]
     assert (weights.name, weights.default) == ("weights", "required")
     assert all(

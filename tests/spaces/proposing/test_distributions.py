@@ -76,7 +76,7 @@ def test_whatever_is_drawn_is_found_again(name: str, sampler: str) -> None:
             study.tell(trial, value)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.floats(1e-6, 1e3), st.floats(1.0001, 1e6), st.integers(2, 40), st.booleans())
 def test_levels_lie_evenly_between_the_ends(low: float, factor: float, levels: int, log: bool) -> None:
     spread = Range(low=low, high=low * factor, log=log, levels=levels)

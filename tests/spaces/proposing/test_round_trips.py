@@ -20,9 +20,17 @@ PRIOR = ClassPrior(names=("background", "vehicle"), frequencies=(0.991, 0.009))
 rates = st.floats(1e-9, 10.0, exclude_min=True)
 positive = st.floats(1e-6, 1e6)
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=8)
+
+
+def ramped(numbers: st.SearchStrategy[float]) -> st.SearchStrategy[Any]:
+    """A number, or a ramp between two."""
+    shape = {"shape": st.sampled_from(["linear", "cosine"])}
+    return numbers | st.fixed_dictionaries({"from": numbers, "to": numbers}, optional=shape)
+
+
 weights = st.one_of(
     st.lists(st.floats(0.001, 1e3), min_size=2, max_size=4).map(tuple),
-    st.fixed_dictionaries({"power": st.floats(0.0, 2.0)}, optional={"cap": st.floats(1.0, 1e6)}),
+    st.fixed_dictionaries({"power": ramped(st.floats(0.0, 2.0))}, optional={"cap": st.floats(1.0, 1e6)}),
     st.fixed_dictionaries(
         {"beta": st.floats(0.0, 1.0, exclude_max=True)}, optional={"cap": st.floats(1.0, 1e6)}
     ),
@@ -37,7 +45,7 @@ values = st.recursive(
     max_leaves=6,
 )
 reduction = {"smooth": positive, "reduction": st.sampled_from(["batch", "image"])}
-sides = {"alpha": st.floats(0.0, 2.0), "beta": st.floats(0.0, 2.0)}
+sides = {"alpha": ramped(st.floats(0.0, 2.0)), "beta": ramped(st.floats(0.0, 2.0))}
 
 
 def term(name: str, optional: dict[str, Any], **required: Any) -> st.SearchStrategy[dict[str, Any]]:
@@ -47,17 +55,22 @@ def term(name: str, optional: dict[str, Any], **required: Any) -> st.SearchStrat
 terms = st.one_of(
     term("cross_entropy", {"label_smoothing": st.floats(0.0, 0.5)}),
     term("weighted_ce", {"label_smoothing": st.floats(0.0, 0.5)}, weights=weights),
-    term("focal", {"gamma": st.floats(0.0, 5.0), "alpha": st.floats(0.01, 0.99), "weights": weights}),
+    term(
+        "focal",
+        {"gamma": ramped(st.floats(0.0, 5.0)), "alpha": ramped(st.floats(0.01, 0.99)), "weights": weights},
+    ),
     term("jaccard", reduction),
     term("dice", reduction),
     term("tversky", {**reduction, **sides}),
-    term("focal_tversky", {**reduction, **sides, "gamma": st.floats(0.1, 3.0)}),
+    term("focal_tversky", {**reduction, **sides, "gamma": ramped(st.floats(0.1, 3.0))}),
     term("lovasz", {"reduction": st.sampled_from(["batch", "image"])}),
     term("mcc", {"smooth": positive}),
+    term("soft_jaccard", {**reduction, "label_smoothing": st.floats(0.0, 0.5)}),
+    term("topk_ce", {"share": st.floats(0.01, 1.0), "threshold": st.none() | st.floats(0.01, 0.99)}),
     term("my_losses.edges:Boundary", {"parameters": st.dictionaries(texts, values, max_size=3)}),
 )
 sums = st.lists(
-    st.fixed_dictionaries({"loss": terms}, optional={"weight": positive}),
+    st.fixed_dictionaries({"loss": terms}, optional={"weight": ramped(positive)}),
     min_size=2,
     max_size=3,
     unique_by=repr,
@@ -123,7 +136,7 @@ def assert_round_trips(schedule: LossSchedule) -> None:
         assert str(read) == str(schedule)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(schedules)
 @example(
     {
@@ -142,7 +155,7 @@ def test_any_schedule_comes_back_from_every_form(data: dict[str, Any]) -> None:
     assert_round_trips(schedule)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(schedules, st.integers(1, 4))
 def test_writing_cycles_out_changes_nothing(data: dict[str, Any], times: int) -> None:
     schedule = LossSchedule.model_validate(data)

@@ -111,7 +111,7 @@ def test_focals_alpha_lies_around_the_prior() -> None:
     assert isinstance(loss.weights, FrequencyWeights)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.floats(0.0, 1.0), st.floats(0.0, 2.0))
 def test_alphas_power_is_found_again(share: float, power: float) -> None:
     prior = ClassPrior(names=("background", "vehicle"), frequencies=(1 - share, share))
@@ -355,7 +355,7 @@ def test_a_winner_of_another_number_of_phases_is_left_as_it_is() -> None:
         assert space.refitted(winner) == winner
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(2, 40), st.integers(2, 40), st.integers(0, 10_000))
 def test_every_proposal_refits_another_budget(old: int, new: int, seed: int) -> None:
     (schedule, _), *_ = draw(ScheduleSpace(SpaceSpec(), old, BINARY), 1, seed)

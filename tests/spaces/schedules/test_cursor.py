@@ -137,7 +137,7 @@ LINES = (
 )
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.sampled_from(LINES), st.lists(st.floats(0, 1) | st.none(), min_size=1, max_size=24))
 def test_every_epoch_of_the_budget_belongs_to_one_phase(line: str, recalls: list[float | None]) -> None:
     schedule = LossSchedule.parse(line)
@@ -159,7 +159,7 @@ def test_every_epoch_of_the_budget_belongs_to_one_phase(line: str, recalls: list
     assert cursor.finished
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(LINES), st.lists(st.floats(0, 1), min_size=20, max_size=20), st.integers(1, 19))
 def test_the_budget_changes_nothing_before_its_end(line: str, recalls: list[float], budget: int) -> None:
     schedule = LossSchedule.parse(line)
@@ -194,3 +194,42 @@ def test_a_drop_goes_on_at_a_tenth_for_the_last_quarter() -> None:
     waiting = ScheduleCursor.start(LossSchedule.parse("dice @0.5 until recall>=0.9 in 1..4 drop"), 6)
     assert waiting.learning_rate(29, 10) == 0.5
     assert waiting.learning_rate(30, 10) == pytest.approx(0.05)
+
+
+def shares(line: str, epochs: int, steps: int = 2, recalls: list[float] | None = None) -> list[list[float]]:
+    """How much of its phase is over at each step of each epoch: what ramps follow."""
+    cursor, found = ScheduleCursor.start(LossSchedule.parse(line), epochs), []
+    while not cursor.finished:
+        found.append(cursor.progress_of_epoch(steps))
+        cursor = cursor.advance({"recall": recalls[cursor.epoch]} if recalls else None)
+    return found
+
+
+def test_a_ramp_takes_its_phase_s_epochs_and_begins_anew_with_each_cycle() -> None:
+    assert shares("dice @1 x2 -> jaccard @1 x1 | 2 cycles", 6) == [[0, 0.25], [0.5, 0.75], [0, 0.5]] * 2
+
+
+def test_a_ramp_is_held_where_the_last_phase_goes_on_and_cut_where_the_budget_ends() -> None:
+    assert shares("dice @1 x2", 4) == [[0, 0.25], [0.5, 0.75], [1, 1], [1, 1]]
+    assert shares("dice @1 x4", 2) == [[0, 0.125], [0.25, 0.375]]
+
+
+def test_a_phase_that_waits_ramps_over_the_most_it_may_last_and_anew_when_training_goes_back() -> None:
+    line = "dice @1 until recall>=0.9 in 1..2 back <0.5 -> jaccard @1 x2"
+    assert shares(line, 5, 1, [0.9, 0.1, 0.6, 0.9, 0.9]) == [[0], [0], [0], [0.5], [0]]
+
+
+def test_a_warm_up_is_of_the_rate_alone() -> None:
+    cursor = ScheduleCursor.start(LossSchedule.parse("dice @1 x2 cosine warmup 2"))
+    assert cursor.progress_of_epoch(2) == [0, 0.25]
+    assert cursor.learning_rate(2, 2) == 1.0
+
+
+@given(st.integers(1, 9), st.integers(1, 50), st.integers(0, 60))
+def test_progress_rises_from_0_to_1(epochs: int, steps: int, warmup: int) -> None:
+    cursor = ScheduleCursor.start(LossSchedule.parse(f"dice @1 x{epochs}"))
+    way = [cursor.progress(step, steps) for step in range(epochs * steps + 3)]
+    assert way == sorted(way)
+    assert (way[0], way[epochs * steps :]) == (0.0, [1.0] * 3)
+    after = [cursor.progress(step, steps, warmup) for step in range(warmup, warmup + epochs * steps)]
+    assert all(0.0 <= share <= 1.0 for share in after)

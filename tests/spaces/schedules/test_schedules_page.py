@@ -26,7 +26,7 @@ def blocks(language: str, start: str) -> list[str]:
 
 def test_schedule_files_are_read() -> None:
     examples = blocks("yaml", "format:")
-    assert len(examples) == 2
+    assert len(examples) == 3
     for text in examples:
         schedule = LossSchedule.from_yaml(text)
         assert LossSchedule.parse(str(schedule)) == schedule
@@ -34,7 +34,7 @@ def test_schedule_files_are_read() -> None:
 
 def test_lines_are_written_as_they_stand_there() -> None:
     (lines,) = blocks("schedule", "")
-    assert len(lines.splitlines()) == 6
+    assert len(lines.splitlines()) == 7
     for line in lines.splitlines():
         assert str(LossSchedule.parse(line)) == line
 
@@ -42,7 +42,7 @@ def test_lines_are_written_as_they_stand_there() -> None:
 def test_spaces_are_read_and_drawn_from() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     examples = blocks("yaml", "space:")
-    assert len(examples) == 2
+    assert len(examples) == 3
     for text in examples:
         spec = validate(SpaceSpec, parse_yaml(text), at=("space",))
         space = ScheduleSpace(spec, 12, PRIOR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -250,10 +251,11 @@ def test_a_loader_without_a_length_is_trained_where_rates_need_none(tmp_path: Pa
     trainer(tmp_path, callback, 3).fit(module, endless(), batches())
     assert module.losses == ["cross_entropy", "jaccard", "jaccard"]
 
-    for rate in ("cosine", "drop", "warmup 3"):
-        schedule = LossSchedule.parse(f"cross_entropy @1e-2 x1 -> jaccard @1e-3 x1 {rate}")
+    falling = (f"jaccard @1e-3 x1 {rate}" for rate in ("cosine", "drop", "warmup 3"))
+    for second in (*falling, "0.1..1*jaccard + dice @1e-3 x1"):
+        schedule = LossSchedule.parse(f"cross_entropy @1e-2 x1 -> {second}")
         module = Module()
-        with pytest.raises(UserError, match=rf"no length.*found jaccard .* {rate}.*limit_train_batches"):
+        with pytest.raises(UserError, match=rf"no length.*found {re.escape(second)}.*limit_train_batches"):
             trainer(tmp_path, LossScheduleCallback(schedule, PRIOR), 2).fit(module, endless())
         assert not module.seen, "refused before the first step"
         limited = trainer(tmp_path, LossScheduleCallback(schedule, PRIOR), 2, limit_train_batches=2)
@@ -339,3 +341,23 @@ def test_rates_go_by_optimizer_steps_not_by_batches(tmp_path: Path) -> None:
     rates = [rate for _, _, rate, _ in plain.seen]
     assert len(set(rates)) == 3, "half way up, up, and down in two"
     assert [rate for _, _, rate, _ in accumulated.seen] == [rate for rate in rates for _ in range(2)]
+
+
+class Weighing(Module):
+    """Notes the weight of the sum's second term at every batch."""
+
+    def training_step(self, batch: list[Tensor], index: int) -> Tensor:
+        self.weights = [*getattr(self, "weights", []), float(self.criterion.weights[1])]
+        return super().training_step(batch, index)
+
+
+def test_a_ramp_goes_by_optimizer_steps_too(tmp_path: Path) -> None:
+    schedule = LossSchedule.parse("cross_entropy + 0..1*dice @1e-2 x2")
+    plain, accumulated = Weighing(), Weighing()
+    fit(tmp_path, plain, LossScheduleCallback(schedule, PRIOR), 3)
+    assert plain.weights == [0, 0.25, 0.5, 0.75, 1, 1]
+    images, masks = batches().dataset[:]
+    loader = DataLoader(TensorDataset(images.repeat(2, 1, 1, 1), masks.repeat(2, 1, 1)), batch_size=2)
+    run = trainer(tmp_path, LossScheduleCallback(schedule, PRIOR), 3, accumulate_grad_batches=2)
+    run.fit(accumulated, loader)
+    assert accumulated.weights == [weight for weight in plain.weights for _ in range(2)]

@@ -78,6 +78,51 @@ def test_steps_see_the_warm_up_and_the_cosine(tmp_path: Path) -> None:
     assert scheduled.at(1)[1] == pytest.approx(0.505e-2, rel=1e-4), "half way down"
 
 
+RAMP = (
+    "cross_entropy + 0..1*dice @1e-3 x2 -> focal(gamma=cosine(0..2)) @1e-4 until recall>=0.9 in 1..2"
+    " | 2 cycles"
+)
+
+
+def weights_of(scheduled: ScheduledLoss, *at: int) -> float:
+    criterion, _ = scheduled.at(*at)
+    return float(criterion.weights[1])
+
+
+def test_a_ramp_is_at_each_step_where_training_had_it() -> None:
+    scheduled = ScheduledLoss(LossSchedule.parse(RAMP), PRIOR)
+    steps = [weights_of(scheduled, epoch, step, 4) for epoch in (0, 1, 4) for step in range(4)]
+    assert steps == [0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 0, 0.125, 0.25, 0.375]
+    assert [weights_of(scheduled, epoch) for epoch in (0, 1)] == [0.0, 0.5], (
+        "an epoch's is that of its first step"
+    )
+    assert weights_of(scheduled, 0, 4, 4) == 0.375, "a step too many is the epoch's last"
+    gammas = [
+        float(scheduled.at(2 + step // 4, step % 4, 4)[0].get_buffer("terms.0.gamma")) for step in (0, 4)
+    ]
+    assert gammas == pytest.approx([0.0, 1.0])
+
+
+def test_a_ramp_of_the_last_phase_is_held_at_its_end() -> None:
+    scheduled = ScheduledLoss(LossSchedule.parse("cross_entropy + 1..3*dice @1e-3 x2"), PRIOR)
+    assert [weights_of(scheduled, epoch, step, 2) for epoch in (1, 2, 9) for step in (0, 1)] == [
+        2,
+        2.5,
+        3,
+        3,
+        3,
+        3,
+    ]
+
+
+def test_ramps_go_on_after_the_loss_has_moved_or_was_rounded() -> None:
+    scheduled = ScheduledLoss(LossSchedule.parse("cross_entropy + 0..1*dice @1e-3 x1"), PRIOR)
+    assert weights_of(scheduled, 0, 1, 4) == 0.25
+    scheduled.float()
+    assert scheduled.at(0)[0].weights.dtype == torch.float32
+    assert weights_of(scheduled, 0, 2, 4) == 0.5
+
+
 @pytest.mark.parametrize("shape", ["cosine", "drop", "constant"])
 @pytest.mark.parametrize("recorded", [False, True])
 def test_past_the_end_the_last_phase_goes_on(shape: str, recorded: bool) -> None:

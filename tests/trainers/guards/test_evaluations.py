@@ -311,7 +311,7 @@ def test_the_first_rule_to_speak_is_the_more_telling_one() -> None:
     check(first(watch, [GOOD, EVERYTHING, EVERYTHING]), 3, "all_foreground")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=12),
     st.floats(0.1, 1.0),
@@ -325,7 +325,7 @@ def test_whatever_happens_at_one_half_a_model_that_ranks_better_and_better_survi
     assert first(watch, [figures(*point, ap) for point, ap in zip(points, aps, strict=True)]) is None
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.floats(1e-4, 0.9), st.floats(0, 1), st.floats(0, 1))
 def test_near_the_base_rate_is_monotone(base: float, one: float, other: float) -> None:
     low, high = sorted((one, other))

@@ -19,6 +19,7 @@ RANGES = {
         "warm_up": "[0, )",
         "patience": "[1, )",
     },
+    "rejected": {"least": "[0.0, )", "most": "(0.0, )"},
     "stuck_loss": {
         "level": "(0.0, )",
         "gradient_norm": "(0.0, )",

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict
-from lossweep.trainers.guards import Guards, build_guards
+from lossweep.trainers.guards import Guards, Rehearsal, build_guards
 from lossweep.trainers.guards.rules.loss_spike import LossSpikeSpec
 from lossweep.trainers.guards.spec import GuardSpec
 
@@ -40,7 +40,8 @@ Event = tuple[str, tuple[Any, ...]]
 def events(seed: int, length: int) -> list[Event]:
     """A trial of steps, evaluations and switches that drifts in and out of every kind of trouble."""
     rng = random.Random(seed)
-    trouble, made = "none", []
+    trouble, made = "none", list[Event]()
+    made.append(("rehearsal", (0.7, 0.0 if rng.random() < 0.1 else 0.5)))
     for step in range(1, length + 1):
         if rng.random() < 0.2:
             trouble = rng.choice(["none", "nan", "skip", "spike", "stuck", "everything", "nothing", "ap"])
@@ -61,6 +62,8 @@ def show(watch: Guards, event: Event) -> GuardVerdict | None:
     if kind == "phase":
         watch.phase_started(*values)
         return None
+    if kind == "rehearsal":
+        return watch.on_rehearsal(Rehearsal(*values))
     if kind == "step":
         return watch.on_step(*values)
     step, recall, ap = values
@@ -73,7 +76,7 @@ def verdicts(watch: Guards, trial: list[Event]) -> list[str]:
     return [repr(show(watch, event)) for event in trial]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**20), st.integers(0, 200))
 def test_a_state_taken_anywhere_gives_the_same_verdicts(seed: int, cut: int) -> None:
     trial = events(seed, 100)

@@ -78,7 +78,7 @@ def test_the_newest_that_fits_is_found(tmp_path: Path) -> None:
     assert len(found[0].history) == 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_truncated_file_is_recognised_and_the_one_before_it_used(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -93,7 +93,7 @@ def test_a_truncated_file_is_recognised_and_the_one_before_it_used(
     assert len(found[0].history) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_changed_byte_is_recognised(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -107,7 +107,7 @@ def test_any_changed_byte_is_recognised(
     assert store.newest("context", always) is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(content=st.binary(max_size=200), magic=st.booleans())
 def test_a_foreign_file_is_passed_over(
     content: bytes, magic: bool, tmp_path_factory: pytest.TempPathFactory

@@ -8,11 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from lossweep.spaces.losses.families.regions import Dice, Jaccard
+from lossweep.spaces.losses.families.regions import Dice, Jaccard, Tversky
+from lossweep.spaces.losses.ramp import Ramp, settled
+from lossweep.spaces.losses.terms import Loss
 from lossweep.spaces.schedules.cursor import ScheduleCursor
-from lossweep.spaces.schedules.schedule import Phase, Until
+from lossweep.spaces.schedules.schedule import LossSchedule, Phase, Until
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.loop import prefix
@@ -62,6 +66,82 @@ def test_all_of_a_phase_but_its_length_decides_how_it_trains() -> None:
         assert (identity(longer) == identity(phase)) is (shape == "constant"), "what it falls along is longer"
 
 
+RAMPED = Phase(loss=Tversky(alpha=Ramp(0.3, 0.7)), learning_rate=1e-3, epochs=4)
+
+
+def test_a_ramp_depends_on_the_length_of_its_phase() -> None:
+    longer = RAMPED.model_copy(update={"epochs": 5})
+    waiting = Until(metric="recall", at_least=0.5, epochs=(1, 4))
+    assert identity(longer) != identity(RAMPED)
+    assert identity(RAMPED.model_copy(update={"epochs": None, "until": waiting})) == identity(RAMPED)
+    other = RAMPED.model_copy(update={"loss": Tversky(alpha=Ramp(0.3, 0.7, "cosine"))})
+    assert identity(other) != identity(RAMPED)
+    level = RAMPED.model_copy(update={"loss": Tversky()})
+    assert identity(level) == identity(level.model_copy(update={"epochs": 5}))
+    assert "most_epochs" not in identity(level), "found by what it was found by before there were ramps"
+
+
+LOSSES = (
+    "jaccard",
+    "jaccard + 0.5*dice",
+    "jaccard + 0.1..0.5*dice",
+    "jaccard + cosine(0.1..0.5)*dice",
+    "focal(gamma=0..2)",
+    "weighted_ce(power=0..1)",
+)
+LENGTHS = ("x1", "x2", "x3", "until recall>=0.5 in 1..2", "until recall>=0.5 in 1..3 back <0.3")
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> str:
+    phase = st.builds("{} @1e-3 {} {}".format, *map(st.sampled_from, (LOSSES, LENGTHS, ("", "cosine"))))
+    return " -> ".join(draw(st.lists(phase, min_size=1, max_size=2))) + f" | {draw(st.integers(1, 2))} cycles"
+
+
+STEPS = 3
+
+
+@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_what_is_shared_was_trained_alike_step_by_step(plan_of: Any, data: st.DataObject) -> None:
+    """A checkpoint is gone on from only if each of its steps had this plan's loss, ramps and rate."""
+    first = data.draw(lines())
+    second = data.draw(
+        st.sampled_from([first, first.replace("x2", "x3"), first.replace("1..2", "1..3")]) | lines()
+    )
+    recalls = data.draw(st.lists(st.floats(0.2, 0.6), min_size=6, max_size=6))
+    trained = _steps(first, recalls, len(recalls))
+    own = _steps(second, recalls, len(recalls))
+    past = [
+        TrainedEpoch(identity(cursor.current), cursor.epochs_in_phase, _evaluated(recall), 0)
+        for (cursor, _), recall in zip(trained, recalls, strict=True)
+    ]
+    for count in range(1, len(recalls) + 1):
+        shared = retrace(plan_of(second, 7), past[:count]) is not None
+        alike = [steps for _, steps in trained[:count]] == [steps for _, steps in own[:count]]
+        assert alike or not shared, f"{first} and {second} share {count} epochs that they train otherwise"
+
+
+def _evaluated(recall: float) -> Evaluation:
+    return Evaluation(0, 0, 7, 0, 0, "", 1e-3, metrics={"recall": recall})
+
+
+def _steps(
+    line: str, recalls: list[float], epochs: int
+) -> list[tuple[ScheduleCursor, list[tuple[Loss, float]]]]:
+    """Each epoch's position, and the loss with its numbers and the rate at each of its steps."""
+    cursor, found = ScheduleCursor.start(LossSchedule.parse(line), 7), []
+    for recall in recalls[:epochs]:
+        loss, first = cursor.current.loss, cursor.epochs_in_phase * STEPS
+        shares = cursor.progress_of_epoch(STEPS)
+        rates = [cursor.learning_rate(first + step, STEPS) for step in range(STEPS)]
+        found.append(
+            (cursor, [(settled(loss, share), rate) for share, rate in zip(shares, rates, strict=True)])
+        )
+        cursor = cursor.advance({"recall": recall})
+    return found
+
+
 def changed(value: Any) -> Any:
     """Another value than this one: no valid one perhaps, but only its key is asked for."""
     if isinstance(value, dict):
@@ -83,9 +163,12 @@ def varied(spec: BaseModel) -> Iterator[tuple[str, BaseModel]]:
 FINGERPRINTED = ("train", "val", "test", "seed", "source")
 """What says which images there are: the fingerprint of the decoded data stands for it."""
 
+REPLAYED = ("graphs",)
+"""What replays the kernels that would have been launched anyhow."""
+
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
-@pytest.mark.parametrize(("part", "fields"), [("data", 14), ("model", 4), ("training", 12), ("measure", 7)])
+@pytest.mark.parametrize(("part", "fields"), [("data", 14), ("model", 4), ("training", 13), ("measure", 7)])
 def test_all_that_a_training_follows_from_is_in_its_key(part: str, fields: int, plan_of: Any) -> None:
     plan = plan_of("jaccard @1e-3 x2", 2)
     keys = {context_key(plan)}
@@ -93,11 +176,17 @@ def test_all_that_a_training_follows_from_is_in_its_key(part: str, fields: int, 
     assert len(others) >= fields, "as many as there were when this test was written"
     for name, spec in others:
         key = context_key(replace(plan, **{part: spec}))
-        assert (key in keys) is (part == "data" and name in FINGERPRINTED), name
+        left_out = {"data": FINGERPRINTED, "training": REPLAYED}.get(part, ())
+        assert (key in keys) is (name in left_out), name
         keys.add(key)
 
 
-@pytest.mark.parametrize("name", [*GuardSpec.model_fields, "mine:Guard"])
+def test_what_rejects_a_trial_before_training_is_not_in_the_key(plan_of: Any) -> None:
+    plan = plan_of("jaccard @1e-3 x2", 2)
+    assert context_key(replace(plan, guards=GuardSpec(rejected=None))) == context_key(plan)
+
+
+@pytest.mark.parametrize("name", [*sorted(GuardSpec.model_fields.keys() - {"rejected"}), "mine:Guard"])
 def test_the_guards_that_watch_are_in_the_key(name: str, plan_of: Any) -> None:
     """They stand in checkpoints with what they remember."""
     plan = plan_of("jaccard @1e-3 x2", 2)

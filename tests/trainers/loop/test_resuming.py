@@ -96,8 +96,15 @@ def test_resumed_at_every_evaluation(scenes: SegmentationData, plan_of: Plans, t
             TrainingSpec(batch=4, precision="bfloat16", optimizer="sgd", clip_norm=None, evaluate_every=2),
             [0, 0, 0, 1, 0, 0],
         ),
+        # Linear, along a cosine, cut short by a metric, and beyond its end in the last phase.
+        (
+            "0.01..1*dice + cross_entropy @1e-2 x2 -> focal(gamma=cosine(0..2), alpha=0.9..0.5) @5e-3"
+            " until recall>=0.05 in 1..3 -> weighted_ce(power=1..0) @1e-3 x1",
+            TrainingSpec(batch=4, precision="float32"),
+            [0, 0, 1, 2, 2],
+        ),
     ],
-    ids=["back-by-metric", "accumulated-sgd-fresh", "until-bfloat16-sgd"],
+    ids=["back-by-metric", "accumulated-sgd-fresh", "until-bfloat16-sgd", "ramps"],
 )
 def test_resumed_after_each_evaluation_in_turn(
     line: str,
@@ -179,6 +186,7 @@ def test_what_forgets_at_a_switch_and_what_does_not_share_what_was_before(
     [
         (CYCLES.replace("5e-3", "4e-3"), {}),
         (CYCLES.replace("x2", "x2 cosine"), {}),
+        (CYCLES.replace("0.5", "0.5..0.4"), {}),
         (CYCLES, {"seed": 8}),
         (CYCLES, {"training": TrainingSpec(batch=4, weight_decay=0.0)}),
         (CYCLES, {"micro_batch": 2}),

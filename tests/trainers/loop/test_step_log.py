@@ -26,6 +26,17 @@ def test_steps_are_read_in_order_with_their_numbers() -> None:
     assert list(log.read()) == []
 
 
+def test_what_can_be_compared_is_read_beside_the_loss_and_is_no_part_of_it() -> None:
+    log = StepLog()
+    ramped = StepTensors({"ce": torch.tensor(1.0)}, torch.tensor(2.0), torch.tensor(9.0))
+    for step, one in enumerate((ramped, ramped), 1):
+        log.add(step, one)
+    assert [(f.loss, f.comparable, f.gradient_norm) for f in log.read()] == [(1.0, 9.0, 2.0)] * 2
+    assert log.losses == {"ce": 1.0, "total": 1.0}
+    log.add(3, tensors(1.0, 0.5))
+    assert [(f.loss, f.comparable) for f in log.read()] == [(1.5, 1.5)], "without ramps, the loss"
+
+
 def test_means_go_over_reads_until_they_are_reset() -> None:
     log = StepLog()
     for step, value in enumerate((1.0, 2.0, 6.0)):

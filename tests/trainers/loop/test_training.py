@@ -15,6 +15,7 @@ from torch import nn
 from lossweep.spaces.files.errors import UserError
 from lossweep.trainers.data.loading import SegmentationData
 from lossweep.trainers.evaluation import Evaluation, realised
+from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.measurement import evaluate_split
 from lossweep.trainers.loop.retrieval import trained_model
@@ -102,11 +103,51 @@ def test_the_learning_rate_follows_the_schedule(scenes: SegmentationData, plan_o
     assert evaluations[-1].learning_rate == pytest.approx(expected)
 
 
+WATCHING = """
+from lossweep.trainers.guards import Rule
+
+seen = []
+
+class Watching(Rule):
+    def on_step(self, step):
+        seen.append((step.loss, step.comparable))
+"""
+
+
+def test_each_step_has_the_ramp_s_value_and_guards_see_the_loss_on_one_scale(
+    scenes: SegmentationData, plan_of: Plans, importable: Callable[[str, str], None]
+) -> None:
+    importable("ramp_watching", WATCHING)
+    guards = GuardSpec.model_validate({"ramp_watching:Watching": {}})
+    line = "1..4*jaccard + 2..8*dice @1e-3 x2"
+    evaluations = list(train(plan_of(line, 3, guards=guards), scenes))
+    import ramp_watching
+
+    steps = len(ramp_watching.seen) // 3
+    shares = [min(step / (2 * steps), 1.0) for step in range(3 * steps)]
+    ratios = [loss / comparable for loss, comparable in ramp_watching.seen]
+    assert ratios == pytest.approx([(1 + 3 * share) / 4 for share in shares], rel=1e-5)
+    assert [evaluation.loss_name for evaluation in evaluations] == ["1..4*jaccard + 2..8*dice"] * 3
+
+
 def test_compounds_report_each_term(scenes: SegmentationData, plan_of: Plans) -> None:
     (evaluation,) = train(plan_of("cross_entropy + 0.5*dice @1e-3 x1", 1), scenes)
     terms = {name: value for name, value in evaluation.losses.items() if name != "total"}
     assert terms.keys() == {"cross_entropy", "dice"}
     assert sum(terms.values()) == pytest.approx(evaluation.losses["total"], rel=1e-5)
+
+
+def test_terms_over_maps_train_with_what_the_store_keeps(
+    scenes: SegmentationData, plan_of: Plans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a batch is passed in parts. Were a map missing in a step, it would be computed there."""
+    monkeypatch.setattr("lossweep.trainers.losses.segmentation_loss.maps_of", None)
+    line = "topk_ce(share=0.2) + soft_jaccard @1e-3 x1 -> dice + 0.01..1*boundary + skeleton_recall @1e-3 x1"
+    first, second = train(replace(plan_of(line, 2), micro_batch=2), scenes)
+    assert set(first.losses) == {"topk_ce", "soft_jaccard", "total"}
+    assert set(second.losses) == {"dice", "boundary", "skeleton_recall", "total"}
+    assert 0 < second.losses["skeleton_recall"] < 1
+    assert second.losses["boundary"] > 0, "distances are positive but for a few pixels"
 
 
 def test_own_model_and_own_loss(

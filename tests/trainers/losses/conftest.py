@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -20,6 +21,8 @@ from lossweep.spaces.losses.terms import (
     Loss,
     Lovasz,
     MatthewsCorrelation,
+    SoftJaccard,
+    TopKCrossEntropy,
     Tversky,
     WeightedCrossEntropy,
 )
@@ -80,8 +83,12 @@ def _flat(loss: Loss, z: Tensor, t: Tensor, binary: bool) -> Tensor:
         if loss.alpha is not None:
             each = each * torch.tensor([1 - loss.alpha, loss.alpha], dtype=torch.float64)[t.clamp_max(1)]
         return each.mean() if weights is None else (each * weights[t]).sum() / weights[t].sum()
+    if isinstance(loss, TopKCrossEntropy):
+        return _hardest(F.cross_entropy(z.T, t, reduction="none"), loss)
     if isinstance(loss, Lovasz):
         return _lovasz_hinge(z[1], t) if binary else _lovasz_softmax(p, t)
+    if isinstance(loss, SoftJaccard):
+        return _soft_jaccard(loss, p, truth)[1 if binary else 0 :].mean()
     tp, fp = (p * truth).sum(1), (p * (1 - truth)).sum(1)
     # The misses through the other classes' probabilities: 1 - p would cancel.
     others = torch.stack([p[[j for j in range(classes) if j != k]].sum(0) for k in range(classes)])
@@ -102,6 +109,25 @@ def _flat(loss: Loss, z: Tensor, t: Tensor, binary: bool) -> Tensor:
     if isinstance(loss, FocalTversky):
         distance = (distance + 1e-6) ** loss.gamma - 1e-6**loss.gamma
     return distance.mean()
+
+
+def _soft_jaccard(loss: SoftJaccard, p: Tensor, truth: Tensor) -> Tensor:
+    """The paper's |p and y| is (|p| + |y| - |p - y|) / 2, in L1 norms."""
+    y = (1 - loss.label_smoothing) * truth + loss.label_smoothing / len(truth)
+    both = (p.sum(1) + y.sum(1) - (p - y).abs().sum(1)) / 2
+    return 1 - (both + loss.smooth) / (p.sum(1) + y.sum(1) - both + loss.smooth)
+
+
+def _hardest(each: Tensor, loss: TopKCrossEntropy) -> Tensor:
+    """The mean over the k largest, the last of them in part; over all beyond the threshold, when more."""
+    if loss.threshold is not None:
+        kept = each[each > -math.log(loss.threshold)]
+        if len(kept) >= loss.share * len(each) and len(kept):
+            return kept.mean()
+    k = max(1.0, loss.share * len(each))
+    ordered = each.sort(descending=True).values
+    share = (k - torch.arange(len(each), dtype=torch.float64)).clamp(0, 1)
+    return (ordered * share).sum() / k
 
 
 def _lovasz_softmax(p: Tensor, t: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from lossweep.spaces.losses.terms import (
     Loss,
     Lovasz,
     MatthewsCorrelation,
+    SoftJaccard,
     Tversky,
     WeightedCrossEntropy,
     WeightedTerm,
@@ -177,6 +178,68 @@ def test_regions_are_smps_away_from_its_defects(two, four, binary, multiclass):
     logits, target = binary
     value = build_loss(FocalTversky(alpha=0.3, beta=0.7, gamma=1.5), two)(logits, target)
     torch.testing.assert_close(value, theirs(logits, target), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("reduction", ["batch", "image"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.4])
+def test_soft_jaccard_is_its_authors(two, four, binary, multiclass, reduction, smoothing):
+    """JDTLoss of Wang et al. (github.com/zifuwanggg/JDTLosses, losses/jdt_loss.py), all classes active."""
+    binary[1][0, :3] = 255
+    multiclass[1][0, :3] = 255
+
+    def theirs(z: Tensor, t: Tensor) -> Tensor:
+        z = torch.cat([torch.zeros_like(z), z], 1) if z.shape[1] == 1 else z
+        classes, keep = z.shape[1], (t != 255).flatten(1)[:, None]
+        one_hot = F.one_hot(t.clamp_max(classes - 1), classes).movedim(-1, 1).double()
+        label = (one_hot * (1 - smoothing) + smoothing / classes).flatten(2) * keep
+        prob = z.flatten(2).log_softmax(1).exp() * keep
+        prob_card, label_card = prob.norm(1, 2), label.norm(1, 2)
+        tp = (prob_card + label_card - (prob - label).norm(1, 2)) / 2
+        counts = torch.stack([tp, prob_card - tp, label_card - tp])
+        tp, fp, fn = counts.sum(1) if reduction == "batch" else counts
+        tversky = 1 - (tp + 0.5) / (tp + fp + fn + 0.5)
+        return tversky[..., 1 if classes == 2 else 0 :].mean()
+
+    loss = SoftJaccard(smooth=0.5, reduction=reduction, label_smoothing=smoothing)
+    for prior, batch in ((two, binary), (four, multiclass)):
+        agree(loss, prior, theirs, *batch)
+
+
+@pytest.mark.parametrize("reduction", ["batch", "image"])
+def test_without_smoothing_soft_jaccard_is_jaccard(two, four, binary, multiclass, reduction):
+    for prior, batch in ((two, binary), (four, multiclass)):
+        soft = build_loss(SoftJaccard(label_smoothing=0.0, reduction=reduction), prior)
+        agree(Jaccard(reduction=reduction), prior, soft, *batch)
+
+
+def test_a_soft_label_that_is_met_costs_nothing_and_a_surer_one_something(two):
+    logits = torch.logit(torch.tensor([0.95, 0.05], dtype=torch.float64)).view(1, 1, 1, 2)
+    target = torch.tensor([[[1, 0]]])
+    soft, hard = build_loss(SoftJaccard(), two), build_loss(Jaccard(), two)
+    assert soft(logits, target).item() == pytest.approx(0.0, abs=1e-12)
+    assert soft(2 * logits, target) > 0.01
+    assert hard(2 * logits, target) < hard(logits, target)
+
+
+def test_a_symmetric_unified_focal_loss_is_a_sum(two, four, binary, multiclass):
+    """Yeung et al., 2022 (github.com/mlyg/unified-focal-loss), written out: gamma, delta and lambda."""
+    gamma, delta, share = 0.3, 0.6, 0.4
+    region = FocalTversky(alpha=1 - delta, beta=delta, gamma=1 - gamma, smooth=1e-7, reduction="image")
+    parts = (
+        WeightedTerm(weight=share, loss=region),
+        WeightedTerm(weight=1 - share, loss=Focal(gamma=gamma, alpha=delta)),
+    )
+    for prior, (logits, target) in ((two, binary), (four, multiclass)):
+        z = torch.cat([torch.zeros_like(logits), logits], 1) if prior.is_binary else logits
+        p, truth = z.softmax(1), F.one_hot(target, len(prior.names)).movedim(-1, 1).double()
+        weight = torch.where(target == 0, 1 - delta, delta)
+        true = (p * truth).sum(1)
+        focal = (weight * (1 - true) ** gamma * -true.log()).mean()
+        tp, fp, fn = (each.sum((2, 3)) for each in (p * truth, p * (1 - truth), (1 - p) * truth))
+        distance = (1 - (tp + 1e-7) / (tp + delta * fn + (1 - delta) * fp + 1e-7)) ** (1 - gamma)
+        unified = share * distance[:, 1 if prior.is_binary else 0 :].mean() + (1 - share) * focal
+        mine = build_loss(Compound(sum=parts), prior)(logits, target)
+        torch.testing.assert_close(mine, unified, rtol=1e-3, atol=0)  # but for focal Tversky's 1e-6
 
 
 @pytest.mark.parametrize("reduction", ["batch", "image"])

@@ -16,13 +16,17 @@ from lossweep.trainers.metrics.counts import Counts
 from lossweep.trainers.metrics.curves import ConfusionCurve
 from lossweep.trainers.metrics.logit_scale import BINS
 from lossweep.trainers.metrics.objects import ObjectCounts
+from lossweep.trainers.metrics.sizes import SizeCounts
 from lossweep.trainers.metrics.summary import class_figures, metric_names
 from lossweep.trainers.plan import MeasureSpec
 
 EVERY = (*METRICS, *FAMILIES)
 MEASURE = MeasureSpec(betas=(0.5, 2.0), precision_floors=(0.2, 1.0), recall_floors=(0.9,))
 counts = st.builds(Counts, *[st.integers(0, 1000)] * 3)
-objects = st.builds(ObjectCounts, counts, st.integers(0, 3000), st.integers(0, 2))
+sizes = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=3, max_size=3).map(
+    lambda pairs: SizeCounts(*zip(*[(max(pair), min(pair)) for pair in pairs], strict=True))  # type: ignore[arg-type]
+)
+objects = st.builds(ObjectCounts, counts, st.integers(0, 3000), st.integers(0, 2), sizes)
 
 
 @st.composite
@@ -47,7 +51,7 @@ def test_nothing_is_computed_that_has_no_record_or_is_computed_already() -> None
     assert COMPUTED.keys() == {metric.name for metric in EVERY}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(curves(), counts, counts, objects, objects)
 def test_figures_are_within_their_range(
     curve: ConfusionCurve, fixed: Counts, tuned: Counts, few: ObjectCounts, many: ObjectCounts
@@ -62,7 +66,7 @@ def test_figures_are_within_their_range(
         assert value <= 1.0 or metric.direction == "minimize"
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(curves(), counts, counts)
 def test_a_figure_is_left_out_exactly_where_it_says_nothing(
     curve: ConfusionCurve, fixed: Counts, tuned: Counts
@@ -83,6 +87,6 @@ def test_a_perfect_prediction_is_the_best_there_is(metric: Metric) -> None:
     positives, negatives = np.zeros((2, BINS), dtype=np.int64)
     positives[-1], negatives[0] = 5, 7
     perfect = Counts(5, 0, 0)
-    found = ObjectCounts(perfect, 0, 0)
+    found = ObjectCounts(perfect, 0, 0, SizeCounts((3, 1, 1), (3, 1, 1)))
     counted = Counted(ConfusionCurve(positives, negatives), perfect, perfect, found, found)
     assert computed(metric, counted) == (1.0 if metric.direction == "maximize" else 0.0)

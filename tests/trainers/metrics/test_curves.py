@@ -38,7 +38,7 @@ def scored_pixels(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     return logits.astype(np.float16).astype(np.float64), truth
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(scored_pixels())
 def test_average_precision_is_scikit_learns(pixels: tuple[np.ndarray, np.ndarray]) -> None:
     logits, truth = pixels
@@ -47,7 +47,7 @@ def test_average_precision_is_scikit_learns(pixels: tuple[np.ndarray, np.ndarray
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(scored_pixels())
 def test_the_best_f1_is_that_of_the_best_of_all_thresholds(pixels: tuple[np.ndarray, np.ndarray]) -> None:
     logits, truth = pixels
@@ -64,7 +64,7 @@ def test_the_best_f1_is_that_of_the_best_of_all_thresholds(pixels: tuple[np.ndar
     assert pixel_curve.at(pixel_curve.best_threshold()).f1 == pytest.approx(best, abs=1e-15)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(scored_pixels())
 def test_the_ranking_alone_decides(pixels: tuple[np.ndarray, np.ndarray]) -> None:
     """A monotone map of the logits (here by 4, exact in half precision) changes no figure of the curve."""
@@ -117,7 +117,7 @@ def test_no_pixel_at_all() -> None:
     assert (nothing.average_precision(), nothing.best_f1(), nothing.at(0.0)) == (0.0, 0.0, Counts())
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(scored_pixels(), st.floats(0.05, 1.0))
 def test_floor_metrics_hold_at_their_thresholds(pixels: tuple[np.ndarray, np.ndarray], floor: float) -> None:
     logits, truth = pixels

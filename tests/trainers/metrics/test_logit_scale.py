@@ -17,14 +17,14 @@ def key(logit: float) -> int:
     return int(keys(torch.tensor(logit)))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(finite, finite)
 def test_keys_order_like_logits(a: float, b: float) -> None:
     low, high = sorted((a, b))
     assert key(low) <= key(high)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(finite)
 def test_a_key_names_the_nearest_half_precision_logit(logit: float) -> None:
     clipped = min(max(logit, -LARGEST), LARGEST)

@@ -66,7 +66,7 @@ def by_loops(truth: np.ndarray, prediction: np.ndarray, spec: MeasureSpec) -> Co
     return Counts(tp, len(sides[1]) - tp, len(sides[0]) - tp)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(mask_pairs(), st.sampled_from([4, 8]), st.sampled_from([1, 3]), st.sampled_from([0.5, 0.75]))
 def test_equals_the_definition(
     masks: tuple[np.ndarray, np.ndarray], connectivity: int, area: int, iou: float
@@ -98,7 +98,7 @@ def panoptica_counts():  # type: ignore[no-untyped-def]
     return counts
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(masks=mask_pairs())
 def test_equals_panoptica_on_random_masks(panoptica_counts, masks: tuple[np.ndarray, np.ndarray]) -> None:  # type: ignore[no-untyped-def]
     assert compare(*masks).counts == panoptica_counts(*masks)

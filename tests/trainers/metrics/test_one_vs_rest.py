@@ -19,7 +19,7 @@ def reference(logits: torch.Tensor) -> torch.Tensor:
     return torch.stack(columns, dim=1)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     hnp.arrays(
         np.float32,

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lossweep.spaces.metric_names import is_metric, parametric_name
@@ -19,7 +19,6 @@ from lossweep.trainers.metrics.operating import (
 ratio = st.floats(0, 1)
 
 
-@settings(deadline=None)
 @given(ratio, ratio, st.floats(1e-6, 1e6))
 def test_f_beta_lies_between_precision_and_recall(precision: float, recall: float, beta: float) -> None:
     value = f_beta(precision, recall, beta)
@@ -27,7 +26,6 @@ def test_f_beta_lies_between_precision_and_recall(precision: float, recall: floa
     assert min(precision, recall) - slack <= value <= max(precision, recall) + slack
 
 
-@settings(deadline=None)
 @given(st.floats(0.01, 1), st.floats(0.01, 1), st.floats(0.1, 10))
 def test_f_beta_is_the_textbook_formula(precision: float, recall: float, beta: float) -> None:
     expected = (1 + beta**2) * precision * recall / (beta**2 * precision + recall)

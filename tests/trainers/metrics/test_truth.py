@@ -19,6 +19,7 @@ from lossweep.trainers.data.loading import SegmentationData
 from lossweep.trainers.loop import measurement
 from lossweep.trainers.loop.measurement import Measurer
 from lossweep.trainers.loop.numerics import Numerics
+from lossweep.trainers.loop.object_sizes import size_thirds
 from lossweep.trainers.loop.passes import PassSize
 from lossweep.trainers.metrics import Meter
 from lossweep.trainers.metrics.objects import TrueObjects
@@ -91,6 +92,9 @@ def test_every_trial_of_a_process_shares_what_is_known_of_a_split(
         measurer = Measurer(scenes.prior, measure, Numerics.of(plan.training), PassSize.of(images, 64))
         return measurer.measured(model, scenes.val)
 
+    others = {"minimum_area": 30}, {"connectivity": 4}
+    for measure in (plan.measure, *(plan.measure.model_copy(update=each) for each in others)):
+        size_thirds(scenes.val, scenes.prior, measure)  # which looks at the training masks, once
     measurement._TRUTHS.pop(scenes.val, None)
     first = measured(plan.measure)
     assert len(labelled) == len(scenes.val)

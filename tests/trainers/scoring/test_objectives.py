@@ -186,7 +186,7 @@ def test_where_the_pilot_ties_the_metrics_decide_in_their_order() -> None:
 
 
 @given(st.dictionaries(st.integers(0, 30), st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_front_is_what_nothing_dominates(values: dict) -> None:
     objective = ObjectiveSpec(metrics=("ap", "count_error"))
     front = pareto_front(objective, values)

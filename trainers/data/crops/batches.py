@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lossweep.spaces.class_prior import IGNORE_INDEX
-from lossweep.trainers.data.crops.cutting import Crops, Shape, as_float, cut
-from lossweep.trainers.data.crops.placement import crops_of, place
+from lossweep.trainers.data.crops.cutting import Crops, Flat, Shape, as_float, cut
+from lossweep.trainers.data.crops.placement import Placements, crops_of, place
 from lossweep.trainers.data.crops.staging import Staged, staged_ahead
+from lossweep.trainers.data.sources.source import Progress, silent
 from lossweep.trainers.data.spec import Augmentation, SplitName
 from lossweep.trainers.data.store.decoded import Store
+from lossweep.trainers.data.store.mask_maps import kept_map
 from lossweep.trainers.gpu import room
+from lossweep.trainers.maps.known import KNOWN_MAPS
 
 STRIDE = 32
 """Evaluated images are padded to a multiple of this: the coarsest stride of common encoders."""
+
+_OVER_FOREGROUND = Augmentation(
+    flip=False, quarter_turns=False, brightness=0.0, contrast=0.0, foreground_bias=1.0
+)
+"""Of the rehearsal batch: crops as the images are, over foreground."""
 
 _RESIDENT_SHARE = 0.3
 """Of a GPU's room when data is first asked for: what the resident pixels may take at most."""
@@ -34,11 +44,14 @@ class Batch:
             last in memory; 0 where padded.
         masks: (images, height, width) uint8 class indices, 255 where ignored or padded.
         indices: the images' positions in their split.
+        maps: (images, planes, height, width) by name: what follows from the masks (`trainers.maps`), as far
+            as it was asked for.
     """
 
     images: Tensor
     masks: Tensor
     indices: tuple[int, ...]
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -62,13 +75,15 @@ class Split:
         self._rows = store.items.rows(name)
         self._crops = crops_of(store.items, self._rows, tile, crops)
         self._offsets = store.items.offsets
-        self._resident: dict[torch.device, tuple[Tensor, Tensor]] = {}
-        items, lengths = store.items, store.items.areas[self._rows]
+        self._maps: dict[str, NDArray[Any]] = {}
+        self._resident: dict[torch.device, Flat] = {}
+        self._most: dict[torch.device, float] = {}
+        items = store.items
         self.sizes = tuple(
             zip(items.heights[self._rows].tolist(), items.widths[self._rows].tolist(), strict=True)
         )
         self._first = int(self._offsets[self._rows[0]]) if len(self._rows) else 0
-        self._extent = slice(self._first, self._first + int(lengths.sum()))
+        self._extent = slice(self._first, self._first + store.pixels_of(name))
 
     def __len__(self) -> int:
         """Images."""
@@ -80,6 +95,15 @@ class Split:
         return tuple(map(str, self._store.items.names[self._rows]))
 
     @property
+    def fingerprint(self) -> str:
+        """``sha256:...`` of the decoded data, all splits together."""
+        return self._store.meta.fingerprint
+
+    def masks_of(self, name: SplitName) -> Iterator[NDArray[np.uint8]]:
+        """Yield the masks (height, width) of a split of the same data, in order."""
+        return self._store.masks_of(name)
+
+    @property
     def crops(self) -> int:
         """Crops in an epoch."""
         return len(self._crops)
@@ -88,31 +112,98 @@ class Split:
         """Whole batches in an epoch, at least one; the crops left over differ from epoch to epoch."""
         return max(1, self.crops // batch_size)
 
+    def prepare(self, maps: Collection[str], progress: Progress = silent) -> None:
+        """Open maps that batches will be asked for, computing those that no process has yet.
+
+        Args:
+            maps: names of `trainers.maps`.
+            progress: told of every image.
+
+        Raises:
+            UserError: they can't be written.
+        """
+        for name in KNOWN_MAPS:  # in their order, whatever that of the asking
+            if name in maps and name not in self._maps:
+                self._maps[name] = kept_map(self._store, self.name, KNOWN_MAPS[name], progress)
+
     def training_batches(
-        self, seed: int, epoch: int, batch_size: int, device: torch.device | str
+        self,
+        seed: int,
+        epoch: int,
+        batch_size: int,
+        device: torch.device | str,
+        maps: Collection[str] = (),
     ) -> Iterator[Batch]:
         """Yield the augmented crops of an epoch, in `steps_per_epoch` batches of ``batch_size``.
 
         A crop and its place in the order follow from (seed, epoch, index): neither the batch size nor
         anything trained before matters. With fewer crops than ``batch_size``, crops are repeated.
+
+        Args:
+            seed: of the trial.
+            epoch: from 0.
+            batch_size: crops of a batch.
+            device: where they are put.
+            maps: names of those that the batches carry.
         """
-        device = torch.device(device)
-        pixels, masks = self._pixels(device)
         placed = place(self._store.items, self._rows, self._crops, self.tile, self._augment, seed, epoch)
         steps = self.steps_per_epoch(batch_size)
         order = placed.order[np.arange(steps * batch_size) % self.crops]
+        yield from self._cut(placed, self._crops, order, batch_size, torch.device(device), maps)
+
+    def rehearsal_batch(
+        self, batch_size: int, device: torch.device | str, maps: Collection[str] = ()
+    ) -> Batch:
+        """Return crops that show foreground, the same ones whatever the trial, none augmented.
+
+        They are of images spread evenly over the split, each placed over an anchor. An image without
+        foreground is taken only where none has any.
+        """
+        items = self._store.items
+        showing = np.flatnonzero(items.anchor_counts[self._rows[self._crops]].sum(axis=1) > 0)
+        among = self._crops[showing] if len(showing) else self._crops
+        few = among[np.linspace(0, len(among) - 1, min(batch_size, len(among))).round().astype(np.int64)]
+        placed = place(items, self._rows, few, self.tile, _OVER_FOREGROUND, seed=0, epoch=0)
+        order = np.arange(len(few))
+        return next(self._cut(placed, few, order, len(few), torch.device(device), maps))
+
+    def _cut(
+        self,
+        placed: Placements,
+        images: NDArray[np.int64],
+        order: NDArray[np.int64],
+        batch_size: int,
+        device: torch.device,
+        maps: Collection[str],
+    ) -> Iterator[Batch]:
+        """Yield placed crops in an order, in batches.
+
+        Args:
+            placed: the crops.
+            images: the position in the split of the image that each is cut from.
+            order: indices into both, whole batches of them.
+            batch_size: crops of a batch.
+            device: where they are put.
+            maps: names of those that the batches carry.
+        """
+        self.prepare(maps)
+        where = cutting_device(device)
+        whole = self._flat(where)
+        flat = Flat(whole.pixels, whole.masks, {name: whole.maps[name] for name in maps})
         crops = Crops.of(self._store, placed, order, self._first)
         shape = Shape.of(self._store, placed, self.tile)
-        indices = self._crops[order].tolist()
-        batches = [slice(start, start + batch_size) for start in range(0, steps * batch_size, batch_size)]
+        indices = images[order].tolist()
+        batches = [slice(start, start + batch_size) for start in range(0, len(order), batch_size)]
         parts: Iterator[Staged]
-        if pixels.device.type == device.type:  # the parameters are sent once an epoch: no step waits
-            sent = crops.to(device)
-            parts = (Staged(sent.part(batch), pixels, masks) for batch in batches)
+        if flat.pixels.device.type == where.type:  # the parameters are sent once an epoch: no step waits
+            sent = crops.to(where)
+            parts = (Staged(sent.part(batch), flat) for batch in batches)
         else:
-            parts = staged_ahead(crops, pixels, masks, shape, batches, device)
+            parts = staged_ahead(crops, flat, shape, batches, where)
         for batch, part in zip(batches, parts, strict=True):
-            yield Batch(*cut(part.crops, part.pixels, part.masks, shape), tuple(indices[batch]))
+            cut_images, masks, cut_maps = cut(part.crops, part.flat, shape)
+            maps_there = {name: each.to(device) for name, each in cut_maps.items()}
+            yield Batch(cut_images.to(device), masks.to(device), tuple(indices[batch]), maps_there)
 
     def evaluation_batches(
         self, batch_size: int, device: torch.device | str, most_pixels: int | None = None
@@ -127,7 +218,7 @@ class Split:
             most_pixels: padded ones of a batch, unless it is a single image; any number when None.
         """
         device = torch.device(device)
-        pixels, masks = self._pixels(device)
+        flat = self._flat(device)
         gain, bias = (t.to(device) for t in self._normalization())
         by_size: dict[tuple[int, int], list[int]] = {}
         for index, (height, width) in enumerate(self.sizes):
@@ -137,14 +228,13 @@ class Split:
             count = max(1, min(batch_size, fitting))
             for first in range(0, len(indices), count):
                 few = indices[first : first + count]
-                yield self._whole(few, padded, pixels, masks, gain, bias, device)
+                yield self._whole(few, padded, flat, gain, bias, device)
 
     def _whole(
         self,
         indices: Sequence[int],
         padded: tuple[int, int],
-        pixels: Tensor,
-        masks: Tensor,
+        flat: Flat,
         gain: Tensor,
         bias: Tensor,
         device: torch.device,
@@ -155,9 +245,9 @@ class Split:
             height, width = self.sizes[index]
             start = int(self._offsets[self._rows[index]]) - self._first
             part = slice(start, start + height * width)
-            image = as_float(pixels[part].to(device)).view(height, width, -1)
+            image = as_float(flat.pixels[part].to(device)).view(height, width, -1)
             images[place_, :height, :width] = image * gain + bias
-            labels[place_, :height, :width] = masks[part].to(device).view(height, width)
+            labels[place_, :height, :width] = flat.masks[part].to(device).view(height, width)
         return Batch(images.permute(0, 3, 1, 2), labels, tuple(indices))
 
     @property
@@ -169,19 +259,40 @@ class Split:
         mean, std = (torch.tensor(each) for each in self.normalization)
         return 1.0 / std, -mean / std
 
-    def _pixels(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """The split's pixels (pixels, bands) and masks, on the device when they fit, else on the host."""
-        if device not in self._resident:
-            images = self._store.images[self._extent]
-            with warnings.catch_warnings():  # that mapped pixels can't be written to is as it should be
-                warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-                # torch indexes int16 everywhere but uint16 not: the same bits, read back by `as_float`.
-                pixels = torch.from_numpy(images.view(np.int16) if images.dtype == np.uint16 else images)
-                masks = torch.from_numpy(self._store.masks[self._extent])
-            if device.type == "cuda" and pixels.nbytes + masks.nbytes <= _RESIDENT_SHARE * room(device):
-                pixels, masks = pixels.to(device), masks.to(device)
-            self._resident[device] = (pixels, masks)
-        return self._resident[device]
+    def leave(self, device: torch.device) -> None:
+        """Let go of what is kept on a device: whether it fits is seen anew when it is next asked for."""
+        self._resident.pop(device, None)
+        self._most.pop(device, None)
+
+    def _flat(self, device: torch.device) -> Flat:
+        """The split's pixels, masks and opened maps: on the device when all of it fits, else on the host."""
+        before = self._resident.get(device)
+        if before is not None and before.maps.keys() == self._maps.keys():
+            return before
+        del before
+        self._resident.pop(device, None)
+        flat = self._mapped()
+        if device.type == "cuda":
+            if device not in self._most:
+                self._most[device] = _RESIDENT_SHARE * room(device)
+            if flat.nbytes <= self._most[device]:
+                flat = flat.to(device)
+        self._resident[device] = flat
+        return flat
+
+    def _mapped(self) -> Flat:
+        images, masks = self._store.images[self._extent], self._store.masks[self._extent]
+        with warnings.catch_warnings():  # that mapped pixels can't be written to is as it should be
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            # torch indexes int16 everywhere but uint16 not: the same bits, read back by `as_float`.
+            pixels = torch.from_numpy(images.view(np.int16) if images.dtype == np.uint16 else images)
+            maps = {name: torch.from_numpy(values) for name, values in self._maps.items()}
+            return Flat(pixels, torch.from_numpy(masks), maps)
+
+
+def cutting_device(device: torch.device) -> torch.device:
+    """Where crops for a device are cut: Apple's GPUs have no float64, in which their places are exact."""
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def padded_size(height: int, width: int) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,36 @@ from torch import Tensor
 from lossweep.spaces.class_prior import IGNORE_INDEX
 from lossweep.trainers.data.crops.placement import Placements
 from lossweep.trainers.data.store.decoded import Store
+from lossweep.trainers.maps.known import KNOWN_MAPS
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """Images pixel by pixel, and what lies beside them in the same order.
+
+    Attributes:
+        pixels: (pixels, bands) as stored.
+        masks: (pixels,) class indices.
+        maps: (pixels, planes) by name, what follows from the masks.
+    """
+
+    pixels: Tensor
+    masks: Tensor
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes of memory."""
+        return sum(each.nbytes for each in (self.pixels, self.masks, *self.maps.values()))
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Flat:
+        """Return it with every tensor changed."""
+        maps = {name: change(values) for name, values in self.maps.items()}
+        return Flat(change(self.pixels), change(self.masks), maps)
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Flat:
+        """Return the same on a device."""
+        return self.each(lambda values: values.to(device, non_blocking=non_blocking))
 
 
 class Crops(NamedTuple):
@@ -134,13 +165,28 @@ class _Line:
         return cls(share(nearest), share(lower), share(lower + 1), (place - lower).float(), inside)
 
 
-def cut(crops: Crops, pixels: Tensor, masks: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
-    """Return images (crops, bands, tile, tile) and masks (crops, tile, tile); everything is on one device.
+class Cut(NamedTuple):
+    """Crops of one size.
+
+    Attributes:
+        images: (crops, bands, tile, tile) float32.
+        masks: (crops, tile, tile) class indices.
+        maps: (crops, planes, tile, tile) by name.
+    """
+
+    images: Tensor
+    masks: Tensor
+    maps: dict[str, Tensor]
+
+
+def cut(crops: Crops, flat: Flat, shape: Shape) -> Cut:
+    """Cut crops; everything is on one device.
+
+    Images are sampled bilinearly, masks and maps by the nearest pixel.
 
     Args:
         crops: which.
-        pixels: (pixels, bands) as stored.
-        masks: (pixels,) class indices.
+        flat: what they are cut from.
         shape: what they have in common.
     """
     rows, columns = (_Line.of(crops, axis, shape.tile) for axis in (0, 1))
@@ -149,26 +195,40 @@ def cut(crops: Crops, pixels: Tensor, masks: Tensor, shape: Shape) -> tuple[Tens
         return (crops.offset[:, None] + row)[:, :, None] + column[:, None, :]
 
     nearest = position(rows.nearest, columns.nearest)
-    labels = masks[nearest]
+    labels = flat.masks[nearest]
     if shape.exact:
-        images = as_float(pixels[nearest])
-    else:  # images bilinear, masks nearest
+        images = as_float(flat.pixels[nearest])
+    else:
         right, down = columns.weight[:, None, :, None], rows.weight[:, :, None, None]
         edges = [
             torch.lerp(
-                as_float(pixels[position(row, columns.lower)]),
-                as_float(pixels[position(row, columns.upper)]),
+                as_float(flat.pixels[position(row, columns.lower)]),
+                as_float(flat.pixels[position(row, columns.upper)]),
                 right,
             )
             for row in (rows.lower, rows.upper)
         ]
         images = torch.lerp(edges[0], edges[1], down)
     images = torch.addcmul(crops.bias[:, None, None], images, crops.gain[:, None, None])
+    maps = {name: _of_crops(name, values[nearest], crops, shape) for name, values in flat.maps.items()}
     if not shape.inside:
         outside = ~(rows.inside[:, :, None] & columns.inside[:, None, :])
         images = images.masked_fill(outside[..., None], 0.0)
         labels = labels.masked_fill(outside, IGNORE_INDEX)
-    return images.permute(0, 3, 1, 2), labels
+        maps = {
+            name: values.masked_fill(outside[..., None], KNOWN_MAPS[name].outside)
+            for name, values in maps.items()
+        }
+    channels_first = {name: values.permute(0, 3, 1, 2) for name, values in maps.items()}
+    return Cut(images.permute(0, 3, 1, 2), labels, channels_first)
+
+
+def _of_crops(name: str, values: Tensor, crops: Crops, shape: Shape) -> Tensor:
+    """A map's values (crops, tile, tile, planes) as the crops show them: lengths grow with the zoom."""
+    if not KNOWN_MAPS[name].is_length:
+        return values
+    lengths = values.float()
+    return lengths if shape.exact else lengths / crops.steps[:, 0].abs().float()[:, None, None, None]
 
 
 def as_float(pixels: Tensor) -> Tensor:

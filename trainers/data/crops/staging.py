@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lossweep.trainers.data.crops.cutting import Crops, Shape
+from lossweep.trainers.data.crops.cutting import Crops, Flat, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,32 +18,25 @@ class Staged:
 
     Attributes:
         crops: their offsets and strides count in the packed pixels.
-        pixels: (pixels, bands) as stored.
-        masks: (pixels,) class indices.
+        flat: the packed pixels.
     """
 
     crops: Crops
-    pixels: Tensor
-    masks: Tensor
+    flat: Flat
 
     def to(self, device: torch.device) -> Staged:
         """Return the same on a device, sent without waiting when the memory is pinned."""
-        return Staged(
-            self.crops.to(device, non_blocking=True),
-            self.pixels.to(device, non_blocking=True),
-            self.masks.to(device, non_blocking=True),
-        )
+        return Staged(self.crops.to(device, non_blocking=True), self.flat.to(device, non_blocking=True))
 
 
-def stage(crops: Crops, pixels: Tensor, masks: Tensor, shape: Shape, *, pin: bool) -> Staged:
+def stage(crops: Crops, flat: Flat, shape: Shape, *, pin: bool) -> Staged:
     """Pack what some crops show: whole rows of windows are copied, so that it takes little of a CPU.
 
     Cutting from the packed pixels gives the same crops bit for bit.
 
     Args:
         crops: on the host.
-        pixels: (pixels, bands) of all images, in memory or mapped.
-        masks: (pixels,) of all images.
+        flat: all images, in memory or mapped.
         shape: what the crops have in common.
         pin: into page-locked memory, from which a GPU copies by itself.
     """
@@ -60,36 +53,40 @@ def stage(crops: Crops, pixels: Tensor, masks: Tensor, shape: Shape, *, pin: boo
     rows, columns = high_rows - low_rows + 1, high_columns - low_columns + 1
     areas = rows * columns
     begins = areas.cumsum(0) - areas
-    packed = torch.empty((int(areas.sum()), pixels.shape[1]), dtype=pixels.dtype, pin_memory=pin)
-    labels = torch.empty((int(areas.sum()),), dtype=masks.dtype, pin_memory=pin)
-    where = zip(
-        (crops.offset + low_rows * widths + low_columns).tolist(),
-        widths.tolist(),
-        rows.tolist(),
-        columns.tolist(),
-        begins.tolist(),
-        strict=True,
+    windows = list(
+        zip(
+            (crops.offset + low_rows * widths + low_columns).tolist(),
+            widths.tolist(),
+            rows.tolist(),
+            columns.tolist(),
+            begins.tolist(),
+            strict=True,
+        )
     )
-    for first, width, height, breadth, begin in where:
-        into = slice(begin, begin + height * breadth)
-        for source, target in ((pixels, packed), (masks, labels)):
-            bands = source.shape[1:]
+    total = int(areas.sum())
+
+    def packed(source: Tensor) -> Tensor:
+        bands = source.shape[1:]
+        target = torch.empty((total, *bands), dtype=source.dtype, pin_memory=pin)
+        for first, width, height, breadth, begin in windows:
             steps = (width * source.stride(0), *source.stride())
             window = source.as_strided((height, breadth, *bands), steps, first * source.stride(0))
-            target[into].view(height, breadth, *bands).copy_(window)
+            target[begin : begin + height * breadth].view(height, breadth, *bands).copy_(window)
+        return target
+
     strides = torch.where(upright[:, None], _pair(columns, 1), _pair(columns, 1).flip(1))
     counted = crops._replace(offset=begins - low_rows * columns - low_columns, strides=strides)
-    return Staged(Crops(*(each.pin_memory() if pin else each for each in counted)), packed, labels)
+    return Staged(Crops(*(each.pin_memory() if pin else each for each in counted)), flat.each(packed))
 
 
 def staged_ahead(
-    crops: Crops, pixels: Tensor, masks: Tensor, shape: Shape, batches: Sequence[slice], device: torch.device
+    crops: Crops, flat: Flat, shape: Shape, batches: Sequence[slice], device: torch.device
 ) -> Iterator[Staged]:
     """Yield batches on the device; a thread packs the next one meanwhile."""
     pin = device.type == "cuda"
 
     def packed(batch: slice) -> Staged:
-        return stage(crops.part(batch), pixels, masks, shape, pin=pin)
+        return stage(crops.part(batch), flat, shape, pin=pin)
 
     with ThreadPoolExecutor(1, "staging") as thread:
         ahead = thread.submit(packed, batches[0])

@@ -2,7 +2,8 @@
 
 A store is a folder that never changes once it stands: ``images.bin`` (pixels, bands) uint8 or uint16,
 ``masks.bin`` (pixels,) uint8, ``items.npz`` (where each image lies, and what its mask holds) and
-``meta.json``. Images of a split lie one after another, rows first.
+``meta.json``. Images of a split lie one after another, rows first. Only its folder ``maps`` grows, by what
+follows from the masks (`trainers.data.store.mask_maps`).
 """
 
 from __future__ import annotations
@@ -122,12 +123,14 @@ class Store:
         items: where each lies.
         images: (pixels, bands), mapped from disk.
         masks: (pixels,), mapped from disk.
+        folder: where it lies; None when it was made in memory.
     """
 
     meta: Meta
     items: Items
     images: NDArray[np.uint8] | NDArray[np.uint16]
     masks: NDArray[np.uint8]
+    folder: Path | None = None
 
     @classmethod
     def open(cls, folder: Path) -> Store | None:
@@ -142,7 +145,7 @@ class Store:
             masks = np.memmap(folder / "masks.bin", np.uint8, "r", shape=(pixels,))
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error):
             return None
-        return cls(meta, items, images, masks) if meta.format == FORMAT else None
+        return cls(meta, items, images, masks, folder) if meta.format == FORMAT else None
 
     @property
     def prior(self) -> ClassPrior:
@@ -150,6 +153,10 @@ class Store:
         counts = self.items.class_counts("train")[:-1]
         total = max(1, int(counts.sum()))
         return ClassPrior(names=self.meta.classes, frequencies=tuple(float(c / total) for c in counts))
+
+    def pixels_of(self, split: SplitName) -> int:
+        """Pixels of a split's images."""
+        return int(self.items.areas[self.items.rows(split)].sum())
 
     def masks_of(self, split: SplitName) -> Iterator[NDArray[np.uint8]]:
         """The masks (height, width) of a split, in order."""

@@ -43,8 +43,9 @@ class LossSpikeState:
 class LossSpike(Rule[LossSpikeSpec, LossSpikeState]):
     """Robust z of the loss over a window of the same phase: median and MAD, so that outliers don't count.
 
-    Another phase has another loss on another scale, so that a switch starts a new window. Losses of a spike
-    under way stay out of the window: it remembers where the loss came from.
+    Another phase has another loss on another scale, so that a switch starts a new window; and within a phase
+    the loss is looked at with its ramps at their ends. Losses of a spike under way stay out of the window: it
+    remembers where the loss came from.
     """
 
     spec_type = LossSpikeSpec
@@ -62,24 +63,25 @@ class LossSpike(Rule[LossSpikeSpec, LossSpikeState]):
 
     def on_step(self, step: Step) -> Evidence | None:
         """See one optimizer step; a loss that is not finite is another rule's business."""
-        if not math.isfinite(step.loss):
+        loss = step.comparable
+        if not math.isfinite(loss):
             return None
         spec, state = self.spec, self.state
         # The window may be shorter than the warm-up; and losses that aren't finite are not in it.
         if step.in_phase > spec.warm_up and len(state.window) >= min(spec.warm_up, spec.window):
             middle = median(state.window)
-            sigma = _MAD_TO_SIGMA * median(abs(loss - middle) for loss in state.window)
-            excess = step.loss - middle
+            sigma = _MAD_TO_SIGMA * median(abs(each - middle) for each in state.window)
+            excess = loss - middle
             if excess > max(spec.z * sigma, spec.rise * abs(middle)):
                 state.streak += 1
                 if state.streak < spec.patience:
                     return None
                 z = excess / max(sigma, 1e-12)
                 return Evidence(
-                    f"the loss jumped from {middle:.4g} to {step.loss:.4g} within the phase "
+                    f"the loss jumped from {middle:.4g} to {loss:.4g} within the phase "
                     f"(robust z {z:.3g}) and stayed for {state.streak} steps",
-                    {"loss": step.loss, "median": middle, "z": z, "steps": float(state.streak)},
+                    {"loss": loss, "median": middle, "z": z, "steps": float(state.streak)},
                 )
         state.streak = 0
-        state.window = [*state.window, step.loss][-spec.window :]
+        state.window = [*state.window, loss][-spec.window :]
         return None

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.losses.families.cross_entropy import CrossEntropy, WeightedCrossEntropy
-from lossweep.trainers.losses.class_weights import class_weights
+from lossweep.trainers.losses.class_weights import class_weights, pixel_weights
 from lossweep.trainers.losses.statistics import Needs, Statistics
-from lossweep.trainers.losses.term import Term, build_term, ratio
+from lossweep.trainers.losses.term import PixelTerm, Term, build_term, ratio
 
 
-class CrossEntropyTerm(Term):
+class CrossEntropyTerm(PixelTerm):
     """Mean of ``-w[t] log p[t]`` over labelled pixels, divided by the sum of ``w[t]`` as in torch.
 
     Label smoothing e is torch's: ``(1 - e) w[t] (-log p[t]) + e / classes * sum_k w[k] (-log p[k])``, also
@@ -41,6 +41,18 @@ class CrossEntropyTerm(Term):
         smoothing = self.smoothing.to(loss.dtype)
         every = ratio((_weighted_log_softmax(found, weights) * found.labelled).sum(), amount)
         return (1.0 - smoothing) * loss - smoothing / len(weights) * every
+
+    def per_pixel(self, found: Statistics) -> tuple[Tensor, Tensor]:
+        """See `PixelTerm.per_pixel`."""
+        assert found.log_likelihood is not None
+        weights = self.weights.to(found.logits.dtype)
+        amounts = pixel_weights(found, weights)
+        values = -amounts * found.log_likelihood
+        if self.smoothed:
+            smoothing = self.smoothing.to(values.dtype)
+            every = _weighted_log_softmax(found, weights) * found.labelled
+            values = (1.0 - smoothing) * values - smoothing / len(weights) * every
+        return values, amounts
 
 
 @build_term.register

@@ -10,12 +10,13 @@ from torch.autograd.function import once_differentiable
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.losses.families.focal import Focal
-from lossweep.trainers.losses.class_weights import class_weights
+from lossweep.spaces.losses.ramp import fixed
+from lossweep.trainers.losses.class_weights import class_weights, pixel_weights
 from lossweep.trainers.losses.statistics import Needs, Statistics
-from lossweep.trainers.losses.term import Term, build_term, ratio
+from lossweep.trainers.losses.term import PixelTerm, Term, build_term, ratio
 
 
-class FocalTerm(Term):
+class FocalTerm(PixelTerm):
     """Mean of ``-a[t] (1 - p[t])^gamma log p[t]`` over labelled pixels (Lin et al., ICCV 2017, eq. 5).
 
     ``p[t]`` is the sigmoid's for two classes, the softmax's for more. ``alpha`` weighs the foreground and 1 -
@@ -24,7 +25,7 @@ class FocalTerm(Term):
     may be given.
     """
 
-    needs = Needs(likelihood=True)
+    needs = Needs(likelihood=True, miss=True)
     gamma: Tensor
     weights: Tensor
     balance: Tensor
@@ -42,29 +43,33 @@ class FocalTerm(Term):
 
     def forward(self, found: Statistics) -> Tensor:
         """Return the loss as a scalar."""
-        assert found.log_likelihood is not None  # as `needs` says
-        assert found.miss is not None
-        dtype = found.logits.dtype
-        values = _Focal.apply(found.log_likelihood, found.miss, self.gamma.to(dtype))
-        weights = self.weights.to(dtype)
+        values = self._values(found)
+        weights = self.weights.to(values.dtype)
         amount = (found.support * weights).sum()
         if not (self.weighted or self.balanced):
             return ratio(values.sum(), amount)  # ignored pixels are 0
-        return ratio((values * _pixel_weights(found, weights * self.balance.to(dtype))).sum(), amount)
+        return ratio((values * pixel_weights(found, weights * self.balance.to(values.dtype))).sum(), amount)
+
+    def per_pixel(self, found: Statistics) -> tuple[Tensor, Tensor]:
+        """See `PixelTerm.per_pixel`."""
+        values = self._values(found)
+        weights = self.weights.to(values.dtype)
+        weighing = pixel_weights(found, weights * self.balance.to(values.dtype))
+        return values * weighing, pixel_weights(found, weights)
+
+    def _values(self, found: Statistics) -> Tensor:
+        """Each pixel's loss (N, H, W) without weights, 0 at ignored pixels."""
+        assert found.log_likelihood is not None  # as `needs` says
+        assert found.miss is not None
+        values: Tensor = _Focal.apply(found.log_likelihood, found.miss, self.gamma.to(found.logits.dtype))
+        return values
 
 
 @build_term.register
 def _focal(loss: Focal, prior: ClassPrior) -> Term:
     weights = None if loss.weights is None else class_weights(loss.weights, prior)
-    return FocalTerm(len(prior.names), loss.gamma, loss.alpha, weights)
-
-
-def _pixel_weights(found: Statistics, weights: Tensor) -> Tensor:
-    """Each pixel's class weight (N, H, W), 0 at ignored pixels, for class weights (classes,)."""
-    if found.is_binary:
-        # w[0] + (w[1] - w[0]) would lose the digits of a weight much smaller than the other.
-        return torch.addcmul(found.labels * weights[1], found.labelled - found.labels, weights[0])
-    return weights.index_select(0, found.labels.reshape(-1)).view_as(found.labels) * found.labelled
+    alpha = None if loss.alpha is None else fixed(loss.alpha)
+    return FocalTerm(len(prior.names), fixed(loss.gamma), alpha, weights)
 
 
 class _Focal(torch.autograd.Function):

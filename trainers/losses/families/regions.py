@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.losses.families.regions import Dice, FocalTversky, Jaccard, Tversky
+from lossweep.spaces.losses.ramp import fixed
 from lossweep.spaces.losses.terms import Reduction
 from lossweep.trainers.losses.statistics import Needs, Statistics
 from lossweep.trainers.losses.term import Term, build_term, ratio
@@ -51,28 +52,42 @@ class RegionTerm(Term):
 
     def forward(self, found: Statistics) -> Tensor:
         """Return the loss as a scalar."""
-        distance = self.distance(found)
-        if self.has_power:
-            gamma = self.gamma.to(distance.dtype)
-            distance = (distance + NUDGE).pow(gamma) - torch.pow(NUDGE, gamma)
+        positives, negatives, support = self.counts(found)
+        if self.reduction == "batch":
+            positives, negatives, support = positives.sum(0), negatives.sum(0), support.sum(0)
+        distance = self.of_counts(positives, negatives, support)
         if self.reduction == "batch":
             return distance.mean()
         counts = (found.support.sum(1) > 0).to(distance.dtype)
         return ratio((distance.mean(1) * counts).sum(), counts.sum())
 
-    def distance(self, found: Statistics) -> Tensor:
-        """Return each class's distance: (C,) for reduction by batch, (N, C) by image."""
-        positives, negatives = found.false_positives, found.false_negatives
-        assert positives is not None  # as `needs` says
-        assert negatives is not None
-        support = found.support[:, -positives.shape[1] :]
-        if self.reduction == "batch":
-            positives, negatives, support = positives.sum(0), negatives.sum(0), support.sum(0)
+    def of_counts(self, positives: Tensor, negatives: Tensor, support: Tensor) -> Tensor:
+        """Return the distance, to its power, for soft counts of any one shape.
+
+        Args:
+            positives: FP.
+            negatives: FN.
+            support: TP + FN, the number of pixels.
+        """
         dtype = positives.dtype
         wrong = self.alpha.to(dtype) * positives + self.beta.to(dtype) * negatives
         right = support - negatives + self.smooth.to(dtype)
         # The same number twice: the smaller part keeps its digits, in the value and in the gradient.
-        return torch.where(wrong < right, wrong / (right + wrong), 1.0 - right / (right + wrong))
+        distance = torch.where(wrong < right, wrong / (right + wrong), 1.0 - right / (right + wrong))
+        if not self.has_power:
+            return distance
+        gamma = self.gamma.to(dtype)
+        return (distance + NUDGE).pow(gamma) - torch.pow(NUDGE, gamma)
+
+    def counts(self, found: Statistics) -> tuple[Tensor, Tensor, Tensor]:
+        """Return FP, FN and TP + FN, each (N, C)."""
+        assert found.false_positives is not None  # as `needs` says
+        assert found.false_negatives is not None
+        return (
+            found.false_positives,
+            found.false_negatives,
+            found.support[:, -found.false_positives.shape[1] :],
+        )
 
 
 @build_term.register
@@ -87,9 +102,10 @@ def _dice(loss: Dice, prior: ClassPrior) -> Term:
 
 @build_term.register
 def _tversky(loss: Tversky, prior: ClassPrior) -> Term:
-    return RegionTerm(loss.alpha, loss.beta, loss.smooth, loss.reduction)
+    return RegionTerm(fixed(loss.alpha), fixed(loss.beta), loss.smooth, loss.reduction)
 
 
 @build_term.register
 def _focal_tversky(loss: FocalTversky, prior: ClassPrior) -> Term:
-    return RegionTerm(loss.alpha, loss.beta, loss.smooth, loss.reduction, loss.gamma)
+    alpha, beta = fixed(loss.alpha), fixed(loss.beta)
+    return RegionTerm(alpha, beta, loss.smooth, loss.reduction, fixed(loss.gamma))

@@ -13,6 +13,7 @@ from lossweep.search.running.dispatcher import Dispatcher
 from lossweep.search.running.tune.adapters import DispatchScheduler, DispatchSearcher, TuneBridge
 from lossweep.search.running.tune.workers import RayWorkers
 from lossweep.search.running.worker_process import WorkerProcess
+from lossweep.search.study.faults import FaultKind
 from tests.search.running.test_dispatcher import Conductor
 
 
@@ -40,7 +41,7 @@ def controller(statuses: dict[str, str], actors: int) -> Any:
 def bridge(tmp_path: Path) -> TuneBridge:
     watch: Any = Watch()
     dispatcher = Dispatcher(Conductor())
-    made = TuneBridge(dispatcher, 2, watch, RayWorkers(tmp_path, "here"))
+    made = TuneBridge(dispatcher, lambda: 2, watch, RayWorkers(tmp_path, "here"))
     searcher = DispatchSearcher(made)
     assert searcher.suggest("x") is not None
     assert searcher.suggest("y") is not None
@@ -75,3 +76,40 @@ def test_an_attempt_is_awaited_from_when_a_worker_has_it_in_hand(bridge: TuneBri
     # A worker that can't write where the driver reads is seen by Tune alone.
     scheduler.choose_trial_to_run(controller({"x": Trial.PENDING, "y": Trial.RUNNING}, 2))
     assert [each.plan.number for each in dispatcher.awaited] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "message"),
+    [
+        (
+            "The actor died because its node has died. Node Id: 04ab\n"
+            "\tthe actor's node was terminated unexpectedly: health check failed due to missing too many",
+            FaultKind.NODE_LOST,
+            "its machine went away (terminated unexpectedly)",
+        ),
+        (
+            "The actor died because its node has died. Node Id: 04ab\n"
+            "\tthe actor's node was preempted: drained",
+            FaultKind.NODE_LOST,
+            "its machine went away (preempted)",
+        ),
+        (
+            "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR",
+            FaultKind.WORKER_LOST,
+            "the worker was lost (process 7 on 10.0.0.9)",
+        ),
+    ],
+)
+def test_a_machine_that_went_away_is_told_from_a_worker_that_died(
+    said: str, kind: FaultKind, message: str, tmp_path: Path, bridge: TuneBridge
+) -> None:
+    lines = [
+        "Failure # 1 (occurred at 2026-11-27)",
+        "ray.exceptions.ActorDiedError: The actor died unexpectedly",
+    ]
+    lines += ["\tclass_name: Worker", "\tactor_id: 0a", "\tpid: 7", "\tip: 10.0.0.9", said]
+    (tmp_path / "error.txt").write_text("\n".join(lines))
+    lost: Any = SimpleNamespace(error_file=str(tmp_path / "error.txt"), trial_id="x")
+    DispatchScheduler(bridge).on_trial_error(None, lost)
+    fault = bridge.faults_of_lost["x"]
+    assert (fault.kind, fault.message.startswith(message)) == (kind, True)

@@ -14,6 +14,9 @@ import lossweep
 
 PARTS: dict[str, Callable[[], bool]] = {
     "TuneController._actor_manager": lambda: "_actor_manager" in TuneController.__init__.__code__.co_names,
+    "TuneController._cleanup_cached_actors(force_all)": lambda: (
+        "force_all" in TuneController._cleanup_cached_actors.__code__.co_varnames
+    ),
     "RayActorManager.num_live_actors counts the actors that hold resources": lambda: (
         "_live_actors_to_ray_actors_resources" in RayActorManager.live_actors.fget.__code__.co_names  # type: ignore[attr-defined]  # a property
         and "live_actors" in RayActorManager.num_live_actors.fget.__code__.co_names  # type: ignore[attr-defined]

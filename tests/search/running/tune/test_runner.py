@@ -88,6 +88,7 @@ def test_a_worker_that_holds_no_gpu_sees_none(
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     monkeypatch.setenv("HIP_VISIBLE_DEVICES", "3")
+    monkeypatch.setenv("LOSSWEEP_GPUS_HIDDEN", "")
     monkeypatch.setattr(worker.TrialWorker, "_tell", lambda self: None)
     seen: list[str] = []
 
@@ -334,6 +335,7 @@ from small_sweeps import spec, task, workspace
 from lossweep.dashboards.terminal.progress import ProgressDisplay
 from lossweep.search.running.driver import run_sweep
 from lossweep.search.running.tune.runner import TuneRunner
+from lossweep.search.study.events import TrialEvaluated
 
 
 class Screen(queue.Queue):
@@ -355,28 +357,47 @@ if __name__ == "__main__":
     root = Path(sys.argv[1])
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     screen = Screen()
+    evaluated = queue.Queue()
+
+    class Evaluated:
+        def handle(self, event):
+            if isinstance(event, TrialEvaluated):
+                evaluated.put(event)
+
+        def close(self):
+            pass
 
     def drive():
-        sweep = spec(trials=4, resources={"runner": "tune", "cpus_per_trial": 2})
+        sweep = spec(trials=4, resources={"runner": "tune", "cpus_per_trial": 2, "max_failures": 0})
         work = task(root / "work", delay=0.3)
         with ProgressDisplay(Console(file=screen), plain=True) as display:
             runner = TuneRunner(root / "logs", cpus=2, address=cluster.address, say_after=1.5)
-            run_sweep(sweep, workspace(root), [display], task=work, runner=runner, on_signal=False)
+            told = [display, Evaluated()]
+            run_sweep(sweep, workspace(root), told, task=work, runner=runner, on_signal=False)
 
     driver = threading.Thread(target=drive, daemon=True)
     driver.start()
     try:
         screen.until("Still waiting")
-        cluster.add_node(num_cpus=2)  # from the main thread, as it sets signals
-        driver.join(60.0)
+        node = cluster.add_node(num_cpus=2)  # from the main thread, as it sets signals
+        for _ in range(2):
+            evaluated.get(timeout=60.0)
+        cluster.remove_node(node, allow_graceful=False)  # as a spot machine goes
+        cluster.add_node(num_cpus=2)
+        driver.join(90.0)
     finally:
         cluster.shutdown()
 """
 
 
 @pytest.mark.slow
-def test_resources_that_do_not_come_are_said_and_when_they_do_the_sweep_goes_on(tmp_path: Path) -> None:
-    """A trial needs two cores, and the node that has them comes late."""
+def test_resources_that_do_not_come_are_said_and_when_they_go_their_trial_goes_on_elsewhere(
+    tmp_path: Path,
+) -> None:
+    """A trial needs two cores, and the node that has them comes late, and is taken away in mid-trial.
+
+    ``max_failures`` is 0: that a machine went away is no failure of the trial's.
+    """
     script = tmp_path / "wait.py"
     script.write_text(_WAITER, encoding="utf-8")
     paths = [str(Path(__file__).parents[2]), str(Path(__file__).parents[4])]
@@ -396,5 +417,12 @@ def test_resources_that_do_not_come_are_said_and_when_they_do_the_sweep_goes_on(
     assert run.stdout.count("Still waiting") == 1
     ledger = Ledger(workspace(tmp_path).database_url)
     history = ledger.history("small")
+    faults = [attempt.fault for attempt in ledger.attempts(ledger.sweep("small").id)]
     ledger.close()
     assert history.counts()["completed"] == 4
+    assert sorted(filter(None, faults)) == [FaultKind.NODE_LOST]
+    retries = [d.reason for t in history.trials for d in t.decisions if d.action is Decision.RETRY]
+    assert len(retries) == 1
+    assert "its machine went away" in retries[0]
+    again = Counter(trained(tmp_path / "work"))
+    assert max(again.values()) <= 2, "at most the epoch that was not saved"

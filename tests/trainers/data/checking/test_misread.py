@@ -224,7 +224,7 @@ def test_a_filling_that_no_file_declares_is_suspicious(hole: float, tmp_path: Pa
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     seed=st.integers(0, 99),
     kind=st.sampled_from(["normal", "uniform", "dark", "saturated", "binary", "constant", "outlier"]),

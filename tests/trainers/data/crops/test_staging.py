@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from stores import make_store
 
 from lossweep.trainers.data.crops.batches import Split
-from lossweep.trainers.data.crops.cutting import Crops, Shape, cut
+from lossweep.trainers.data.crops.cutting import Crops, Flat, Shape, cut
 from lossweep.trainers.data.crops.placement import crops_of, place
 from lossweep.trainers.data.crops.staging import stage, staged_ahead
 from lossweep.trainers.data.spec import Augmentation
 from lossweep.trainers.data.store.decoded import Store
+from lossweep.trainers.data.store.mask_maps import kept_map
+from lossweep.trainers.maps.known import KNOWN_MAPS
 
 TILE = 32
 
@@ -27,6 +29,12 @@ def random_store(sizes: list[tuple[int, int]], dtype: type[np.generic], seed: in
     return make_store(images, [random.integers(0, 2, size).astype(np.uint8) for size in sizes])
 
 
+def flat_of(store: Store) -> Flat:
+    """A store's pixels with every map of its masks."""
+    maps = {name: torch.from_numpy(kept_map(store, "train", kind)) for name, kind in KNOWN_MAPS.items()}
+    return Flat(torch.from_numpy(store.images), torch.from_numpy(store.masks), maps)
+
+
 def epoch_of(store: Store, augment: Augmentation, seed: int) -> tuple[Crops, Shape]:
     rows = np.arange(len(store.items.names))
     crops = crops_of(store.items, rows, TILE, 12)
@@ -34,7 +42,7 @@ def epoch_of(store: Store, augment: Augmentation, seed: int) -> tuple[Crops, Sha
     return Crops.of(store, placed, placed.order, 0), Shape.of(store, placed, TILE)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     sizes=st.lists(st.tuples(st.integers(1, 70), st.integers(1, 70)), min_size=1, max_size=4),
     scale=st.sampled_from([(1.0, 1.0), (0.4, 2.5)]),
@@ -46,32 +54,30 @@ def test_packed_windows_give_the_same_crops(
 ) -> None:
     store = random_store(sizes, dtype, seed)
     crops, shape = epoch_of(store, Augmentation(scale=scale), seed)
-    pixels, masks = torch.from_numpy(store.images), torch.from_numpy(store.masks)
-    staged = stage(crops, pixels, masks, shape, pin=False)
-    assert len(staged.pixels) == len(staged.masks)
-    for there, here in zip(
-        cut(staged.crops, staged.pixels, staged.masks, shape), cut(crops, pixels, masks, shape), strict=True
-    ):
+    flat = flat_of(store)
+    staged = stage(crops, flat, shape, pin=False)
+    assert len(staged.flat.pixels) == len(staged.flat.masks)
+    for there, here in zip(cut(staged.crops, staged.flat, shape), cut(crops, flat, shape), strict=True):
         torch.testing.assert_close(there, here, rtol=0, atol=0)
 
 
 def test_only_what_is_shown_is_sent() -> None:
     store = random_store([(400, 400)], np.uint8, 0)
     crops, shape = epoch_of(store, Augmentation(), 0)
-    staged = stage(crops, torch.from_numpy(store.images), torch.from_numpy(store.masks), shape, pin=False)
-    assert len(staged.pixels) <= 12 * (TILE + 1) ** 2
+    staged = stage(crops, flat_of(store), shape, pin=False)
+    assert len(staged.flat.pixels) <= 12 * (TILE + 1) ** 2
 
 
 def test_batches_come_in_order_and_a_reader_may_leave() -> None:
     store = random_store([(64, 64), (50, 90)], np.uint8, 1)
     crops, shape = epoch_of(store, Augmentation(), 3)
-    pixels, masks = torch.from_numpy(store.images), torch.from_numpy(store.masks)
+    flat = flat_of(store)
     batches = [slice(0, 4), slice(4, 8), slice(8, 12)]
-    came = staged_ahead(crops, pixels, masks, shape, batches, torch.device("cpu"))
+    came = staged_ahead(crops, flat, shape, batches, torch.device("cpu"))
     for batch, staged in zip(batches, came, strict=True):
-        images, _ = cut(staged.crops, staged.pixels, staged.masks, shape)
-        torch.testing.assert_close(images, cut(crops.part(batch), pixels, masks, shape)[0], rtol=0, atol=0)
-    left = staged_ahead(crops, pixels, masks, shape, batches, torch.device("cpu"))
+        images = cut(staged.crops, staged.flat, shape).images
+        torch.testing.assert_close(images, cut(crops.part(batch), flat, shape).images, rtol=0, atol=0)
+    left = staged_ahead(crops, flat, shape, batches, torch.device("cpu"))
     next(left)
     left.close()
 
@@ -79,7 +85,7 @@ def test_batches_come_in_order_and_a_reader_may_leave() -> None:
 def test_a_fault_while_packing_reaches_the_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     store = random_store([(64, 64)], np.uint8, 1)
     split = Split(store, "train", TILE, Augmentation(), 8)
-    short = torch.from_numpy(store.images[:10].copy()), torch.from_numpy(store.masks[:10].copy())
-    monkeypatch.setattr(split, "_pixels", lambda device: short)
+    short = flat_of(store).each(lambda values: values[:10].clone())
+    monkeypatch.setattr(split, "_flat", lambda device: short)
     with pytest.raises(RuntimeError, match="out of bounds"):
         list(split.training_batches(0, 0, 4, "meta"))

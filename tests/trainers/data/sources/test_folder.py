@@ -92,7 +92,7 @@ def test_fractions_divide_one_folder_by_groups(tmp_path: Path, write_pair: Write
     assert len(set.union(*sites)) == 10
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     units=st.lists(st.text(min_size=1), min_size=3, max_size=60, unique=True),
     seed=st.integers(0, 9),

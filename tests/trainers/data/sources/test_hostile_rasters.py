@@ -118,7 +118,7 @@ def test_labels_that_fail_in_every_window_are_told_once(labelled: Path, tmp_path
     assert str(labelled / "train/masks/a.") in str(problem)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @example(name="images/a.tif", places=[], head=True, kept=1.0)
 @given(
     name=st.sampled_from(["images/a.tif", "masks/a.geojson"]),

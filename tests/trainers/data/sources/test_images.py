@@ -62,7 +62,7 @@ def _one_clear_line(error: UserError, path: Path) -> None:
     assert 10 < len(str(problem)) < 500
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.one_of(
         st.binary(max_size=200),

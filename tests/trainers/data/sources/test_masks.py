@@ -81,7 +81,7 @@ def test_no_table_is_made_up_where_colors_are_too_few_or_too_many(colors: list[t
     assert "under `colors`" in said
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     count=st.integers(2, 4),
     values=st.lists(st.integers(0, 255), min_size=1, max_size=6),

@@ -80,7 +80,7 @@ def test_labels_beside_their_scene_are_noted(labelled: Path, tmp_path: Path) -> 
     assert "val/images/a.tif[0,0] and 3 more: no polygon of its labels lies in the scene" in notes
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(places=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6))
 def test_a_damaged_geometry_never_ends_in_a_traceback(
     tmp_path_factory: pytest.TempPathFactory, places: list[tuple[int, int]]

@@ -93,7 +93,7 @@ def _distance(one: tuple[int, ...], other: tuple[int, ...]) -> int:
     return max(gaps)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     height=st.integers(1, 300),
     width=st.integers(1, 300),
@@ -113,7 +113,7 @@ def test_windows_cover_everything_and_overlap_only_when_told(
         assert seen.max() == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     height=st.integers(1, 900), width=st.integers(1, 900), size=st.integers(64, 256), gap=st.integers(0, 32)
 )

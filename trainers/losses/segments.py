@@ -1,0 +1,149 @@
+"""Sums of pixels over the objects of each class: what per-object losses are made of."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lossweep.spaces.losses.families.per_object import Way
+from lossweep.trainers.losses.statistics import Statistics
+
+
+class Sides(NamedTuple):
+    """Sums over what each object is judged by: N images, C foreground classes, S objects of a class at most.
+
+    Attributes:
+        own: (N, C, S) over the object's pixels.
+        other: (N, C, S) over the others that it is judged with; or (N, C, 1), the same for all objects.
+        rest: (N, C, 1) over those that no object of the image is judged with.
+    """
+
+    own: Tensor
+    other: Tensor
+    rest: Tensor
+
+
+class Table(NamedTuple):
+    """Where pixels are summed.
+
+    Attributes:
+        places: (N, C, P) of each pixel for each class.
+        width: how many places there are.
+        in_cells: whether places come in pairs, for a cell's other pixels and for the object's; else place 0
+            is for all pixels of other classes.
+    """
+
+    places: Tensor
+    width: int
+    in_cells: bool
+
+    @classmethod
+    def of(cls, found: Statistics, way: Way) -> Table:
+        """Lay a table out by the batch's maps, ``cells`` or ``components``."""
+        assert found.maps is not None  # a term that asks for maps gets them
+        in_cells = way == "cells"
+        numbers, most = _numbered(found.maps["cells" if in_cells else "components"].flatten(2))
+        member = members(found).flatten(2)
+        if in_cells:
+            return cls(2 * numbers + member, 2 * most, in_cells)
+        return cls(numbers * member, most, in_cells)
+
+    def sums(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum pixels (N, H, W) or (N, C, H, W) over each object's own and over its others, as in `Sides`."""
+        if values.ndim == 3:
+            values = values.unsqueeze(1)
+        sums = _Sums.apply(values.flatten(2).expand(self.places.shape), self.places, self.width)
+        if not self.in_cells:
+            return sums[..., 1:], sums[..., :1]
+        other, own = sums.unflatten(2, (-1, 2)).unbind(3)
+        return own, other
+
+
+class Objects(NamedTuple):
+    """The objects of a batch.
+
+    An object counts when it shows a labelled pixel. The rest, where none does, counts as one object without
+    pixels of its own: a tile without objects, or the cells of those that a crop has cut away.
+
+    Attributes:
+        table: where their pixels are summed.
+        shown: (N, C, S) whether an object counts, 1 or 0.
+        pixels: labelled ones.
+    """
+
+    table: Table
+    shown: Tensor
+    pixels: Sides
+
+    @classmethod
+    def of(cls, found: Statistics, way: Way) -> Objects:
+        """Find the objects of a batch."""
+        table = Table.of(found, way)
+        own, other = table.sums(found.labelled)
+        shown = (own > 0).to(own.dtype)
+        return cls(table, shown, Sides(own, other, _rest(table, other, shown)))
+
+    def sums(self, values: Tensor) -> Sides:
+        """Sum pixels (N, H, W), the same for all classes, or (N, C, H, W); ignored ones must be 0."""
+        own, other = self.table.sums(values)
+        return Sides(own, other, _rest(self.table, other, self.shown))
+
+
+def _rest(table: Table, other: Tensor, shown: Tensor) -> Tensor:
+    if table.in_cells:
+        return (other * (1.0 - shown)).sum(2, keepdim=True)
+    return other * (1.0 - shown.amax(2, keepdim=True))
+
+
+def members(found: Statistics) -> Tensor:
+    """Whether a pixel is of each foreground class: (N, C, H, W) bool, False where ignored."""
+    if found.is_binary:
+        return (found.labels > 0).unsqueeze(1)
+    classes = torch.arange(1, found.logits.shape[1], device=found.labels.device)
+    return found.labels.unsqueeze(1) == classes[:, None, None]
+
+
+def _numbered(numbers: Tensor) -> tuple[Tensor, int]:
+    """Numbers (N, planes, P) as int64 below a bound which nothing that is on a device decides.
+
+    Maps are narrow where their numbers are small. Where an image has more than 32,767 objects, those of a
+    crop are numbered anew: there are no more than it has pixels.
+    """
+    if numbers.device.type == "cpu" and not torch.compiler.is_compiling():
+        return numbers.long(), max(2, int(numbers.max()) + 1 if numbers.numel() else 0)
+    if numbers.dtype in (torch.uint8, torch.int16):
+        return numbers.long(), torch.iinfo(numbers.dtype).max + 1
+    return renumbered(numbers), numbers.shape[2] + 1
+
+
+def renumbered(numbers: Tensor) -> Tensor:
+    """Numbers (N, planes, P) counted from 1 in the order of those that occur; 0 stays 0."""
+    ordered, order = numbers.sort(dim=2)
+    new = torch.ones_like(ordered)
+    new[..., 1:] = (ordered[..., 1:] != ordered[..., :-1]).to(new.dtype)
+    new = torch.where(ordered == 0, 0, new)
+    return torch.empty_like(order).scatter_(2, order, new.cumsum(2))
+
+
+class _Sums(torch.autograd.Function):
+    """Values (N, C, P) summed by their index, as a table (N, C, width).
+
+    In float64: one running sum in float32 would lose the small values of a large object.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, index: Tensor, width: int) -> Tensor:
+        """See the class."""
+        ctx.save_for_backward(index)
+        table = values.new_zeros((*index.shape[:2], width), dtype=torch.float64)
+        return table.scatter_add_(2, index, values.double()).to(values.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """See the class."""
+        (index,) = ctx.saved_tensors
+        return grads[0].gather(2, index), None, None

@@ -1,0 +1,1 @@
+"""The kinds of maps, a file each; `spaces.discovery` finds them."""
