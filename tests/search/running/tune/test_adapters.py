@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from ray.tune.experiment import Trial
 
 from lossweep.search.running.dispatcher import Dispatcher
-from lossweep.search.running.tune import cluster
+from lossweep.search.running.tune import cluster, workers
 from lossweep.search.running.tune.adapters import DispatchScheduler, DispatchSearcher, TuneBridge
 from lossweep.search.running.tune.cluster import GrowingSlots, TrialResources
 from lossweep.search.running.tune.tuning import wait_for_turn
@@ -186,3 +187,23 @@ def test_a_cluster_that_grows_is_used_as_it_grows(monkeypatch: pytest.MonkeyPatc
     nodes.clear()
     now[0] += 10.0
     assert slots() == 1
+
+
+def test_a_machine_that_the_cluster_does_not_miss_yet_is_knocked_at(
+    tmp_path: Path, bridge: TuneBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray says of its workers that they are unavailable, and of the machine that it lives."""
+    (tmp_path / "error.txt").write_text("Failure # 1\nThe actor 0a is unavailable: RpcError: Socket closed")
+    lost: Any = SimpleNamespace(error_file=str(tmp_path / "error.txt"), trial_id="x")
+    WorkerProcess.here("there").write(tmp_path, bridge.attempts["x"])
+    kinds = []
+    with socket.socket() as living:
+        living.bind(("127.0.0.1", 0))
+        living.listen()
+        node = {"NodeID": "there", "Alive": True, "NodeManagerAddress": "127.0.0.1"}
+        node |= {"NodeManagerPort": living.getsockname()[1]}
+        for nodes in ([node], [], [{**node, "NodeManagerPort": 1}], [{**node, "Alive": False}]):
+            monkeypatch.setattr(workers._ray, "nodes", lambda nodes=nodes: nodes)
+            DispatchScheduler(bridge).on_trial_error(None, lost)
+            kinds.append(bridge.faults_of_lost["x"].kind)
+    assert kinds == [FaultKind.WORKER_LOST] * 2 + [FaultKind.NODE_LOST] * 2
