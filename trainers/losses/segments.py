@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from lossweep.spaces.losses.families.per_object import Way
@@ -13,17 +13,17 @@ from lossweep.trainers.losses.statistics import Statistics
 
 
 class Sides(NamedTuple):
-    """Sums over what each object is judged by: N images, C foreground classes, S objects of a class at most.
+    """Sums over what each object is judged by: N images, C foreground classes, S numbers of objects.
+
+    Number 0 is the rest: pixels that no object of the image is judged with. It has none of its own.
 
     Attributes:
         own: (N, C, S) over the object's pixels.
-        other: (N, C, S) over the others that it is judged with; or (N, C, 1), the same for all objects.
-        rest: (N, C, 1) over those that no object of the image is judged with.
+        other: (N, C, S) over the others that it is judged with.
     """
 
     own: Tensor
     other: Tensor
-    rest: Tensor
 
 
 class Table(NamedTuple):
@@ -51,15 +51,25 @@ class Table(NamedTuple):
             return cls(2 * numbers + member, 2 * most, in_cells)
         return cls(numbers * member, most, in_cells)
 
-    def sums(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum pixels (N, H, W) or (N, C, H, W) over each object's own and over its others, as in `Sides`."""
+    def sums(self, values: Tensor) -> Tensor:
+        """Sum pixels (N, H, W), the same for all classes, or (N, C, H, W), giving (N, C, width)."""
         if values.ndim == 3:
             values = values.unsqueeze(1)
-        sums = _Sums.apply(values.flatten(2).expand(self.places.shape), self.places, self.width)
-        if not self.in_cells:
-            return sums[..., 1:], sums[..., :1]
-        other, own = sums.unflatten(2, (-1, 2)).unbind(3)
-        return own, other
+        sums: Tensor = _Sums.apply(values.flatten(2).expand(self.places.shape), self.places, self.width)
+        return sums
+
+    def apart(self, sums: Tensor) -> tuple[Tensor, Tensor]:
+        """Tell the objects' own pixels (N, C, S) from the others: (N, C, S), or (N, C, 1) that all share."""
+        if self.in_cells:
+            return sums[..., 1::2], sums[..., ::2]
+        return nn.functional.pad(sums[..., 1:], (1, 0)), sums[..., :1]
+
+    def with_rest(self, other: Tensor, hidden: Tensor) -> Tensor:
+        """Return the others (N, C, S), the rest as number 0. ``hidden`` is 1 where no object shows."""
+        if self.in_cells:
+            return torch.cat([(other * hidden).sum(2, keepdim=True), other[..., 1:]], 2)
+        rest = other * hidden.amin(2, keepdim=True)
+        return torch.cat([rest, other.expand(-1, -1, self.width - 1)], 2)
 
 
 class Objects(NamedTuple):
@@ -70,32 +80,30 @@ class Objects(NamedTuple):
 
     Attributes:
         table: where their pixels are summed.
-        shown: (N, C, S) whether an object counts, 1 or 0.
+        hidden: (N, C, S) 1 for numbers of which no object shows, else 0.
         pixels: labelled ones.
+        counts: (N, C, S) 1 for those that count, else 0.
     """
 
     table: Table
-    shown: Tensor
+    hidden: Tensor
     pixels: Sides
+    counts: Tensor
 
     @classmethod
     def of(cls, found: Statistics, way: Way) -> Objects:
         """Find the objects of a batch."""
         table = Table.of(found, way)
-        own, other = table.sums(found.labelled)
-        shown = (own > 0).to(own.dtype)
-        return cls(table, shown, Sides(own, other, _rest(table, other, shown)))
+        own, other = table.apart(table.sums(found.labelled))
+        hidden = (own == 0).to(own.dtype)
+        other = table.with_rest(other, hidden)
+        counts = torch.cat([other[..., :1] > 0, own[..., 1:] > 0], 2).to(own.dtype)
+        return cls(table, hidden, Sides(own, other), counts)
 
     def sums(self, values: Tensor) -> Sides:
         """Sum pixels (N, H, W), the same for all classes, or (N, C, H, W); ignored ones must be 0."""
-        own, other = self.table.sums(values)
-        return Sides(own, other, _rest(self.table, other, self.shown))
-
-
-def _rest(table: Table, other: Tensor, shown: Tensor) -> Tensor:
-    if table.in_cells:
-        return (other * (1.0 - shown)).sum(2, keepdim=True)
-    return other * (1.0 - shown.amax(2, keepdim=True))
+        own, other = self.table.apart(self.table.sums(values))
+        return Sides(own, self.table.with_rest(other, self.hidden))
 
 
 def members(found: Statistics) -> Tensor:

@@ -52,26 +52,22 @@ class PerObjectTerm(Term):
     def forward(self, found: Statistics) -> Tensor:
         """Return the loss as a scalar."""
         objects = Objects.of(found, self.way)
-        each, rest = self._values(found, objects)
-        rests = (objects.pixels.rest > 0).to(each.dtype)
-        total = (each * objects.shown).sum(2) + (rest * rests).squeeze(2)
-        count = objects.shown.sum(2) + rests.squeeze(2)
+        total = (self._values(found, objects) * objects.counts).sum(2)
+        count = objects.counts.sum(2)
         if self.reduction == "batch":
             return ratio(total.sum(0), count.sum(0)).mean()
         images = (count.sum(1) > 0).to(total.dtype)
         return ratio(ratio(total, count).mean(1).sum(), images.sum())
 
-    def _values(self, found: Statistics, objects: Objects) -> tuple[Tensor, Tensor]:
-        """The term of each object (N, C, S) and of the rest (N, C, 1)."""
+    def _values(self, found: Statistics, objects: Objects) -> Tensor:
+        """The term of each object (N, C, S)."""
         if isinstance(self.inner, RegionTerm):
-            wrong = objects.sums(_errors(found))
-            missed, called = self._weighed(wrong, objects.pixels)
+            missed, called = self._weighed(objects.sums(_errors(found)), objects.pixels)
             support, _ = self._weighed(objects.pixels, objects.pixels)
-            none = torch.zeros_like(wrong.rest)
-            return self.inner.of_counts(called, missed, support), self.inner.of_counts(wrong.rest, none, none)
+            return self.inner.of_counts(called, missed, support)
         values, amounts = (objects.sums(each) for each in self.inner.per_pixel(found))
         weighed = (torch.add(*self._weighed(each, objects.pixels)) for each in (values, amounts))
-        return ratio(*weighed), ratio(values.rest, amounts.rest)
+        return ratio(*weighed)
 
     def _weighed(self, sums: Sides, pixels: Sides) -> tuple[Tensor, Tensor]:
         """Sums over the object's pixels and over the others, each with its weight."""
