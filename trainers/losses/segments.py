@@ -51,18 +51,16 @@ class Table(NamedTuple):
             return cls(2 * numbers + member, 2 * most, in_cells)
         return cls(numbers * member, most, in_cells)
 
-    def sums(self, values: Tensor) -> Tensor:
-        """Sum pixels (N, H, W), the same for all classes, or (N, C, H, W), giving (N, C, width)."""
+    def sums(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum pixels (N, H, W), the same for all classes, or (N, C, H, W).
+
+        Returns:
+            The objects' own (N, C, S), and the others: (N, C, S), or (N, C, 1) that all objects share.
+        """
         if values.ndim == 3:
             values = values.unsqueeze(1)
-        sums: Tensor = _Sums.apply(values.flatten(2).expand(self.places.shape), self.places, self.width)
-        return sums
-
-    def apart(self, sums: Tensor) -> tuple[Tensor, Tensor]:
-        """Tell the objects' own pixels (N, C, S) from the others: (N, C, S), or (N, C, 1) that all share."""
-        if self.in_cells:
-            return sums[..., 1::2], sums[..., ::2]
-        return nn.functional.pad(sums[..., 1:], (1, 0)), sums[..., :1]
+        own, other = _Sums.apply(values.flatten(2).expand(self.places.shape), *self)
+        return own, other
 
     def with_rest(self, other: Tensor, hidden: Tensor) -> Tensor:
         """Return the others (N, C, S), the rest as number 0. ``hidden`` is 1 where no object shows."""
@@ -94,7 +92,7 @@ class Objects(NamedTuple):
     def of(cls, found: Statistics, way: Way) -> Objects:
         """Find the objects of a batch."""
         table = Table.of(found, way)
-        own, other = table.apart(table.sums(found.labelled))
+        own, other = table.sums(found.labelled)
         hidden = (own == 0).to(own.dtype)
         other = table.with_rest(other, hidden)
         counts = torch.cat([other[..., :1] > 0, own[..., 1:] > 0], 2).to(own.dtype)
@@ -102,7 +100,7 @@ class Objects(NamedTuple):
 
     def sums(self, values: Tensor) -> Sides:
         """Sum pixels (N, H, W), the same for all classes, or (N, C, H, W); ignored ones must be 0."""
-        own, other = self.table.apart(self.table.sums(values))
+        own, other = self.table.sums(values)
         return Sides(own, self.table.with_rest(other, self.hidden))
 
 
@@ -137,21 +135,32 @@ def renumbered(numbers: Tensor) -> Tensor:
 
 
 class _Sums(torch.autograd.Function):
-    """Values (N, C, P) summed by their index, as a table (N, C, width).
+    """Values (N, C, P) summed by their place, as `Table.sums` returns them.
 
     In float64: one running sum in float32 would lose the small values of a large object.
     """
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, index: Tensor, width: int) -> Tensor:
+    def forward(
+        ctx: Any, values: Tensor, places: Tensor, width: int, in_cells: bool
+    ) -> tuple[Tensor, Tensor]:
         """See the class."""
-        ctx.save_for_backward(index)
-        table = values.new_zeros((*index.shape[:2], width), dtype=torch.float64)
-        return table.scatter_add_(2, index, values.double()).to(values.dtype)
+        ctx.save_for_backward(places)
+        ctx.in_cells = in_cells
+        table = values.new_zeros((*places.shape[:2], width), dtype=torch.float64)
+        table = table.scatter_add_(2, places, values.double()).to(values.dtype)
+        if in_cells:
+            return table[..., 1::2], table[..., ::2]
+        return nn.functional.pad(table[..., 1:], (1, 0)), table[..., :1]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """See the class."""
-        (index,) = ctx.saved_tensors
-        return grads[0].gather(2, index), None, None
+        (places,) = ctx.saved_tensors
+        own, other = grads
+        if ctx.in_cells:
+            table = torch.stack([other, own], 3).flatten(2)
+        else:
+            table = torch.cat([other, own[..., 1:]], 2)
+        return table.gather(2, places), None, None, None
