@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import tomllib
+from importlib.metadata import version
 from typing import Any
 
 import pytest
+import typer.main
 import yaml
 from compose_file import FILE, ROOT, Missing, Service, interpolated, services, variables
+
+from lossweep.commands import app
+from lossweep.dashboards.prometheus.figures import SweepFigures
+from lossweep.dashboards.prometheus.listener import MetricsAddress
+from lossweep.search.study.events import SweepStarted
+from tests.dashboards import histories
 
 SECRETS = {"POSTGRES_PASSWORD": "pppp", "RAY_AUTH_TOKEN": "tttt", "GRAFANA_PASSWORD": "gggg"}
 OURS = ("mlflow", "ray-head", "ray-worker", "ray-worker-gpu", "optuna-dashboard")
@@ -148,17 +157,57 @@ def test_the_image_installs_libraries_before_code_and_runs_as_nobody_special() -
     assert extra[1] in _project()["optional-dependencies"]
 
 
-def test_prometheus_and_grafana_read_what_the_driver_offers() -> None:
+def test_prometheus_asks_at_every_port_that_drivers_take(stack: dict[str, Service]) -> None:
     scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
-    assert [job["job_name"] for job in scraped] == ["lossweep"]
+    (job,) = scraped
+    address = MetricsAddress.parse(stack["ray-head"].environment["LOSSWEEP_METRICS_PORT"])
+    assert address.host == "0.0.0.0"
+    assert job["static_configs"] == [{"targets": [f"ray-head:{port}" for port in address.ports]}]
+
+
+def test_grafanas_plots_are_of_figures_that_drivers_serve() -> None:
     source = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text())
-    assert source["datasources"][0]["url"] == "http://prometheus:9090"
     board = json.loads((ROOT / "deploy/grafana/dashboards/lossweep.json").read_text())
-    assert all(
-        target["datasource"]["uid"] == source["datasources"][0]["uid"]
-        for panel in board["panels"]
-        for target in panel["targets"]
-    )
+    targets = [target for panel in board["panels"] for target in panel["targets"]]
+    assert {target["datasource"]["uid"] for target in targets} == {source["datasources"][0]["uid"]}
+    figures = SweepFigures()
+    figures.take(SweepStarted(histories.sweep()))
+    samples = [sample for family in figures.collect() for sample in family.samples]
+    labels = {sample.name: set(sample.labels) for sample in samples}
+    for target in targets:
+        for name, asked in re.findall(r"(lossweep_\w+)(?:\{(\w+))?", target["expr"]):
+            if name != "lossweep_gpu_utilization_ratio":  # served where there are GPUs
+                assert name in labels, target["expr"]
+                assert not asked or asked in labels[name]
+        for label in re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]):
+            assert label in {"instance", "gpu"}.union(*labels.values())
+
+
+@pytest.mark.parametrize("place", ["RayJob", "SkyPilot"])
+def test_what_other_schedulers_run_is_this_version_with_commands_that_exist(place: str) -> None:
+    """Both files were also held against KubeRay's own schema and SkyPilot's own parser (docs/deploy.md)."""
+    file = {"RayJob": "kuberay.yaml", "SkyPilot": "skypilot.yaml"}[place]
+    document = yaml.safe_load((ROOT / "deploy" / file).read_text())
+    if place == "RayJob":
+        assert (document["apiVersion"], document["kind"]) == ("ray.io/v1", "RayJob")
+        cluster = document["spec"]["rayClusterSpec"]
+        assert cluster["rayVersion"] == version("ray")
+        assert cluster["authOptions"] == {"mode": "token"}
+        pods = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+        containers = [each for pod in pods for each in pod["template"]["spec"]["containers"]]
+        assert {each["image"] for each in containers} == {f"lossweep:{_version()}"}
+        asked = [variable["name"] for each in containers[1:] for variable in each["env"]]
+        assert "LOSSWEEP_DATABASE" not in asked, "workers run users' code"
+        assert document["metadata"]["labels"]["kueue.x-k8s.io/queue-name"]
+        command = document["spec"]["entrypoint"]
+    else:
+        assert document["secrets"] == {"LOSSWEEP_DATABASE": None}
+        command = document["run"].strip().replace("~/lossweep/bin/", "").replace('"$SWEEP"', "sweep.yaml")
+    words = shlex.split(command)
+    assert words[:3] == ["lossweep", "submit", "--yes"]
+    submit = typer.main.get_command(app).commands["submit"]
+    taken = {option for parameter in submit.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= taken
 
 
 def _project() -> dict[str, Any]:
