@@ -166,17 +166,6 @@ class TestOneSweep:
                 f"sweep tiny is already driven by process {os.getpid()} on ",
             )
 
-    def test_resumed_with_the_code_that_was_shipped(
-        self, fake: FakeService, client: Path, lossweep: Callable[..., Said]
-    ) -> None:
-        (client / "tiny.yaml").unlink()
-        code, _, err = lossweep("resume", "tiny", "--set", "budget.trials=3")
-        assert code == 0, err
-        newest = list(fake.jobs)[-1]
-        assert fake.processes[newest].wait(120) == 0
-        assert fake.jobs[newest]["runtime_env"]["working_dir"].startswith("gcs://")
-        assert "3/3" in lossweep("list")[1]
-
 
 @pytest.mark.parametrize(
     ("token", "given", "words"),
