@@ -17,6 +17,7 @@ from gpu_setting import LOSSES, Setting, loaded, scratch
 from torch import Tensor
 
 from lossweep.spaces.class_prior import ClassPrior
+from lossweep.spaces.files.errors import UserError
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.gpu_errors import is_dead, is_out_of_memory
@@ -52,6 +53,25 @@ def losses(setting: Setting) -> Iterator[str]:
                 waits |= seen
             shown, waited = "<br>".join(trained), ", ".join(sorted(waits)) or "none"
             yield f"| {line} | {classes} | {value:.1e} | {gradient:.1e} | {shown} | {waited} |"
+    yield ""
+    yield f"A mask with a value that is no class is refused by {_refused(setting)}."
+
+
+def _refused(setting: Setting) -> str:
+    """Which call of a loss refuses a stray value of the first, none of them waiting for the device."""
+    loss = build_loss(LossSchedule.parse("cross_entropy @1e-3 x1").phases[0].loss, _prior(3))
+    loss = loss.to(setting.device)
+    logits = torch.zeros(4, 3, 64, 64, device=setting.device)
+    masks = torch.zeros(4, 64, 64, device=setting.device, dtype=torch.uint8)
+    masks[0, 0, 0] = 7
+    for call in range(1, 100):
+        try:
+            loss(logits, masks)
+        except UserError as error:
+            return f"call {call}: {error}"
+        masks = torch.zeros_like(masks)
+        time.sleep(0.001)
+    return "**no call of a hundred**"
 
 
 def _apart(line: str, classes: int, device: torch.device) -> tuple[float, float]:
@@ -88,13 +108,14 @@ def _trained(
     values, waits = [], set[str]()
     for epoch in range(2):
         total = torch.zeros((), device=setting.device)
-        for index, batch in enumerate(data.train.training_batches(0, epoch, 8, setting.device)):
+        batches = data.train.training_batches(0, epoch, 8, setting.device, criterion.maps)
+        for index, batch in enumerate(batches):
             watched = setting.on_gpu and epoch == 1 and index > 0
             with warnings.catch_warnings(record=True) as seen:
                 warnings.simplefilter("always")
                 if watched:
                     torch.cuda.set_sync_debug_mode("warn")
-                step = optimization.step(batch.images, batch.masks, criterion, 1e-3)
+                step = optimization.step(batch.images, batch.masks, criterion, 1e-3, batch.maps)
                 if setting.on_gpu:
                     torch.cuda.set_sync_debug_mode("default")
             # A gradient scaler asks whether the step overflowed: float16 waits by its nature.

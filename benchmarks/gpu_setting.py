@@ -29,6 +29,10 @@ LOSSES: Final = (
     "lovasz",
     "lovasz(reduction=image)",
     "mcc",
+    "topk_ce",
+    "soft_jaccard",
+    "boundary",
+    "skeleton_recall",
     "cross_entropy + 0.5*dice",
 )
 

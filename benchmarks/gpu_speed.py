@@ -31,6 +31,7 @@ from lossweep.trainers.loop.optimization import Optimization
 from lossweep.trainers.loop.prefix import TrainedEpoch
 from lossweep.trainers.loop.snapshots import Snapshot
 from lossweep.trainers.losses import build_loss
+from lossweep.trainers.maps.known import maps_of
 from lossweep.trainers.metrics.meter import Meter
 from lossweep.trainers.metrics.truth import Truth
 from lossweep.trainers.models import build_model
@@ -301,7 +302,8 @@ def cost(setting: Setting) -> Iterator[str]:
     column = one.masks[:, None].float()
     for line in LOSSES:
         loss = build_loss(LossSchedule.parse(f"{line} @1e-3 x1").phases[0].loss, prior).to(setting.device)
-        mine = setting.seconds(lambda loss=loss: loss(logits, one.masks).backward())
+        maps = maps_of(one.masks, loss.maps, 2)  # in a training, cut along with the crops
+        mine = setting.seconds(lambda loss=loss, maps=maps: loss(logits, one.masks, maps).backward())
         other = "–"
         if line in theirs:
             peer = theirs[line].to(setting.device)
