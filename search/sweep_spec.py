@@ -51,7 +51,8 @@ class ResourceSpec(Frozen):
         priority: of the sweep, where several share a cluster: twice the priority, twice the trials at a time.
         cpus_per_trial: cores each trial holds.
         gpus_per_trial: a whole GPU or a share of one, which also bounds the process's GPU memory; 0 hides the
-            GPUs from the trials. A whole one when None, where a node has any, else none.
+            GPUs from the trials. When None, where a node has any: the share that a short measurement on this
+            machine finds, or a whole one on a cluster that is joined; else none.
         max_failures: how often a trial is resumed after its worker was lost. One whose machine went away, as
             a preempted one does, is resumed at no cost in these.
         evaluation_minutes: a worker that reports nothing for so long counts as lost, its start included; None

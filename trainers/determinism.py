@@ -27,13 +27,16 @@ class RandomNumbers:
 
     def __init__(self, seed: int, *path: int | str, device: torch.device | None = None) -> None:
         self._seed = derived_seed(seed, *path)
-        self._gpus = [device] if device is not None and device.type == "cuda" else []
+        kind = device.type if device is not None else "cpu"
+        self._gpus = [device] if device is not None and kind == "cuda" else []
+        self._apple = kind == "mps"
         self._stopped: tuple[Any, ...] | None = None
 
     @contextmanager
     def drawn(self) -> Iterator[None]:
         """Draw them, and leave the process's as they were."""
         python, numpy = random.getstate(), np.random.get_state()
+        apple = torch.mps.get_rng_state() if self._apple else None
         with torch.random.fork_rng(devices=self._gpus):
             try:
                 self._start()
@@ -43,19 +46,24 @@ class RandomNumbers:
                     np.random.get_state(),
                     torch.get_rng_state(),
                     [torch.cuda.get_rng_state(each) for each in self._gpus],
+                    torch.mps.get_rng_state() if self._apple else None,
                 )
             finally:
                 random.setstate(python)
                 np.random.set_state(numpy)
+                if apple is not None:
+                    torch.mps.set_rng_state(apple)
 
     def _start(self) -> None:
         if self._stopped is not None:
-            python, numpy, cpu, gpus = self._stopped
+            python, numpy, cpu, gpus, apple = self._stopped
             random.setstate(python)
             np.random.set_state(numpy)
             torch.set_rng_state(cpu)
             for each, state in zip(self._gpus, gpus, strict=True):
                 torch.cuda.set_rng_state(state, each)
+            if apple is not None:
+                torch.mps.set_rng_state(apple)
             return
         random.seed(self._seed)
         np.random.seed(self._seed % 2**32)
@@ -63,6 +71,8 @@ class RandomNumbers:
         for each in self._gpus:
             with torch.cuda.device(each):
                 torch.cuda.manual_seed(self._seed)
+        if self._apple:
+            torch.mps.manual_seed(self._seed)
 
 
 @contextmanager

@@ -17,6 +17,14 @@ def indexed(device: torch.device) -> torch.device:
     return device
 
 
+def card() -> str | None:
+    """The GPU that this process would train on, with its memory; None where there is none of NVIDIA's."""
+    if not torch.cuda.is_available():
+        return None
+    found = torch.cuda.get_device_properties(0)
+    return f"{found.name} ({found.total_memory / 2**30:.0f} GiB)"
+
+
 def room(device: torch.device) -> int:
     """Return the bytes of GPU memory that this process may still take: what is free, within its share.
 

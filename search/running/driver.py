@@ -21,6 +21,7 @@ from lossweep.search.ledger.lease import Lease, LeaseHeld, holder_of
 from lossweep.search.own_code import change_words, code_of, own_code
 from lossweep.search.running.dispatcher import Dispatcher
 from lossweep.search.running.existing import resume_problems, stored_spec
+from lossweep.search.running.gpu_shares.finding import share_of_a_gpu
 from lossweep.search.running.runner import Runner, runner_for
 from lossweep.search.running.sharing import Claim, Share, cluster_of
 from lossweep.search.running.silence import SilenceWatch
@@ -45,8 +46,17 @@ ALIKE = 3
 """So many first controls, or first proposals, failing alike stop a sweep."""
 
 
-def create_sweep(ledger: Ledger, spec: SweepSpec, prior: ClassPrior, fingerprint: str = "") -> SweepRecord:
+def create_sweep(
+    ledger: Ledger, spec: SweepSpec, prior: ClassPrior, fingerprint: str = "", slots: float = 1.0
+) -> SweepRecord:
     """Write a new sweep: its row, and its empty study.
+
+    Args:
+        ledger: where.
+        spec: of the sweep.
+        prior: classes and their frequencies.
+        fingerprint: of the data.
+        slots: GPUs a trial holds, or 1 on a CPU.
 
     Raises:
         UserError: when the name is taken.
@@ -62,7 +72,7 @@ def create_sweep(ledger: Ledger, spec: SweepSpec, prior: ClassPrior, fingerprint
             prior=prior,
             budget_trials=spec.budget.trials,
             budget_epochs=spec.budget.epochs,
-            slots=spec.resources.gpus_per_trial or 1.0,
+            slots=slots,
             data_fingerprint=fingerprint,
             code_version=version("lossweep"),
         )
@@ -117,13 +127,14 @@ def run_sweep(
     stop = stop or StopRequest(signals=on_signal)
     stop.install()
     try:
-        work = _prepared(spec, workspace, ledger, stop, resume, task, confirm)
+        alone = cluster is None and runner is None
+        work = _prepared(spec, workspace, ledger, stop, resume, task, confirm, alone)
         with stop.patient(Patience.TO_WRITE):
             if not resume:
-                create_sweep(ledger, spec, work.prior, work.fingerprint)
+                create_sweep(ledger, spec, work.prior, work.fingerprint, _slots(spec, work))
             shared = cluster_of(cluster) if spec.resources.runner == "tune" else ""
             with Lease(ledger, spec.name, stop.set, shared) as lease:
-                chosen = runner if runner is not None else runner_for(spec, workspace, cluster)
+                chosen = runner or runner_for(spec, workspace, cluster, work.gpu_share)
                 settings = replace(_settings(spec, work.prior, confirm), retry_failed=resume and retry_failed)
                 share = Share(spec.name, lambda: _claims(ledger, shared)) if shared else None
                 return _drive(spec, settings, ledger, lease, stop, work, chosen, tuple(listeners), share)
@@ -140,8 +151,9 @@ def _prepared(
     resume: bool,
     task: TrainingTask | None,
     confirm: ConfirmSpec | None,
+    alone: bool,
 ) -> TrainingTask:
-    """Check everything and read the data, before anything is written."""
+    """Check everything, read the data and measure the machine, before anything is written."""
     try:
         _check_existence(ledger, spec, resume)
         work = task if task is not None else segmentation(spec, workspace, confirm is not None)
@@ -149,6 +161,11 @@ def _prepared(
             _check_unchanged(ledger, spec, work)
         else:
             _settings(spec, work.prior).check()  # before the sweep's name is taken
+        if alone and task is None:
+            share = share_of_a_gpu(spec, workspace, work.trainer, work.fingerprint)
+            work = replace(work, gpu_share=share)
+        if resume:
+            _take_over(ledger, spec, work)
     except Exception as error:
         if stop.interrupted:
             raise KeyboardInterrupt from error
@@ -174,7 +191,7 @@ def _drive(
         template_of(spec),
         ledger.journal(spec.name),
         listeners,
-        slots=spec.resources.gpus_per_trial or 1.0,
+        slots=_slots(spec, work),
         code_of=lambda plan: code_of(plan, code),
     )
     before = ledger.sweep(spec.name).state
@@ -323,7 +340,7 @@ def _check_existence(ledger: Ledger, spec: SweepSpec, resume: bool) -> None:
 
 
 def _check_unchanged(ledger: Ledger, spec: SweepSpec, work: TrainingTask) -> None:
-    """Refuse to mix two sweeps in one study; take over what may change."""
+    """Refuse to mix two sweeps in one study."""
     record = ledger.sweep(spec.name)
     old = stored_spec(record)
     problems = resume_problems(old, spec)
@@ -339,9 +356,18 @@ def _check_unchanged(ledger: Ledger, spec: SweepSpec, work: TrainingTask) -> Non
         )
     if problems:
         raise UserError(problems)
-    if old != spec:
-        slots = spec.resources.gpus_per_trial or 1.0
+
+
+def _take_over(ledger: Ledger, spec: SweepSpec, work: TrainingTask) -> None:
+    """Write down what may change from driver to driver."""
+    record, slots = ledger.sweep(spec.name), _slots(spec, work)
+    if stored_spec(record) != spec or record.slots != slots:
         ledger.update_spec(spec.name, _spec_yaml(spec), budget_trials=spec.budget.trials, slots=slots)
+
+
+def _slots(spec: SweepSpec, work: TrainingTask) -> float:
+    """GPUs a trial holds, or 1 on a CPU: what its seconds are counted by."""
+    return spec.resources.gpus_per_trial or work.gpu_share or 1.0
 
 
 def _spec_yaml(spec: SweepSpec) -> str:

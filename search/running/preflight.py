@@ -137,7 +137,7 @@ def _sort_in(said: OnGpu, problems: list[Problem], suspicions: list[str]) -> Non
     """Where this machine has no GPU it trains; the workers' may have some."""
     from lossweep.trainers.loop.numerics import best_device
 
-    if best_device().type == "cuda":
+    if best_device().type != "cpu":
         problems += said.fails
     else:
         suspicions += map(str, said.fails)

@@ -20,8 +20,17 @@ class Runner(Protocol):
         """Run; what the dispatcher raises is passed on."""
 
 
-def runner_for(spec: SweepSpec, workspace: Workspace, cluster: str | None = None) -> Runner:
-    """The runner that a sweep's resources ask for."""
+def runner_for(
+    spec: SweepSpec, workspace: Workspace, cluster: str | None = None, gpu_share: float | None = None
+) -> Runner:
+    """The runner that a sweep's resources ask for.
+
+    Args:
+        spec: the sweep.
+        workspace: where its logs lie.
+        cluster: address of a Ray cluster; None for this machine alone.
+        gpu_share: what each trial holds of a GPU, where the resources don't say and there is one.
+    """
     resources = spec.resources
     if resources.runner == "inline":
         from lossweep.search.running.inline import InlineRunner
@@ -39,4 +48,5 @@ def runner_for(spec: SweepSpec, workspace: Workspace, cluster: str | None = None
         threads=spec.training.threads,
         address=cluster,
         passed=resources.environment,
+        gpu_share=gpu_share,
     )

@@ -31,12 +31,15 @@ class TrainingTask:
         prior: classes and their frequencies in the training masks.
         fingerprint: of the decoded data; a sweep goes on only over the data it began with.
         least_micro_batch: the smallest that its model can be trained with.
+        gpu_share: what each trial is to hold of a GPU where its resources don't say, as was measured; None
+            where it was not.
     """
 
     trainer: TrialTrainer
     prior: ClassPrior
     fingerprint: str = ""
     least_micro_batch: int = 1
+    gpu_share: float | None = None
 
 
 def segmentation(spec: SweepSpec, workspace: Workspace, confirms: bool = False) -> TrainingTask:

@@ -39,6 +39,21 @@ def test_sums_of_integers_are_left_to_the_fast_kernels() -> None:
         assert torch.is_deterministic_algorithms_warn_only_enabled()
 
 
+def test_apples_generator_starts_from_the_seed_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[object] = []
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: "as it was")
+    monkeypatch.setattr(torch.mps, "manual_seed", said.append)
+    monkeypatch.setattr(torch.mps, "set_rng_state", said.append)
+    for seed in (1, 1, 2):
+        with isolated(seed, "x", device=torch.device("mps")):
+            said.append("computes")
+    first, again, other = (said[place : place + 3] for place in (0, 3, 6))
+    assert first == again != other
+    assert first[1:] == ["computes", "as it was"]
+    with isolated(1, "x", device=torch.device("cpu")):
+        assert len(said) == 9
+
+
 def test_random_numbers_go_on_where_they_stopped() -> None:
     def drawn() -> list[float]:
         return [random.random(), float(np.random.random()), float(torch.rand(()))]

@@ -147,7 +147,7 @@ class Measurer:
         model = numerics.place(model)
         thirds = size_thirds(split, self._prior, self._measure)
         truth = self._truth_of(split)
-        meter = Meter(self._prior, self._measure, numerics.device, thirds=thirds, truth=truth)
+        meter = Meter(self._prior, self._measure, numerics.counting_device, thirds=thirds, truth=truth)
         was_training = model.training
 
         def forward(images: Tensor) -> Tensor:
@@ -159,7 +159,9 @@ class Measurer:
         try:
             with torch.no_grad():
                 for batch in split.evaluation_batches(size.images, numerics.device, size.pixels):
-                    meter.update(predicted(forward, batch.images, size), batch.masks)
+                    logits = predicted(forward, batch.images, size)
+                    where = numerics.counting_device
+                    meter.update(logits.to(where), batch.masks.to(where))
         finally:
             model.train(was_training)
         return meter.compute(threshold=thresholds, per_image=per_image)

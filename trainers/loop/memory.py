@@ -55,6 +55,8 @@ def attempted(work: Callable[[], T]) -> T | Shortage:
         shortage = Shortage(str(error).partition("\n")[0])
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
     return shortage
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, TypeVar
 
 import torch
@@ -11,6 +13,9 @@ from torch import Tensor, nn
 
 from lossweep.trainers.gpu import indexed
 from lossweep.trainers.plan import TrainingSpec
+from lossweep.trainers.visible_gpus import gpus_hidden
+
+log = logging.getLogger(__name__)
 
 LossT = TypeVar("LossT", bound=nn.Module)
 
@@ -52,12 +57,19 @@ class Numerics:
         )
 
     @property
+    def counting_device(self) -> torch.device:
+        """Where an evaluation counts: Apple's GPUs count few kinds of integers, in memory that all share."""
+        return torch.device("cpu") if self.device.type == "mps" else self.device
+
+    @property
     def scales_gradients(self) -> bool:
         """float16 gradients underflow: the loss is scaled up and they are scaled back."""
         return self.dtype is torch.float16
 
     def place(self, model: nn.Module) -> nn.Module:
-        """The model on the device, in the memory format."""
+        """The model on the device, in the memory format; float32 on Apple's GPUs, which have no float64."""
+        if self.device.type == "mps":
+            model = model.float()
         if self.channels_last:
             return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # an overload torch does not declare
         return model.to(self.device)
@@ -86,8 +98,32 @@ _DTYPES = {
 
 
 def best_device() -> torch.device:
-    """The GPU this process may see, else the CPU."""
-    return indexed(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    """The GPU that this process may see: NVIDIA's or AMD's, or Apple's where it trains; else the CPU."""
+    if torch.cuda.is_available():
+        return indexed(torch.device("cuda"))
+    if torch.backends.mps.is_available() and not gpus_hidden() and _trains_on(torch.device("mps")):
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+@cache
+def _trains_on(device: torch.device) -> bool:
+    """Whether a small model takes a step there: what Apple's GPUs can do depends on macOS and torch."""
+    torch_before = torch.get_rng_state()
+    try:
+        layers = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Upsample(scale_factor=2)
+        model = nn.Sequential(*layers, nn.Conv2d(4, 1, 1)).to(device)
+        target = torch.zeros(2, 16, 16, dtype=torch.uint8, device=device)
+        logits = model(torch.ones(2, 3, 8, 8, device=device))
+        loss = nn.functional.softplus(logits[:, 0]).sort().values.cumsum(0).sum() + target.float().sum()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+        torch.optim.AdamW(model.parameters()).step()
+        return bool(torch.isfinite(loss).item())
+    except (RuntimeError, NotImplementedError, TypeError) as error:
+        log.warning("Trains on the CPU: this machine's GPU (%s) does not: %s", device.type, error)
+        return False
+    finally:
+        torch.set_rng_state(torch_before)
 
 
 def _auto(device: torch.device) -> torch.dtype:

@@ -34,6 +34,7 @@ class Job:
         cpus: cores a trial holds.
         gpus: GPUs a trial holds; None for one where a node has any.
         say_after: seconds that resources are awaited in silence.
+        gpu_share: what a trial holds where a node has GPUs and ``gpus`` doesn't say; None if not measured.
     """
 
     trainer: bytes = field(repr=False)
@@ -42,6 +43,7 @@ class Job:
     cpus: float
     gpus: float | None
     say_after: float
+    gpu_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

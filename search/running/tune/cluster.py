@@ -37,22 +37,24 @@ class TrialResources:
         return " and ".join(parts)
 
     @classmethod
-    def chosen(cls, cpus: float, gpus: float | None) -> TrialResources:
+    def chosen(cls, cpus: float, gpus: float | None, measured: float | None = None) -> TrialResources:
         """What a trial holds on the cluster that this process is connected to.
 
         Args:
             cpus: cores.
-            gpus: GPUs; None for one where a node has any, else none.
+            gpus: GPUs; None for one, or the measured share of one, where a node has any, else none.
+            measured: that share; None where none was measured.
         """
         if gpus is not None:
             return cls(cpus, gpus)
-        held = cls(cpus, 1.0)
+        held = cls(cpus, measured or 1.0)
         if not held.fit(_ray.nodes()):
             return cls(cpus, 0.0)
-        log.warning(
-            "Each trial holds a whole GPU. Several small ones on a GPU are often faster together: "
-            "resources.gpus_per_trial, a share of one."
-        )
+        if measured is None:
+            log.warning(
+                "Each trial holds a whole GPU. Several small ones on a GPU are often faster together: "
+                "resources.gpus_per_trial, a share of one."
+            )
         return held
 
     def fit(self, nodes: list[dict[str, Any]]) -> int:

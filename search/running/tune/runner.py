@@ -38,6 +38,7 @@ class TuneRunner:
         passed: environment variables that workers get although they look like secrets.
         say_after: seconds that resources are awaited in silence.
         process: one that runs already, and goes on running; None starts one.
+        gpu_share: what a trial holds where a node has GPUs and ``gpus`` is None; a whole one when None, too.
     """
 
     logs: Path
@@ -49,6 +50,7 @@ class TuneRunner:
     passed: tuple[str, ...] = ()
     say_after: float = 30.0
     process: RayProcess | None = None
+    gpu_share: float | None = None
 
     def run(self, dispatcher: Dispatcher, trainer: TrialTrainer) -> None:
         """Train until the dispatcher hands out nothing more.
@@ -65,7 +67,7 @@ class TuneRunner:
 
         folder = self.logs / f"tune-{os.getpid()}"
         pickled: bytes = cloudpickle.dumps(trainer)  # type: ignore[no-untyped-call]  # of Ray
-        job = Job(pickled, folder, self.parallel, self.cpus, self.gpus, self.say_after)
+        job = Job(pickled, folder, self.parallel, self.cpus, self.gpus, self.say_after, self.gpu_share)
         log_file = self.logs / "ray.log"
         started = RayProcess(self.address, self.threads, log_file, self.passed)
         lost = 0

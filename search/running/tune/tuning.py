@@ -38,7 +38,7 @@ def run_job(job: Job, dispatcher: Dispatches, workers: RayWorkers, private: bool
     Raises:
         UserError: when not one trial fits on a private cluster.
     """
-    resources = TrialResources.chosen(job.cpus, job.gpus)
+    resources = TrialResources.chosen(job.cpus, job.gpus, job.gpu_share)
     fitting = wait_for_slots(resources, private, lambda: dispatcher.stopping, job.say_after)
     if not fitting:
         return

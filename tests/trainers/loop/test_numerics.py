@@ -8,7 +8,8 @@ from torch import nn
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.losses.terms import Dice
-from lossweep.trainers.loop.numerics import Numerics
+from lossweep.trainers.loop import numerics as module
+from lossweep.trainers.loop.numerics import Numerics, best_device
 from lossweep.trainers.losses import build_loss
 from lossweep.trainers.plan import TrainingSpec
 
@@ -44,7 +45,7 @@ class WithoutFloat64(nn.Module):
         super().__init__()
         self.loss = loss
 
-    def to(self, device: torch.device) -> WithoutFloat64:  # type: ignore[override]  # what Numerics calls
+    def to(self, device: torch.device, **_: object) -> WithoutFloat64:  # type: ignore[override]  # what Numerics calls
         assert device.type == "mps"
         assert all(buffer.dtype is not torch.float64 for buffer in self.buffers())
         return self
@@ -57,3 +58,46 @@ def test_losses_can_move_to_apples_gpus() -> None:
     numerics = Numerics(torch.device("mps"), torch.float32)
     moved = numerics.place_loss(WithoutFloat64(loss))
     torch.testing.assert_close(moved.loss(logits, target), exact)
+
+
+@pytest.mark.parametrize(
+    ("nvidia", "apple", "trains", "hidden", "device"),
+    [
+        (True, True, True, "", "cuda"),
+        (False, True, True, "", "mps"),
+        (False, True, False, "", "cpu"),
+        (False, True, True, "1", "cpu"),
+        (False, False, True, "", "cpu"),
+    ],
+)
+def test_the_best_device_is_the_first_gpu_that_trains(
+    nvidia: bool, apple: bool, trains: bool, hidden: str, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: nvidia)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: apple)
+    monkeypatch.setattr(module, "_trains_on", lambda device: trains)
+    monkeypatch.setenv("LOSSWEEP_GPUS_HIDDEN", hidden)
+    assert best_device().type == device
+
+
+def test_a_device_is_tried_before_it_is_chosen(caplog: pytest.LogCaptureFixture) -> None:
+    before = torch.get_rng_state()
+    assert module._trains_on(torch.device("cpu"))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not module._trains_on(torch.device("mps"))  # of which this machine has none
+    assert "Trains on the CPU: this machine's GPU (mps) does not" in caplog.text
+
+
+def test_a_model_is_float32_on_a_gpu_without_float64() -> None:
+    placed = WithoutFloat64(nn.Sequential(nn.Conv2d(3, 1, 1), nn.BatchNorm2d(1)))
+    placed.register_buffer("prior", torch.ones(1, dtype=torch.float64))
+    placed.register_buffer("count", torch.ones(1, dtype=torch.int64))
+    moved = Numerics(torch.device("mps"), torch.float32).place(placed)
+    assert moved.get_buffer("prior").dtype == torch.float32
+    assert moved.get_buffer("count").dtype == torch.int64
+
+
+@pytest.mark.parametrize(("device", "counts"), [("mps", "cpu"), ("cpu", "cpu"), ("cuda:0", "cuda:0")])
+def test_integers_are_counted_where_a_device_can(device: str, counts: str) -> None:
+    assert Numerics(torch.device(device), None).counting_device == torch.device(counts)

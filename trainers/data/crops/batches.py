@@ -187,21 +187,23 @@ class Split:
             maps: names of those that the batches carry.
         """
         self.prepare(maps)
-        whole = self._flat(device)
+        where = cutting_device(device)
+        whole = self._flat(where)
         flat = Flat(whole.pixels, whole.masks, {name: whole.maps[name] for name in maps})
         crops = Crops.of(self._store, placed, order, self._first)
         shape = Shape.of(self._store, placed, self.tile)
         indices = images[order].tolist()
         batches = [slice(start, start + batch_size) for start in range(0, len(order), batch_size)]
         parts: Iterator[Staged]
-        if flat.pixels.device.type == device.type:  # the parameters are sent once an epoch: no step waits
-            sent = crops.to(device)
+        if flat.pixels.device.type == where.type:  # the parameters are sent once an epoch: no step waits
+            sent = crops.to(where)
             parts = (Staged(sent.part(batch), flat) for batch in batches)
         else:
-            parts = staged_ahead(crops, flat, shape, batches, device)
+            parts = staged_ahead(crops, flat, shape, batches, where)
         for batch, part in zip(batches, parts, strict=True):
             cut_images, masks, cut_maps = cut(part.crops, part.flat, shape)
-            yield Batch(cut_images, masks, tuple(indices[batch]), cut_maps)
+            maps_there = {name: each.to(device) for name, each in cut_maps.items()}
+            yield Batch(cut_images.to(device), masks.to(device), tuple(indices[batch]), maps_there)
 
     def evaluation_batches(
         self, batch_size: int, device: torch.device | str, most_pixels: int | None = None
@@ -257,6 +259,11 @@ class Split:
         mean, std = (torch.tensor(each) for each in self.normalization)
         return 1.0 / std, -mean / std
 
+    def leave(self, device: torch.device) -> None:
+        """Let go of what is kept on a device: whether it fits is seen anew when it is next asked for."""
+        self._resident.pop(device, None)
+        self._most.pop(device, None)
+
     def _flat(self, device: torch.device) -> Flat:
         """The split's pixels, masks and opened maps: on the device when all of it fits, else on the host."""
         before = self._resident.get(device)
@@ -281,6 +288,11 @@ class Split:
             pixels = torch.from_numpy(images.view(np.int16) if images.dtype == np.uint16 else images)
             maps = {name: torch.from_numpy(values) for name, values in self._maps.items()}
             return Flat(pixels, torch.from_numpy(masks), maps)
+
+
+def cutting_device(device: torch.device) -> torch.device:
+    """Where crops for a device are cut: Apple's GPUs have no float64, in which their places are exact."""
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def padded_size(height: int, width: int) -> tuple[int, int]:

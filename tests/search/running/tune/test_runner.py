@@ -88,6 +88,7 @@ def test_a_worker_that_holds_no_gpu_sees_none(
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     monkeypatch.setenv("HIP_VISIBLE_DEVICES", "3")
+    monkeypatch.setenv("LOSSWEEP_GPUS_HIDDEN", "")
     monkeypatch.setattr(worker.TrialWorker, "_tell", lambda self: None)
     seen: list[str] = []
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores import make_store
 
+from lossweep.trainers.data.crops import batches
 from lossweep.trainers.data.crops.batches import Split
+from lossweep.trainers.data.crops.cutting import Crops, Flat, Shape
 from lossweep.trainers.data.spec import Augmentation
 from lossweep.trainers.data.store.decoded import Meta, Store
 
@@ -211,3 +215,23 @@ def test_batches_lie_channels_last_and_are_normalized() -> None:
     np.testing.assert_allclose(batch.images[:, :2].std(dim=(2, 3)).mean().item(), 1.0, atol=1e-3)
     whole = next(split.evaluation_batches(1, "cpu"))
     torch.testing.assert_close(whole.images[0], batch.images[0])
+
+
+def test_crops_are_cut_on_the_host_for_a_gpu_without_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what was cut is sent; torch's meta device stands for the GPU."""
+    assert batches.cutting_device(torch.device("mps")).type == "cpu"
+    assert batches.cutting_device(torch.device("cuda", 1)) == torch.device("cuda", 1)
+    monkeypatch.setattr(batches, "cutting_device", lambda device: torch.device("cpu"))
+    cut, sent = batches.cut, list[torch.dtype]()
+
+    def noted(crops: Crops, flat: Flat, shape: Shape) -> Any:
+        assert {each.device.type for each in (*crops, flat.pixels, flat.masks)} == {"cpu"}
+        images, masks, maps = cut(crops, flat, shape)
+        sent.extend([images.dtype, masks.dtype])
+        return images, masks, maps
+
+    monkeypatch.setattr(batches, "cut", noted)
+    split = Split(make_store([numbered(64, 64)], [striped(64, 64)]), "train", 64, PLAIN, 2)
+    batch = next(split.training_batches(0, 0, 2, "meta"))
+    assert {batch.images.device.type, batch.masks.device.type} == {"meta"}
+    assert sent == [torch.float32, torch.uint8]
