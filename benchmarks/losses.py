@@ -1,11 +1,11 @@
-"""Forward and backward of every term against SMP's and MONAI's, alternating in one run; recompiles counted.
+"""Forward and backward of every term against others' implementations, in turns; recompiles counted.
 
     OMP_NUM_THREADS=1 taskset -c 1 python benchmarks/losses.py --output docs/benchmarks.md
     python benchmarks/losses.py --device cuda
 
 Every implementation gets the same integer masks, ignores 255 where it can, and makes of the masks what it
-needs within the time measured. On a CPU the time is the process's own (one thread), on a GPU that between two
-synchronizations.
+needs within the time measured; distances and skeletons, which lossweep keeps with the data, are given to all.
+On a CPU the time is the process's own (one thread), on a GPU that between two synchronizations.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import losses_of_authors as authors
 import monai
 import segmentation_models_pytorch as smp
 import torch
 import torch._dynamo
 import torch.nn.functional as F
-from monai.losses import DiceCELoss, DiceLoss, FocalLoss, MCCLoss, TverskyLoss
+from monai.losses import DiceCELoss, DiceLoss, FocalLoss, MCCLoss, SoftclDiceLoss, TverskyLoss
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.losses.terms import (
+    Boundary,
     Compound,
     CrossEntropy,
     Dice,
@@ -41,11 +43,15 @@ from lossweep.spaces.losses.terms import (
     Loss,
     Lovasz,
     MatthewsCorrelation,
+    SkeletonRecall,
+    SoftJaccard,
+    TopKCrossEntropy,
     Tversky,
     WeightedCrossEntropy,
     WeightedTerm,
 )
 from lossweep.trainers.losses import build_loss
+from lossweep.trainers.maps.known import maps_of
 
 Step = Callable[[Tensor, Tensor], Tensor]
 SHAPES = {2: (8, 1, 256, 256), 12: (4, 12, 256, 256)}
@@ -66,7 +72,7 @@ class Race:
     target: float = 1 / 1.1
 
 
-def races(classes: int) -> list[Race]:
+def races(classes: int, maps: authors.Maps) -> list[Race]:
     binary = classes == 2
     mode = "binary" if binary else "multiclass"
     least = 1 / 1.1 if binary else 2.0
@@ -142,6 +148,22 @@ def races(classes: int) -> list[Race]:
             {"MONAI (can't ignore)": of_monai(MCCLoss(**form, batch=True))},
             least,
         ),
+        Race("topk_ce", TopKCrossEntropy(), {"nnU-Net": authors.topk}),
+        Race("soft_jaccard", SoftJaccard(), {"its authors": authors.soft_jaccard}),
+        Race("boundary", Boundary(), {"its authors": authors.boundary(maps)}),
+        Race(
+            "dice + boundary",
+            both(Dice(), Boundary()),
+            {"MONAI and its authors": authors.total(of_monai(DiceLoss(**regional)), authors.boundary(maps))},
+        ),
+        Race(
+            "skeleton_recall",
+            SkeletonRecall(),
+            {
+                "its authors": authors.skeleton_recall(maps),
+                "soft-clDice of MONAI": of_monai(SoftclDiceLoss(include_background=binary, **form)),
+            },
+        ),
         Race(
             "cross_entropy + dice",
             both(CrossEntropy(), Dice()),
@@ -193,8 +215,12 @@ def table(classes: int, rounds: int, device: str, ignored: float) -> list[str]:
         mask[torch.rand(mask.shape, device=device) < ignored] = 255
     prior = ClassPrior(names=tuple(map(str, range(classes))), frequencies=(1 / classes,) * classes)
 
+    maps = maps_of(mask, ("signed_distance", "skeletons"), classes)
+    maps["signed_distance"] = maps["signed_distance"].float()  # as crops have it
+
     def built(loss: Loss) -> Step:
-        return build_loss(loss, prior).to(device)
+        criterion = build_loss(loss, prior).to(device)
+        return lambda logits, mask: criterion(logits, mask, maps)
 
     lines = [
         f"### Logits {shape}, {f'{ignored:.0%} of the pixels' if ignored else 'no pixel'} ignored",
@@ -202,7 +228,7 @@ def table(classes: int, rounds: int, device: str, ignored: float) -> list[str]:
         "| term | ours, ms | times as fast as: median (quartiles) | needed | met |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for race in races(classes):
+    for race in races(classes, maps):
         turns = max(3, rounds // 5) if race.name == "lovasz" else rounds
         seconds = alternate({"ours": built(race.ours), **race.theirs}, logits, mask, turns, device)
         ours = seconds.pop("ours")

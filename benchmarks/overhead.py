@@ -8,6 +8,8 @@ trials, evaluations, metrics, slots and warm actors (`reuse_actors`), alternatin
 Start-up of Ray and a fresh MLflow database are left out of both; writing everything to MLflow is in both.
 Then the same with trials of 20 s of computation: how much later does the next trial of a worker begin than
 its computation took, with all that the driver does beside it?
+And what the MLflow listener alone computes while such a sweep runs, each event written by itself against
+those of some seconds written together: its processor time, which a busy machine changes little.
 Prints Markdown tables with the median and the spread over the rounds.
 """
 
@@ -33,11 +35,15 @@ import optuna
 import ray
 from ray import tune
 
+from lossweep.search.pruning import PruningSpec
 from lossweep.search.running.driver import run_sweep
 from lossweep.search.running.task import TrainingTask
 from lossweep.search.running.tune.environment import QUIET
 from lossweep.search.running.tune.ray_process import RayProcess
 from lossweep.search.running.tune.runner import TuneRunner
+from lossweep.search.simulation.simulated_trainer import SimulatedTrainer
+from lossweep.search.simulation.sweeps import simulate_sweep
+from lossweep.search.study.events import Event, TrialEvaluated
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.class_prior import ClassPrior
@@ -268,6 +274,56 @@ def loaded(arguments: argparse.Namespace, template: Path) -> list[str]:
     return lines
 
 
+class Recorder:
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def handle(self, event: Event) -> None:
+        """Keep it."""
+        self.events.append(event)
+
+    def close(self) -> None:
+        """Nothing is pending."""
+
+
+def listening(arguments: argparse.Namespace, template: Path) -> list[str]:
+    """The table of what the MLflow listener computes."""
+    from lossweep.dashboards.mlflow.tracking import MlflowListener
+
+    recorder, evaluations = Recorder(), arguments.evaluations
+    simulate_sweep(
+        trials=arguments.loaded_trials,
+        epochs=evaluations,
+        slots=arguments.slots,
+        pruning=PruningSpec(pruner="none"),
+        trainer=SimulatedTrainer(),
+        listeners=[recorder],
+    )
+    count = sum(isinstance(event, TrialEvaluated) for event in recorder.events)
+    pause = arguments.seconds / evaluations / arguments.slots
+    lines = [
+        f"{arguments.loaded_trials} trials of {evaluations} evaluations and {arguments.seconds:g} s, "
+        f"{arguments.slots} slot(s): processor time of the MLflow listener:",
+        "",
+        "| events written together | ms an evaluation | of a core |",
+        "| --- | --- | --- |",
+    ]
+    for gather, name in ((0.0, "none"), (5.0, "those of 5 s")):
+        with fresh_workspace(template) as root:
+            listener = MlflowListener(f"sqlite:///{root}/mlflow.db", report=None, gather=gather)
+            used, started = time.process_time(), time.perf_counter()
+            for event in recorder.events:
+                if isinstance(event, TrialEvaluated):
+                    time.sleep(pause)
+                listener.handle(event)
+            spent, took = time.process_time() - used, time.perf_counter() - started
+            listener.close()
+        lines.append(f"| {name} | {1000 * spent / count:.1f} | {spent / took:.1%} |")
+    return lines
+
+
 CONTENDERS = {"lossweep": lossweep, "Ray Tune + OptunaSearch + MLflowLoggerCallback": usual_wiring}
 
 
@@ -281,6 +337,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of a trial that computes")
     parser.add_argument("--slots", type=int, default=2, help="trials at a time")
     parser.add_argument("--loaded-trials", type=int, default=12)
+    parser.add_argument("--listener-alone", action="store_true", help="no sweeps, the MLflow listener alone")
     arguments = parser.parse_args()
     # A neighbour of this script is named as one of our packages.
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != Path(__file__).parent.resolve()]
@@ -293,6 +350,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         template = Path(folder) / "mlflow.db"
         mlflow.MlflowClient(tracking_uri=f"sqlite:///{template}").search_experiments()
+        if arguments.listener_alone:
+            print("\n".join(listening(arguments, template)), flush=True)
+            return
         # The usual wiring runs on a cluster of this process's own; each idles while the other works.
         ray.init(address="local", include_dashboard=False, logging_level=logging.CRITICAL)
         with RayProcess(None, 1, Path(folder) / "ray.log") as process:
@@ -303,6 +363,8 @@ def main() -> None:
                 print("\n".join(["", *no_op(arguments, template)]), flush=True)
             if arguments.loaded_trials:
                 print("\n".join(["", *loaded(arguments, template)]), flush=True)
+        if arguments.loaded_trials:
+            print("\n".join(["", *listening(arguments, template)]), flush=True)
 
 
 if __name__ == "__main__":

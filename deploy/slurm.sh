@@ -30,6 +30,8 @@ export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
 RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))')
 export RAY_AUTH_TOKEN
 export OMP_NUM_THREADS=1
+# Each node decodes the images once, onto a disk of its own.
+export LOSSWEEP_CACHE=${LOSSWEEP_CACHE:-${TMPDIR:-/tmp}/lossweep-cache-$UID}
 
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 address=$(srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" hostname --ip-address | awk '{print $1}'):$port

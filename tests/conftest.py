@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from lossweep.trainers.loop import object_path
+from tests.object_store import ObjectStore, running
+
 # No test depends on time: on a busy machine an example may take as long as it likes.
 settings.register_profile("lossweep", deadline=None)
 settings.load_profile("lossweep")
@@ -29,3 +32,22 @@ def postgres() -> Iterator[str]:
             yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         finally:
             server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A real object store that speaks S3."""
+    with running(tmp_path_factory.mktemp("object-store")) as store:
+        yield store
+
+
+@pytest.fixture
+def object_store_url(
+    object_store: ObjectStore, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """A prefix of its own in that store, whose keys are in the environment."""
+    for name, value in object_store.environment.items():
+        monkeypatch.setenv(name, value)
+    object_path.opened.cache_clear()  # a file system keeps the keys it was made with
+    yield object_store.url(request.node.name.replace("[", "-").rstrip("]"))
+    object_path.opened.cache_clear()

@@ -102,7 +102,7 @@ class ObjectStore:
 
 
 @contextmanager
-def object_store(folder: Path) -> Iterator[ObjectStore]:
+def running(folder: Path) -> Iterator[ObjectStore]:
     """Run a server of its own, until the block ends."""
     store = ObjectStore(folder, _free_ports(4))
     store.start()

@@ -72,7 +72,7 @@ def test_the_script_makes_its_environment_with_the_interpreter_it_is_given(tmp_p
     (clone / "README.md").write_text(readme)
     programs = tmp_path / "programs"
     programs.mkdir()
-    for name in ("python3", "python3.99", "chromium", "chromedriver"):
+    for name in ("python3", "python3.99", "chromium", "chromedriver", "sbatch"):
         (programs / name).write_text(f'#!/bin/sh\necho "{name}: $*"\n')
         (programs / name).chmod(0o755)
 

@@ -10,10 +10,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer.main
 
 import lossweep
+from lossweep.commands import app
 
 ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
 
 
 @pytest.mark.slow
@@ -62,3 +65,22 @@ def test_the_changelog_names_each_stable_name() -> None:
     assert "## [Unreleased]" in text
     for name in lossweep.__all__:
         assert re.search(rf"`(lossweep\.)?{name}\b", text), name
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_commands_and_options_that_a_page_shows_exist(name: str) -> None:
+    """Blocks that are tried whole stand elsewhere; this finds what was renamed or never was."""
+    page = (ROOT / name).read_text()
+    blocks = re.findall(r"^```bash\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    shown = [line for block in blocks for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", page)
+    commands = typer.main.get_command(app).commands
+    for line in shown:
+        found = re.match(r"(?:\S*/)?lossweep (?P<command>[\w-]+)(?P<rest>[^#]*)", line)
+        if found is None:
+            continue
+        assert found["command"] in commands, line
+        options = {
+            word for each in commands[found["command"]].params for word in each.opts + each.secondary_opts
+        }
+        used = re.findall(r"(?<!\S)--?[a-z][\w-]*", found["rest"])
+        assert set(used) <= options | {"--help", "-h"}, line

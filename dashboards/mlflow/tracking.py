@@ -30,6 +30,9 @@ from lossweep.search.study.events import (
     Event,
     SweepEnded,
     SweepStarted,
+    TrialEnded,
+    TrialEvaluated,
+    TrialStarted,
 )
 from lossweep.search.study.history import SweepHistory, TrialHistory
 
@@ -42,9 +45,9 @@ _TOLD: Final = 200
 class MlflowListener:
     """A `search.study.events.Listener` that writes a sweep into MLflow.
 
-    Events are queued; one background thread takes all that wait and writes what they come to. While the store
-    can't be reached they wait, in order, and are tried again; what could not be written by `close` is said in
-    the log, and `sync` mends it from the study.
+    Events are queued; one background thread takes those of some seconds and writes what they come to. While
+    the store can't be reached they wait, in order, and are tried again; what could not be written by `close`
+    is said in the log, and `sync` mends it from the study.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class MlflowListener:
         retry: tuple[float, float] = (0.5, 15.0),
         stopping: Callable[[], str] = str,
         telling: float = 5.0,
+        gather: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare to listen; nothing is imported from MLflow and nothing connected before the first event.
@@ -73,7 +77,9 @@ class MlflowListener:
             retry: the first and the longest pause between tries, in seconds.
             stopping: why the sweep is about to stop; empty as long as it is not.
             telling: seconds after which `close` says, again and again, how much is left.
-            clock: seconds, for these two.
+            gather: seconds of events that are written together: a write costs much the same, however much
+                it holds.
+            clock: seconds, for ``patience`` and ``telling``.
         """
         self._uri, self._experiment, self._artifacts = tracking_uri, experiment, artifacts
         self._system_metrics, self._report, self._patience, self._retry = (
@@ -83,6 +89,7 @@ class MlflowListener:
             retry,
         )
         self._stopping, self._telling, self._clock = stopping, telling, clock
+        self._gather = gather
         self._refusals: set[tuple[str, str]] = set()
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -186,11 +193,15 @@ class MlflowListener:
             self._monitor = None
 
     def _told(self) -> list[Event | None]:
-        """Wait for an event and return it with all that wait behind it; the last is None at the end."""
+        """Return the next event with those of the seconds after it; the last is None at the end.
+
+        A sweep's own events are not waited behind.
+        """
         events = [self._events.get()]
-        while events[-1] is not None:
+        until = time.monotonic() + self._gather
+        while isinstance(events[-1], TrialStarted | TrialEvaluated | TrialEnded):
             try:
-                events.append(self._events.get_nowait())
+                events.append(self._events.get(timeout=max(0.0, until - time.monotonic())))
             except queue.Empty:
                 break
         return events

@@ -79,7 +79,8 @@ def serve_report(
     def page() -> str:
         with one_at_a_time:
             if not pages or time.monotonic() - pages[-1][0] > FRESH_S:
-                pages[:] = [(time.monotonic(), build())]
+                built = build()
+                pages[:] = [(time.monotonic(), built)]
             return pages[-1][1]
 
     with (

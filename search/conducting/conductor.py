@@ -211,12 +211,12 @@ class Conductor:
             late = DecisionRecord(evaluation.step, Decision.PRUNE, f"the trial is {kind.value} already")
             return Observed(late, outcome_by(late, evaluation.finished))
         finite = finite_only(evaluation)
-        new = self._journal.record_evaluation(number, finite)
+        known = self._journal.knows(number, finite.step)
         diverged = divergence(evaluation)  # of what was reported: what is not finite is its evidence
-        decision = None if new else self._judging.taken_at(number, evaluation.step)
+        decision = self._judging.taken_at(number, evaluation.step) if known else None
         if decision is None:
             decision = self._judging.decide(number, finite, diverged, number in self._confirms)
-            self._journal.record_decision(number, decision)
+            self._journal.record(number, finite, decision)
             self._report_score(number, finite)
             self.listeners.tell(TrialEvaluated(number, finite, decision))
         return Observed(decision, diverged or outcome_by(decision, evaluation.finished))

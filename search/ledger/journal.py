@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import exists, insert, literal, select
+from sqlalchemy import Executable, exists, insert, literal, select
 
 from lossweep.search.ledger.tables import DecisionRow, EvaluationRow
 from lossweep.search.ledger.transactions import Transactions
@@ -26,27 +26,24 @@ class SweepJournal:
         self._evaluations: dict[int, dict[int, Evaluation]] = {}
         self._decisions: dict[int, list[DecisionRecord]] = {}
 
+    def knows(self, number: int, step: int) -> bool:
+        """Whether there is an evaluation; see `search.study.journal.Journal`."""
+        return step in self._known_evaluations(number)
+
+    def record(self, number: int, evaluation: Evaluation, decision: DecisionRecord) -> None:
+        """Write both in one transaction; see `search.study.journal.Journal`."""
+        self._write(number, evaluation, decision)
+
     def record_evaluation(self, number: int, evaluation: Evaluation) -> bool:
         """Write an evaluation; see `search.study.journal.Journal`."""
-        known = self._known_evaluations(number)
-        if evaluation.step in known:
+        if self.knows(number, evaluation.step):
             return False
-
-        key = {"sweep_id": self._sweep_id, "trial": number, "step": evaluation.step}
-        self._insert(EvaluationRow, key, data=evaluation.to_dict())
-        known[evaluation.step] = evaluation
+        self._write(number, evaluation)
         return True
 
     def record_decision(self, number: int, decision: DecisionRecord) -> None:
         """Write a decision; see `search.study.journal.Journal`."""
-        known = self._known_decisions(number)
-        if any((d.step, d.action) == (decision.step, decision.action) for d in known):
-            return
-
-        action = decision.action.value
-        key = {"sweep_id": self._sweep_id, "trial": number, "step": decision.step, "action": action}
-        self._insert(DecisionRow, key, reason=decision.reason, figures=dict(decision.figures))
-        known.append(decision)
+        self._write(number, decision=decision)
 
     def evaluations(self, number: int) -> tuple[Evaluation, ...]:
         """The trial's evaluations; see `search.study.journal.Journal`."""
@@ -56,17 +53,32 @@ class SweepJournal:
         """The trial's decisions; see `search.study.journal.Journal`."""
         return tuple(self._known_decisions(number))
 
-    def _insert(self, row: type[EvaluationRow | DecisionRow], key: Mapping[str, Any], **values: Any) -> None:
-        """Insert a row unless there is one of its key: a commit whose answer was lost is not made twice.
-
-        One statement, as many workers report at once.
-        """
-        table = row.__table__
-        given = {**key, **values, "recorded": datetime.now(UTC)}
-        there = exists().where(*(table.c[name] == value for name, value in key.items()))
-        wanted = select(*(literal(value, table.c[name].type) for name, value in given.items())).where(~there)
-        statement = insert(row).from_select(list(given), wanted)
-        self._database.do(lambda session: session.connection().execute(statement))
+    def _write(
+        self, number: int, evaluation: Evaluation | None = None, decision: DecisionRecord | None = None
+    ) -> None:
+        """Write what is not known yet, in one transaction."""
+        trial: dict[str, Any] = {"sweep_id": self._sweep_id, "trial": number}
+        evaluations, decisions = self._known_evaluations(number), self._known_decisions(number)
+        statements = []
+        if evaluation is not None and evaluation.step not in evaluations:
+            key = {**trial, "step": evaluation.step}
+            statements.append(_insertion(EvaluationRow, key, data=evaluation.to_dict()))
+        else:
+            evaluation = None
+        if decision is not None and not any(
+            (d.step, d.action) == (decision.step, decision.action) for d in decisions
+        ):
+            key = {**trial, "step": decision.step, "action": decision.action.value}
+            figures = dict(decision.figures)
+            statements.append(_insertion(DecisionRow, key, reason=decision.reason, figures=figures))
+        else:
+            decision = None
+        if statements:
+            self._database.do(lambda session: [session.connection().execute(each) for each in statements])
+        if evaluation is not None:
+            evaluations[evaluation.step] = evaluation
+        if decision is not None:
+            decisions.append(decision)
 
     def _known_evaluations(self, number: int) -> dict[int, Evaluation]:
         if number not in self._evaluations:
@@ -88,6 +100,18 @@ class SweepJournal:
             rows = self._database.do(lambda session: list(session.scalars(query)))
             self._decisions[number] = [decision_of(row) for row in rows]
         return self._decisions[number]
+
+
+def _insertion(row: type[EvaluationRow | DecisionRow], key: Mapping[str, Any], **values: Any) -> Executable:
+    """Insert a row unless there is one of its key: a commit whose answer was lost is not made twice.
+
+    One statement, as many workers report at once.
+    """
+    table = row.__table__
+    given = {**key, **values, "recorded": datetime.now(UTC)}
+    there = exists().where(*(table.c[name] == value for name, value in key.items()))
+    wanted = select(*(literal(value, table.c[name].type) for name, value in given.items())).where(~there)
+    return insert(row).from_select(list(given), wanted)
 
 
 def decision_of(row: DecisionRow) -> DecisionRecord:

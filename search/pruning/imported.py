@@ -7,7 +7,7 @@ the budget spent as the step: ``n_warmup_steps=30`` means the first 30 % of a tr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import optuna
 from optuna.pruners import BasePruner
@@ -29,7 +29,7 @@ class OptunaRule:
         self._reported: dict[int, int] = {}
         self._ended: set[int] = set()
 
-    def judge(self, trial: Curve, peers: Sequence[Curve]) -> Judgement:
+    def judge(self, trial: Curve, peers: Collection[Curve]) -> Judgement:
         """Report what is new of all trials, then ask the pruner about this one."""
         for curve in sorted((*peers, trial), key=lambda curve: curve.number):
             self._follow(curve)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from optuna.pruners import BasePruner
@@ -19,6 +20,22 @@ from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.spaces.seeds import derived_share
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.imports import load_object
+
+
+class _Others(Collection[Curve]):
+    """The curves of a group but one's own. Most evaluations pass no rung, and then none is looked at."""
+
+    def __init__(self, group: Mapping[int, Curve], own: int) -> None:
+        self._group, self._own = group, own
+
+    def __iter__(self) -> Iterator[Curve]:
+        return (curve for number, curve in self._group.items() if number != self._own)
+
+    def __len__(self) -> int:
+        return len(self._group) - (self._own in self._group)
+
+    def __contains__(self, curve: object) -> bool:
+        return any(other is curve for other in self)
 
 
 class Pruner:
@@ -38,7 +55,8 @@ class Pruner:
         self._seed = seed
         self._curves: dict[int, Curve] = {}
         self._exempt: set[int] = set()
-        self._groups: dict[int, str] = {}
+        self._group_of: dict[int, str] = {}
+        self._groups: defaultdict[str, dict[int, Curve]] = defaultdict(dict)
 
     def add_trial(
         self,
@@ -53,8 +71,9 @@ class Pruner:
         Trials are compared within their group alone; an exempt one is never ended.
         """
         if number not in self._curves:
-            self._curves[number] = Curve(number, schedule, self.metric, self._sign)
-            self._groups[number] = group
+            curve = Curve(number, schedule, self.metric, self._sign)
+            self._group_of[number] = group
+            self._curves[number] = self._groups[group][number] = curve
             if exempt:
                 self._exempt.add(number)
         for evaluation in evaluations:
@@ -62,7 +81,8 @@ class Pruner:
 
     def forget(self, number: int) -> None:
         """Leave a failed trial out of later comparisons: its curve says nothing of its schedule."""
-        self._curves.pop(number, None)
+        if self._curves.pop(number, None) is not None:
+            del self._groups[self._group_of[number]][number]
 
     def take(self, number: int, evaluation: Evaluation) -> None:
         """Take an evaluation in that somebody else decides upon: others are compared with it."""
@@ -74,10 +94,7 @@ class Pruner:
         curve = self._curves[number]
         if number in self._exempt:
             return DecisionRecord(evaluation.step, Decision.CONTINUE, "a control is never pruned")
-        group = self._groups[number]
-        curves = self._curves.values()
-        peers = [other for other in curves if other is not curve and self._groups[other.number] == group]
-        judgement = self._rule.judge(curve, peers)
+        judgement = self._rule.judge(curve, _Others(self._groups[self._group_of[number]], number))
         figures = {
             key: self._sign * value if key in ("own", "cutoff", "median") else value
             for key, value in judgement.figures.items()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -33,7 +33,7 @@ class Judgement:
 class Rule(Protocol):
     """A relative rule."""
 
-    def judge(self, trial: Curve, peers: Sequence[Curve]) -> Judgement:
+    def judge(self, trial: Curve, peers: Collection[Curve]) -> Judgement:
         """Judge a trial at its newest evaluation. ``peers`` are the other trials, in whatever state."""
 
 
@@ -70,7 +70,7 @@ def named(name: str) -> Callable[[Callable[[RuleSettings], Rule]], Callable[[Rul
 class NoPruning:
     """Lets every trial use its whole budget."""
 
-    def judge(self, trial: Curve, peers: Sequence[Curve]) -> Judgement:
+    def judge(self, trial: Curve, peers: Collection[Curve]) -> Judgement:
         """Let it go on."""
         return Judgement(False, "nothing is pruned")
 
@@ -88,7 +88,7 @@ class Rungs:
         self._keep = keep
         self._min_peers = min_peers
 
-    def judge(self, trial: Curve, peers: Sequence[Curve]) -> Judgement:
+    def judge(self, trial: Curve, peers: Collection[Curve]) -> Judgement:
         """Compare the trial when it has passed a rung since it was last comparable."""
         if not trial.comparable[-1]:
             return Judgement(False, "in mid-cycle: not compared")
@@ -127,7 +127,7 @@ class BelowMedian:
         self._first = first
         self._min_peers = min_peers
 
-    def judge(self, trial: Curve, peers: Sequence[Curve]) -> Judgement:
+    def judge(self, trial: Curve, peers: Collection[Curve]) -> Judgement:
         """Compare the trial whenever it can be compared, from the first share on."""
         if not trial.comparable[-1]:
             return Judgement(False, "in mid-cycle: not compared")
@@ -152,7 +152,7 @@ class Patient:
         self._rule = rule
         self._evaluations = evaluations
 
-    def judge(self, trial: Curve, peers: Sequence[Curve]) -> Judgement:
+    def judge(self, trial: Curve, peers: Collection[Curve]) -> Judgement:
         """Ask the rule, and soften what it says."""
         judgement = self._rule.judge(trial, peers)
         if not judgement.prune or trial.stagnant() >= self._evaluations:
@@ -161,7 +161,7 @@ class Patient:
         return Judgement(False, f"{judgement.reason}, but still improving", figures)
 
 
-def _values(peers: Sequence[Curve], share: float) -> list[float]:
+def _values(peers: Collection[Curve], share: float) -> list[float]:
     return [value for peer in peers if (value := peer.best_at(share)) is not None]
 
 

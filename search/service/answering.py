@@ -21,7 +21,7 @@ USERS_MISTAKE: Final = 2
 def answer(request: Request) -> Answer:
     """Run the command."""
     if different := request.unlike():
-        return Answer(USERS_MISTAKE, err=f"{different}: use the same\n".encode())
+        return Answer(USERS_MISTAKE, err=f"{different}\n".encode())
     if refusal := home_problem(request.home):
         return Answer(USERS_MISTAKE, err=f"{refusal}\n".encode())
     with tempfile.TemporaryDirectory(prefix="lossweep-") as folder:

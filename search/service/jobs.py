@@ -217,7 +217,8 @@ class Jobs:
         """The error that a job's end is, in its own words."""
         said = [line for line in log.splitlines() if line.strip() and not _is_noise(line)]
         last = one_line(said[-1]) if said else one_line(info.message or "it said nothing")
-        if info.driver_exit_code == 127 or ("No module named" in last and "lossweep" in last):
+        missing = any(words in last for words in ("No module named", "No package metadata"))
+        if info.driver_exit_code == 127 or (missing and "lossweep" in last):
             return UserError(
                 Problem(
                     "the cluster's Python has no lossweep of this version",

@@ -60,11 +60,9 @@ class Request:
         """Return in one line how this process differs from the client; empty if it does not."""
         ours = {"lossweep": version("lossweep"), "Python": this_python()}
         theirs = {"lossweep": self.lossweep, "Python": self.python}
-        return "; ".join(
-            f"the cluster has {name} {ours[name]}, this client {theirs[name]}"
-            for name in ours
-            if ours[name] != theirs[name]
-        )
+        unlike = [name for name in ours if ours[name] != theirs[name]]
+        told = (f"the cluster has {name} {ours[name]}, this client {theirs[name]}" for name in unlike)
+        return f"{'; '.join(told)}: use the same" if unlike else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import dist
 from typing import Final
+
+from scipy.spatial import cKDTree
 
 from lossweep.search.study.trial_history import TrialHistory
 from lossweep.trainers.evaluation import RehearsedLoss
@@ -57,6 +59,28 @@ def alike(trial: TrialHistory, trials: Iterable[TrialHistory]) -> tuple[Alike, .
             number, other = same
             found.append(Alike(loss.loss, number, other.loss, loss.strength / other.strength))
     return tuple(found)
+
+
+def all_alike(trials: Iterable[TrialHistory]) -> tuple[Alike, ...]:
+    """Return each loss of a sweep that trains as one before it does, by the trials that had them first."""
+    first: dict[str, tuple[int, RehearsedLoss]] = {}
+    for trial in sorted(trials, key=lambda t: t.number):
+        for loss in rehearsed(trial):
+            if loss.sketch:
+                first.setdefault(loss.loss, (trial.number, loss))
+    known = list(first.values())
+    if not known:
+        return ()
+    pairs = cKDTree([loss.sketch for _, loss in known]).query_pairs(TOLERANCE)
+    before = {later: earlier for earlier, later in sorted(pairs, reverse=True)}
+    return tuple(
+        Alike(known[later][1].loss, known[earlier][0], known[earlier][1].loss, _factor(later, earlier, known))
+        for later, earlier in sorted(before.items())
+    )
+
+
+def _factor(one: int, other: int, known: Sequence[tuple[int, RehearsedLoss]]) -> float:
+    return known[one][1].strength / known[other][1].strength
 
 
 def without_gradient(trial: TrialHistory, least: float = 1e-10) -> tuple[str, ...]:

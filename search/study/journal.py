@@ -13,8 +13,14 @@ from lossweep.trainers.evaluation import Evaluation
 class Journal(Protocol):
     """What the conductor needs written: evaluations by (trial, step), decisions in order of time.
 
-    Both writes are idempotent, so that a trial may re-emit its history after it was resumed.
+    All writes are idempotent, so that a trial may re-emit its history after it was resumed.
     """
+
+    def knows(self, number: int, step: int) -> bool:
+        """Whether this trial and step already has an evaluation."""
+
+    def record(self, number: int, evaluation: Evaluation, decision: DecisionRecord) -> None:
+        """Write an evaluation and what was decided upon it: both, or neither."""
 
     def record_evaluation(self, number: int, evaluation: Evaluation) -> bool:
         """Write an evaluation; False when this trial and step already has one, which is left alone."""
@@ -35,6 +41,15 @@ class MemoryJournal:
     def __init__(self) -> None:
         self._evaluations: defaultdict[int, dict[int, Evaluation]] = defaultdict(dict)
         self._decisions: defaultdict[int, list[DecisionRecord]] = defaultdict(list)
+
+    def knows(self, number: int, step: int) -> bool:
+        """Whether there is an evaluation; see `Journal`."""
+        return step in self._evaluations[number]
+
+    def record(self, number: int, evaluation: Evaluation, decision: DecisionRecord) -> None:
+        """Write both; see `Journal`."""
+        self.record_evaluation(number, evaluation)
+        self.record_decision(number, decision)
 
     def record_evaluation(self, number: int, evaluation: Evaluation) -> bool:
         """Write an evaluation; see `Journal`."""

@@ -61,7 +61,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SweepHistory
     root = tmp_path_factory.mktemp("killed")
 
     def drive() -> None:
-        die_at(SweepJournal, "record_evaluation", 10, "after")
+        die_at(SweepJournal, "record", 10, "after")
         run_sweep(spec(), workspace(root), task=task(root / "work"))
 
     child = multiprocessing.get_context("fork").Process(target=drive)

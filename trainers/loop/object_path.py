@@ -237,7 +237,7 @@ class _Reader(io.RawIOBase):
 
 
 @functools.cache
-def _opened(scheme: str, options: tuple[tuple[str, str], ...]) -> Any:
+def opened(scheme: str, options: tuple[tuple[str, str], ...]) -> Any:
     """The file system, once a process. Keys come from where the store's own tools take them."""
     from pyarrow import fs
 
@@ -254,7 +254,7 @@ def _patient(place: ObjectPath, call: Callable[[Any], R], wait_s: float | None =
     pause = 0.25
     while True:
         try:
-            result = call(_opened(place.scheme, place.options))
+            result = call(opened(place.scheme, place.options))
         except FileNotFoundError:
             raise
         except OSError as error:

@@ -202,7 +202,8 @@ class SigmoidStatistics(torch.autograd.Function):
                 loss.sub_((1.0 - larger).sub_(torch.minimum(yes, no)))
             loss.sub_(larger.log_())
         slope = yes * no if needs.regions or needs.probabilities else None
-        probabilities = yes.clone() if needs.probabilities else None
+        counting = needs.likelihood or needs.surprise or needs.regions
+        probabilities = (yes.clone() if counting else yes) if needs.probabilities else None
         if not whole and (needs.likelihood or needs.probabilities):
             labelled = foreground + background
             for each in (loss, slope, probabilities):
@@ -210,7 +211,7 @@ class SigmoidStatistics(torch.autograd.Function):
                     each.mul_(labelled)
         if slope is not None:
             saved.append(slope)
-        wrong_yes, wrong_no = yes.mul_(background), no.mul_(foreground)
+        wrong_yes, wrong_no = (yes.mul_(background), no.mul_(foreground)) if counting else (yes, no)
         found = []
         if needs.likelihood and loss is not None:
             found.append(-loss)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lossweep.dashboards.numbers import number, signed
 from lossweep.dashboards.report.sections.cells import ScheduleCell, Tag, above, control_line
 from lossweep.dashboards.result import SweepResult, metric_words
+from lossweep.search.study.alike import all_alike
 from lossweep.search.study.front import front_of, objective_of
 from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.study.outcomes import OutcomeKind
@@ -72,12 +73,14 @@ class Leaderboard:
         control: what the control is, and how many were tried on each side.
         rows: the best first.
         front: None with one objective.
+        alike: losses that train as one tried before them does, a line each.
     """
 
     metric: str
     control: str
     rows: tuple[LeaderboardRow, ...]
     front: Front | None
+    alike: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,7 @@ def leaderboard(history: SweepHistory, result: SweepResult) -> Leaderboard:
         control=control_line(history),
         rows=tuple(_row(history, rank, trial, control) for rank, trial in ranked),
         front=_front(history),
+        alike=tuple(map(str, all_alike(history.recorded))),
     )
 
 

@@ -41,9 +41,19 @@ def provenance(history: SweepHistory) -> Provenance:
             Fact("Report built", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"),
             Fact("Data", history.data_fingerprint or MISSING),
             Fact("lossweep", history.code_version or MISSING),
+            *_object_sizes(history),
         ),
         classes=tuple(
             Fact(name, f"{share:.3%}") for name, share in zip(prior.names, prior.frequencies, strict=True)
         ),
         sweep_yaml=history.spec_yaml,
     )
+
+
+def _object_sizes(history: SweepHistory) -> list[Fact]:
+    """Where small objects end and large ones begin: of the newest evaluation that was told."""
+    told = [e.object_sizes for t in history.recorded for e in t.evaluations[-1:] if e.object_sizes]
+    return [
+        Fact(f"Sizes of {name}", f"small up to {small} pixels, large above {middle}")
+        for name, (small, middle) in (told[-1] if told else {}).items()
+    ]

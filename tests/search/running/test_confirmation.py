@@ -128,7 +128,7 @@ MOMENTS: list[tuple[type, str, int, str]] = [
     (PlantedTrainer, "_save", 8 * EPOCHS + 6, "before"),
     (PlantedTrainer, "_save", 8 * EPOCHS + 8, "before"),
     (PlantedTrainer, "_save", 8 * EPOCHS + 8, "after"),
-    (SweepJournal, "record_evaluation", 8 * EPOCHS + 8, "after"),
+    (SweepJournal, "record", 8 * EPOCHS + 8, "after"),
     (PatientStorage, "set_trial_state_values", 11, "before"),
     (PatientStorage, "set_trial_state_values", 11, "after"),
 ]

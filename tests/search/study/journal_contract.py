@@ -86,6 +86,23 @@ class JournalContract:
             journal.record_decision(0, decision)
         assert list(journal.decisions(0)) == decisions
 
+    def test_an_evaluation_and_its_decision_are_written_together_and_once(self, journal: Journal) -> None:
+        assert not journal.knows(0, 1)
+        going_on = DecisionRecord(1, CONTINUE, "not compared")
+        for _ in range(2):
+            journal.record(0, evaluation(1, f1=0.25), going_on)
+        assert journal.knows(0, 1)
+        assert list(journal.evaluations(0)) == [evaluation(1, f1=0.25)]
+        assert list(journal.decisions(0)) == [going_on]
+
+    def test_a_decision_is_written_upon_an_evaluation_that_is_there_already(self, journal: Journal) -> None:
+        """As of a driver that died in between."""
+        journal.record_evaluation(0, evaluation(1, f1=0.25))
+        going_on = DecisionRecord(1, CONTINUE, "not compared")
+        journal.record(0, evaluation(1, f1=0.75), going_on)
+        assert list(journal.evaluations(0)) == [evaluation(1, f1=0.25)]
+        assert list(journal.decisions(0)) == [going_on]
+
     def test_trials_are_apart(self, journal: Journal) -> None:
         for number in (7, 0):
             assert journal.record_evaluation(number, evaluation(1, f1=number / 10))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lossweep.search.study.alike import Alike, alike, without_gradient
+from lossweep.search.study.alike import Alike, alike, all_alike, without_gradient
 from lossweep.trainers.evaluation import RehearsedLoss
 from tests.dashboards.histories import cycling, trial
 
@@ -29,6 +29,14 @@ def test_the_first_that_trained_so_is_named_with_the_factor() -> None:
     (found,) = alike(trials[3], trials)
     assert str(found) == "dice: same gradient as jaccard (#1) times 2 on the rehearsal batch"
     assert str(replace(found, factor=1.0)) == "dice: same gradient as jaccard (#1) on the rehearsal batch"
+
+
+def test_of_a_whole_sweep_each_loss_is_told_once() -> None:
+    trials = [of(0, FOCAL), of(1, JACCARD), of(2, JACCARD, FOCAL), of(4, FLAT, DICE), of(3, DICE, FOCAL)]
+    assert all_alike(trials) == (Alike("dice", 1, "jaccard", 2.0),)
+    third = replace(DICE, loss="tversky", sketch=(0.6, 0.8, 0.0004))
+    assert all_alike([*trials, of(9, third)])[1:] == (Alike("tversky", 1, "jaccard", 2.0),)
+    assert all_alike([of(0, FLAT)]) == all_alike([]) == ()
 
 
 def test_two_phases_of_one_schedule_may_be_alike() -> None:

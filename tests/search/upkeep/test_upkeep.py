@@ -6,6 +6,7 @@ import math
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -121,16 +122,18 @@ def test_what_cannot_be_exported_is_said(swept: SweepHistory) -> None:
 # --- checkpoints --------------------------------------------------------------------------------------------
 
 
-def checkpoint(where: Workspace, number: int, epochs: int = 1) -> Path:
+def checkpoint(where: Workspace, number: int, epochs: int = 1) -> Any:
     phase = Phase(loss=CrossEntropy(), learning_rate=1e-3, epochs=4)
     history = [TrainedEpoch(identity(phase), epoch, None, number) for epoch in range(epochs)]
     return CheckpointStore(where.checkpoints("small")).save(f"context{number}", history, {})
 
 
-@pytest.fixture
-def kept(tmp_path: Path) -> Workspace:
+@pytest.fixture(params=["folder", "object store"])
+def kept(tmp_path: Path, request: pytest.FixtureRequest) -> Workspace:
     """A finished sweep of eight trials, with two checkpoints each."""
     where = workspace(tmp_path)
+    if request.param == "object store":
+        where = replace(where, kept=request.getfixturevalue("object_store_url"))
     run_sweep(spec(trials=8), where, task=task(tmp_path / "work", {1: "exception"}))
     for number in range(8):
         checkpoint(where, number, 1)

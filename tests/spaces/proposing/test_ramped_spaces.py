@@ -187,3 +187,15 @@ phases:
     line = 'a.b:C(span={"from": 1, "to": 4}, pick={"from": 1, "to": 1}) @1e-3 x12'
     found = space_of(BINARY, text).parameters_of(LossSchedule.parse(line))
     assert found == {"phase0.C.parameters.span.to": 4}
+
+
+def test_a_parameter_of_a_preset_can_become_a_ramp() -> None:
+    text = "{preset: focal, losses: [focal], parameters: {focal: {gamma: {from: 0, to: {low: 1, high: 3}}}}}"
+    space = space_of(BINARY, text)
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+    schedule = space.suggest(trial)
+    loss = schedule.phases[0].loss
+    assert isinstance(loss, Focal)
+    assert loss.gamma == Ramp(0.0, trial.params["phase0.focal.gamma.to"])
+    found = space.parameters_of(schedule)
+    assert space.suggest(optuna.trial.FixedTrial(found)) == schedule

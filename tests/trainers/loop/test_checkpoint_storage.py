@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,26 +21,18 @@ from lossweep.trainers.loop import object_path
 from lossweep.trainers.loop.checkpoint_storage import check_reachable, located
 from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.object_path import CheckpointStorageAway, ObjectPath
-from tests.object_store import ObjectStore, object_store
+from tests.object_store import ObjectStore
 from tests.trainers.loop.test_checkpoints import STATE, always, epoch, history
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    with object_store(tmp_path_factory.mktemp("object-store")) as store:
-        yield store
+@pytest.fixture
+def server(object_store: ObjectStore) -> ObjectStore:
+    return object_store
 
 
 @pytest.fixture
-def url(
-    server: ObjectStore, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
-    """A prefix of its own."""
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    object_path._opened.cache_clear()  # a file system keeps the keys it was made with
-    yield server.url(request.node.name)
-    object_path._opened.cache_clear()
+def url(object_store_url: str) -> str:
+    return object_store_url
 
 
 def test_what_is_saved_is_read_back_in_another_process(url: str) -> None:
@@ -158,14 +149,14 @@ def test_what_is_wrong_is_said_in_plain_words(
     with pytest.raises(CheckpointStorageAway, match="there is no bucket nowhere"):
         check_reachable(located(server.url("x", bucket="nowhere")))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another-secret")
-    object_path._opened.cache_clear()
+    object_path.opened.cache_clear()
     with pytest.raises(CheckpointStorageAway, match=r"refuses.*AWS_ACCESS_KEY_ID") as caught:
         check_reachable(located(url))
     assert "another-secret" not in str(caught.value)
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-    object_path._opened.cache_clear()
+    object_path.opened.cache_clear()
     with pytest.raises(CheckpointStorageAway, match="refuses"):
         check_reachable(located(url))
 

@@ -137,6 +137,19 @@ def test_compounds_report_each_term(scenes: SegmentationData, plan_of: Plans) ->
     assert sum(terms.values()) == pytest.approx(evaluation.losses["total"], rel=1e-5)
 
 
+def test_terms_over_maps_train_with_what_the_store_keeps(
+    scenes: SegmentationData, plan_of: Plans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a batch is passed in parts. Were a map missing in a step, it would be computed there."""
+    monkeypatch.setattr("lossweep.trainers.losses.segmentation_loss.maps_of", None)
+    line = "topk_ce(share=0.2) + soft_jaccard @1e-3 x1 -> dice + 0.01..1*boundary + skeleton_recall @1e-3 x1"
+    first, second = train(replace(plan_of(line, 2), micro_batch=2), scenes)
+    assert set(first.losses) == {"topk_ce", "soft_jaccard", "total"}
+    assert set(second.losses) == {"dice", "boundary", "skeleton_recall", "total"}
+    assert 0 < second.losses["skeleton_recall"] < 1
+    assert second.losses["boundary"] > 0, "distances are positive but for a few pixels"
+
+
 def test_own_model_and_own_loss(
     scenes: SegmentationData, plan_of: Plans, importable: Callable[[str, str], None]
 ) -> None:

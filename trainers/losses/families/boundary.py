@@ -12,11 +12,12 @@ from lossweep.trainers.losses.term import Term, build_term, ratio
 
 
 class BoundaryTerm(Term):
-    """Mean of ``p[k] phi[k]`` over labelled pixels and foreground classes (Kervadec et al., MIDL 2019, eq. 5).
+    """Mean of ``p[k] phi[k]`` over labelled pixels and foreground classes.
 
-    phi is the map ``signed_distance``, in pixels of the crop. The least possible value is negative: that of a
-    perfect segmentation. A class that an image does not show has no border there and adds nothing, also where
-    it is predicted; a crop without it, of an image with it, has distances, and false positives a gradient.
+    phi (Kervadec et al., MIDL 2019, eq. 5) is the map ``signed_distance``, in pixels of the crop. The least
+    possible value is negative: that of a perfect segmentation. A class that an image does not show has no
+    border there and adds nothing, also where it is predicted; a crop without it, of an image with it, has
+    distances, and false positives a gradient.
     """
 
     needs = Needs(probabilities=True)
@@ -28,7 +29,7 @@ class BoundaryTerm(Term):
         assert found.maps is not None
         distances = found.maps["signed_distance"].to(found.logits.dtype)
         foreground = found.probabilities[:, -distances.shape[1] :]  # 0 at ignored pixels
-        total = torch.linalg.vecdot(foreground.flatten(1), distances.flatten(1)).sum()
+        total = torch.linalg.vecdot(foreground.flatten(2), distances.flatten(2)).sum()
         return ratio(total, distances.shape[1] * found.support.sum())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from lossweep.spaces.class_prior import ClassPrior
@@ -22,22 +21,20 @@ class SkeletonRecallTerm(Term):
     over the images with at least one labelled pixel.
     """
 
-    needs = Needs(likelihood=True)
     maps = ("skeletons",)
     smooth: Tensor
 
-    def __init__(self, smooth: float, reduction: Reduction) -> None:
+    def __init__(self, classes: int, smooth: float, reduction: Reduction) -> None:
         super().__init__()
+        self.needs = Needs(likelihood=classes > 2, probabilities=classes == 2)
         self.reduction = reduction
         self.constant("smooth", smooth)
 
     def forward(self, found: Statistics) -> Tensor:
         """Return the loss as a scalar."""
-        assert found.log_likelihood is not None  # as `needs` and `maps` say
-        assert found.maps is not None
+        assert found.maps is not None  # as `maps` says
         on = (found.maps["skeletons"].squeeze(1) > 0) * found.labelled
-        missed = torch.expm1(found.log_likelihood) * -on
-        sums, sizes = (self._by_class(each, found) for each in (missed, on))
+        sums, sizes = (_by_class(each, found) for each in ((1.0 - _true(found)) * on, on))
         if self.reduction == "batch":
             sums, sizes = sums.sum(0), sizes.sum(0)
         each = sums / (sizes + self.smooth.to(sums.dtype))
@@ -46,13 +43,23 @@ class SkeletonRecallTerm(Term):
         counts = (found.support.sum(1) > 0).to(each.dtype)
         return ratio((each.mean(1) * counts).sum(), counts.sum())
 
-    def _by_class(self, values: Tensor, found: Statistics) -> Tensor:
-        """Sums over each foreground class's pixels (N, C)."""
-        if found.is_binary:
-            return (values * found.labels).sum((1, 2)).unsqueeze(1)
-        return sum_by_class(values, found.labels, found.support.shape[1])[:, 1:]
-
 
 @build_term.register
 def _skeleton_recall(loss: SkeletonRecall, prior: ClassPrior) -> Term:
-    return SkeletonRecallTerm(loss.smooth, loss.reduction)
+    return SkeletonRecallTerm(len(prior.names), loss.smooth, loss.reduction)
+
+
+def _true(found: Statistics) -> Tensor:
+    """The probability of the true class (N, H, W), on foreground pixels."""
+    if found.is_binary:
+        assert found.probabilities is not None  # as `needs` says
+        return found.probabilities.squeeze(1)
+    assert found.log_likelihood is not None  # likewise
+    return found.log_likelihood.exp()
+
+
+def _by_class(values: Tensor, found: Statistics) -> Tensor:
+    """Sums over each foreground class's pixels (N, C), of values that are 0 in the background."""
+    if found.is_binary:
+        return values.sum((1, 2)).unsqueeze(1)
+    return sum_by_class(values, found.labels, found.support.shape[1])[:, 1:]

@@ -39,9 +39,9 @@ class SoftJaccardTerm(RegionTerm):
         assert p is not None  # as `needs` says
         smoothing = self.smoothing.to(p.dtype)
         kept, spread = 1.0 - smoothing, smoothing / found.support.shape[1]
-        excess = p.detach() - spread * found.labelled.unsqueeze(1)
+        excess = torch.addcmul(p.detach(), found.labelled.unsqueeze(1), -spread)
         if found.is_binary:
-            excess.sub_(kept * found.labels.unsqueeze(1))
+            excess.addcmul_(found.labels.unsqueeze(1), -kept)
         else:
             excess.scatter_add_(1, found.labels.unsqueeze(1), (-kept * found.labelled).unsqueeze(1))
         positives, negatives = _Beyond.apply(p, excess)

@@ -33,5 +33,5 @@ class Skeletons(MaskMap):
             return np.zeros((*mask.shape, 1), np.uint8)
         from skimage.morphology import skeletonize
 
-        tube = binary_dilation(skeletonize(foreground), iterations=2) & foreground
+        tube = binary_dilation(skeletonize(foreground), iterations=2) & foreground  # type: ignore[no-untyped-call]  # skimage's
         return np.where(tube, mask, 0).astype(np.uint8)[..., None]
