@@ -115,8 +115,9 @@ def trains(_: int) -> dict[str, Any]:
 def beside(count: int) -> dict[str, Any]:
     """Train among so many as a sweep's trials do, held to a share; begins when it is told to on stdin."""
     setting = Setting.of(not torch.cuda.is_available())
-    spec = setting.scenes(setting.steps * 8)
-    plan = setting.plan("cross_entropy @1e-3 x3", 3, 8, spec)
+    size = setting.small_batch
+    spec = setting.scenes(setting.steps * size)
+    plan = setting.plan("cross_entropy @1e-3 x3", 3, size, spec)
 
     def begin() -> None:
         print("ready", flush=True)

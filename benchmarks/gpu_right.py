@@ -79,17 +79,18 @@ def _apart(line: str, classes: int, device: torch.device) -> tuple[float, float]
 def _trained(
     setting: Setting, line: str, classes: int, precision: str, optimizer: str
 ) -> tuple[float, float, set[str]]:
-    spec = setting.scenes(16, classes)
+    size = setting.small_batch
+    spec = setting.scenes(2 * size, classes)
     data = loaded(spec)
-    plan = setting.plan(f"{line} @1e-3 x2", 2, 8, spec, precision=precision, optimizer=optimizer)
+    plan = setting.plan(f"{line} @1e-3 x2", 2, size, spec, precision=precision, optimizer=optimizer)
     numerics = Numerics.of(plan.training, setting.device)
     model = numerics.place(build_model(setting.model, data.prior, data.channels, 0))
-    optimization = Optimization(model, plan.training, numerics, 8)
+    optimization = Optimization(model, plan.training, numerics, size)
     criterion = numerics.place_loss(build_loss(plan.schedule.phases[0].loss, data.prior))
     values, waits = [], set[str]()
     for epoch in range(2):
         total = torch.zeros((), device=setting.device)
-        batches = data.train.training_batches(0, epoch, 8, setting.device, criterion.maps)
+        batches = data.train.training_batches(0, epoch, size, setting.device, criterion.maps)
         for index, batch in enumerate(batches):
             watched = setting.on_gpu and epoch == 1 and index > 0
             with warnings.catch_warnings(record=True) as seen:

@@ -72,6 +72,11 @@ class Setting:
         return self.device.type == "cuda"
 
     @property
+    def small_batch(self) -> int:
+        """The batch whose passes wait for launches."""
+        return self.batches[0]
+
+    @property
     def model(self) -> ModelSpec:
         """The U-Net."""
         small = {"encoder_depth": 3, "decoder_channels": (16, 8, 8)}

@@ -193,7 +193,7 @@ def _profiled(setting: Setting, graphs: bool) -> Iterator[str]:
 
 
 def side_by_side(setting: Setting) -> Iterator[str]:
-    """1, 2, 4 and 8 processes that train with batch 8 at once, each held to its share."""
+    """1, 2, 4 and 8 processes that train with the smallest batch at once, each held to its share."""
     yield "| trials at once | images/s in all | as many times as one | largest memory of one, MiB |"
     yield "| --- | --- | --- | --- |"
     alone = 0.0
