@@ -276,7 +276,7 @@ def evaluation(setting: Setting) -> Iterator[str]:
     truth = Truth(len(data.prior.names) - 1, MeasureSpec())
 
     def measured(objects: bool, known: Truth | None = None) -> None:
-        meter = Meter(data.prior, MeasureSpec(), setting.device, objects, known)
+        meter = Meter(data.prior, MeasureSpec(), setting.device, objects, truth=known)
         for each in batches:
             logits = each.images[:, :1].contiguous()
             meter.update(logits, each.masks)
