@@ -54,7 +54,7 @@ def find_profile(name: str | None) -> Profile | None:
         UserError: when there is no such profile, or the file cannot be read.
     """
     file = configuration_file()
-    configuration = _read(file)
+    configuration = _read(file, needed=name is not None)
     wanted = name or configuration.default
     if wanted is None:
         return None
@@ -75,12 +75,15 @@ def find_profile(name: str | None) -> Profile | None:
     return configuration.profiles[wanted]
 
 
-def _read(file: Path) -> Configuration:
+def _read(file: Path, needed: bool) -> Configuration:
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Configuration()
     except (OSError, ValueError) as error:
+        # A service's user may run with the home of another, which it can't read and has no profiles in.
+        if isinstance(error, PermissionError) and not needed:
+            return Configuration()
         raise UserError(Problem(f"cannot be read: {error}", str(file))) from None
     try:
         return Configuration.model_validate(data)

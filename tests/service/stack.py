@@ -1,7 +1,8 @@
-"""The services of docker-compose.yml on this machine, each started by the command and the environment that stand there.
+"""The services of docker-compose.yml on this machine, each by the command and environment that stand there.
 
-What differs is what containers would make different: host names and ports, folders in place of volumes, a number of CPUs for each
-worker, and ports of Ray's own that would clash on one machine. PostgreSQL is a wheel's, with the password asked for over TCP as the image does.
+What differs is what containers would make different: host names and ports, folders in place of volumes, a
+number of CPUs for each worker, and ports of Ray's own that would clash on one machine. PostgreSQL is a
+wheel's, with the password asked for over TCP as the image does.
 """
 
 from __future__ import annotations
@@ -205,7 +206,7 @@ def until(true: Callable[[], object], patience: float = 240.0) -> None:
 
 
 def _plain() -> dict[str, str]:
-    """The environment without what steers Ray, lossweep, MLflow and PostgreSQL; programs of this Python first."""
+    """The environment without what steers the services; programs of this Python first."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -151,3 +151,15 @@ def test_a_token_that_cannot_be_read_is_told_and_not_shown(
     with pytest.raises(UserError, match="letters that no token holds") as error:
         header(monkeypatch)
     assert "geheim" not in str(error.value)
+
+
+def test_a_configuration_of_somebody_else_is_none(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service's user may run with the home of another, which it can't read."""
+
+    def refused(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    assert find_profile(None) is None
+    with pytest.raises(UserError, match="cannot be read"):
+        find_profile("lab")
