@@ -44,7 +44,7 @@ class Section:
 
 
 SECTIONS: Final = {
-    "memory": Section("Memory: shares, a forced lack, neighbours", gpu_right.memory, 0.12),
+    "memory": Section("Memory: shares, a forced lack, neighbours", gpu_right.memory, 0.15),
     "lost": Section("A device assert", gpu_right.lost, 0.10),
     "speed": Section("Images a second", gpu_speed.speed, 0.35),
     "losses": Section("Losses: values, gradients, what waits", gpu_right.losses, 0.25),
@@ -52,7 +52,7 @@ SECTIONS: Final = {
     "resuming": Section("Resuming", gpu_right.resuming, 0.12),
     "resident": Section("Pixels on the GPU and off it", gpu_speed.resident, 0.12),
     "evaluation": Section("Evaluation and checkpoints", gpu_speed.evaluation, 0.15),
-    "cost": Section("Losses against SMP's", gpu_speed.cost, 0.12),
+    "cost": Section("Losses against SMP's and MONAI's", gpu_speed.cost, 0.12),
 }
 """In the order in which they run, the shortest proofs first. Few use their share up."""
 

@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -78,23 +79,25 @@ def _apart(line: str, classes: int, device: torch.device) -> tuple[float, float]
 def _trained(
     setting: Setting, line: str, classes: int, precision: str, optimizer: str
 ) -> tuple[float, float, set[str]]:
-    spec = setting.scenes(16, classes)
+    size = setting.small_batch
+    spec = setting.scenes(2 * size, classes)
     data = loaded(spec)
-    plan = setting.plan(f"{line} @1e-3 x2", 2, 8, spec, precision=precision, optimizer=optimizer)
+    plan = setting.plan(f"{line} @1e-3 x2", 2, size, spec, precision=precision, optimizer=optimizer)
     numerics = Numerics.of(plan.training, setting.device)
     model = numerics.place(build_model(setting.model, data.prior, data.channels, 0))
-    optimization = Optimization(model, plan.training, numerics, 8)
+    optimization = Optimization(model, plan.training, numerics, size)
     criterion = numerics.place_loss(build_loss(plan.schedule.phases[0].loss, data.prior))
     values, waits = [], set[str]()
     for epoch in range(2):
         total = torch.zeros((), device=setting.device)
-        for index, batch in enumerate(data.train.training_batches(0, epoch, 8, setting.device)):
+        batches = data.train.training_batches(0, epoch, size, setting.device, criterion.maps)
+        for index, batch in enumerate(batches):
             watched = setting.on_gpu and epoch == 1 and index > 0
             with warnings.catch_warnings(record=True) as seen:
                 warnings.simplefilter("always")
                 if watched:
                     torch.cuda.set_sync_debug_mode("warn")
-                step = optimization.step(batch.images, batch.masks, criterion, 1e-3)
+                step = optimization.step(batch.images, batch.masks, criterion, 1e-3, batch.maps)
                 if setting.on_gpu:
                     torch.cuda.set_sync_debug_mode("default")
             # A gradient scaler asks whether the step overflowed: float16 waits by its nature.
@@ -118,17 +121,18 @@ def _prior(classes: int) -> ClassPrior:
 
 def resuming(setting: Setting) -> Iterator[str]:
     """Three epochs at a stretch, and stopped after each in turn."""
-    yield "| deterministic | equal to an uninterrupted training | largest difference of the last metrics |"
-    yield "| --- | --- | --- |"
+    yield "| deterministic | graphs | equal to an uninterrupted training | last metrics apart by at most |"
+    yield "| --- | --- | --- | --- |"
     spec = setting.scenes(32)
     data = loaded(spec)
-    for deterministic in (False, True):
+    for deterministic, graphs in product((False, True), (False, True)):
         plan = setting.plan(
             "cross_entropy @1e-3 x2 -> dice @1e-4 x1",
             3,
             8,
             spec,
             deterministic=deterministic,
+            graphs=graphs,
             evaluate_every=1,
         )
         whole = list(train(plan, data, device=setting.device))
@@ -144,11 +148,12 @@ def resuming(setting: Setting) -> Iterator[str]:
         pieces = list(train(plan, data, store, device=setting.device))
         apart = max(abs(whole[-1].metrics[name] - pieces[-1].metrics[name]) for name in whole[-1].metrics)
         same = [one.metrics for one in whole] == [one.metrics for one in pieces]
-        yield f"| {'yes' if deterministic else 'no'} | {'bit for bit' if same else 'no'} | {apart:.1e} |"
+        told = "yes" if deterministic else "no", ("on" if setting.on_gpu else "no GPU") if graphs else "off"
+        yield f"| {' | '.join(told)} | {'bit for bit' if same else 'no'} | {apart:.1e} |"
 
 
 def memory(setting: Setting) -> Iterator[str]:
-    """Four processes, a quarter of the GPU each, of which one asks for more than there is."""
+    """Four processes, a quarter of the GPU each, of which one asks for more than there is; a full GPU."""
     if not setting.on_gpu:
         yield "No GPU: not rehearsed but for the errors' names."
         yield ""
@@ -156,16 +161,32 @@ def memory(setting: Setting) -> Iterator[str]:
         yield f"`{type(error).__name__}` is a lack of memory: {is_out_of_memory(error)}."
         return
     free, total = torch.cuda.mem_get_info()
+    context = _told(_child("context", "0"), 60.0).get("context", "–")
+    yield f"Of {total / 2**30:.0f} GiB, {free / 2**30:.0f} were free before. A context takes {context} MiB."
+    yield ""
     workers = [_child("share", str(index)) for index in range(4)]
     told = [_told(worker, 120.0) for worker in workers]
-    keys = ("context", "error", "known", "steps")
-    yield "| process | context, MiB | what it met | known as a lack of memory | steps done |"
-    yield "| --- | --- | --- | --- | --- |"
+    keys = ("error", "known", "steps")
+    yield "| process | what it met | known as a lack of memory | steps done |"
+    yield "| --- | --- | --- | --- |"
     for index, one in enumerate(told):
-        cells = [one.get(key, missing) for key, missing in zip(keys, ("–", "nothing", "–", "–"), strict=True)]
+        cells = [one.get(key, missing) for key, missing in zip(keys, ("nothing", "–", "–"), strict=True)]
         yield f"| {index} | {' | '.join(map(str, cells))} |"
     yield ""
-    yield f"Of {total / 2**30:.0f} GiB, {free / 2**30:.0f} were free before."
+    yield "On a GPU that another process has filled, outside torch's own bound:"
+    yield ""
+    filler = _child("fill", "0")
+    assert filler.stdout is not None
+    filled = filler.stdout.readline().strip()
+    try:
+        starved = _told(_child("starve", "0"), 60.0)
+    finally:
+        filler.kill()
+        filler.wait()
+    yield f"- {filled or 'it could not be filled'}"
+    for name in ("context", "convolution", "product"):
+        met, known = starved.get(name, "not reached"), starved.get(f"{name}_known", "–")
+        yield f"- {name}: {met}; known as a lack of memory: {known}"
 
 
 def lost(setting: Setting) -> Iterator[str]:

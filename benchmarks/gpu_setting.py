@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from lossweep.trainers.data.spec import DataSpec, ScenesSource
 from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
 
-LOSSES: Final = (
+LOSSES: Final[tuple[str, ...]] = (
     "cross_entropy",
     "weighted_ce(power=0.5)",
     "focal(gamma=2)",
@@ -29,8 +30,14 @@ LOSSES: Final = (
     "lovasz",
     "lovasz(reduction=image)",
     "mcc",
+    "topk_ce",
+    "soft_jaccard",
+    *(["skeleton_recall"] if find_spec("skimage") else []),
+    "cross_entropy + 0.01*boundary",
+    "per_object(jaccard)",
     "cross_entropy + 0.5*dice",
 )
+"""Every known term, and sums of some; no bare machine has what draws skeletons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,11 @@ class Setting:
     def on_gpu(self) -> bool:
         """Whether there is one."""
         return self.device.type == "cuda"
+
+    @property
+    def small_batch(self) -> int:
+        """The batch whose passes wait for launches."""
+        return self.batches[0]
 
     @property
     def model(self) -> ModelSpec:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,13 +25,14 @@ from training_roofline import Machine, Work
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.data.crops.batches import Batch, Split
+from lossweep.trainers.determinism import isolated
 from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.measurement import evaluate_split
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.optimization import Optimization
 from lossweep.trainers.loop.prefix import TrainedEpoch
 from lossweep.trainers.loop.snapshots import Snapshot
-from lossweep.trainers.losses import build_loss
+from lossweep.trainers.losses import SegmentationLoss, build_loss
 from lossweep.trainers.metrics.meter import Meter
 from lossweep.trainers.metrics.truth import Truth
 from lossweep.trainers.models import build_model
@@ -49,15 +51,21 @@ def speed(setting: Setting) -> Iterator[str]:
         "that of eager operations."
     )
     yield ""
-    yield "| batch | ours | bare | ours / bare | Lightning | of the roofline |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    heads = ["batch", "ours", "with graphs", "bare", "ours / bare"]
+    heads += ["Lightning", "ours / Lightning", "of the roofline"]
+    yield f"| {' | '.join(heads)} |"
+    yield f"| {' | '.join('---' for _ in heads)} |"
     with_lightning = importlib.util.find_spec("lightning") is not None
     for batch in setting.batches:
         spec = setting.scenes(setting.steps * batch)
         data = loaded(spec)
-        plan = setting.plan(f"{LINE} x{ROUNDS + 1}", ROUNDS + 1, batch, spec, evaluate_every=1)
+        line, epochs = f"{LINE} x{ROUNDS + 1}", ROUNDS + 1
+        eager = setting.plan(line, epochs, batch, spec, evaluate_every=1, graphs=False)
+        graphed = setting.plan(line, epochs, batch, spec, evaluate_every=1, graphs=True)
+        plan = eager
         contenders: dict[str, Iterator[float]] = {
-            "ours": ours(plan, data, setting.device),
+            "ours": ours(eager, data, setting.device),
+            **({"graphs": ours(graphed, data, setting.device)} if setting.on_gpu else {}),
             "bare": _bare(setting, plan, data.channels, data.prior),
         }
         if with_lightning:
@@ -74,14 +82,27 @@ def speed(setting: Setting) -> Iterator[str]:
                 rate = next(contender)
                 if index:
                     rates[name].append(rate)
-        best = batch / _roofline(setting, plan)
-        ratio = median(one / other for one, other in zip(rates["ours"], rates["bare"], strict=True))
-        beside = f"{median(rates['lightning']):.0f}" if with_lightning else "not installed"
-        own, bare = rates["ours"], median(rates["bare"])
-        mine, share = f"{median(own):.0f} ({min(own):.0f} to {max(own):.0f})", median(own) / best
-        yield f"| {batch} | {mine} | {bare:.0f} | {ratio:.2f} | {beside} | {share:.0%} |"
-    yield ""
-    yield from _profiled(setting)
+        cells = [
+            _spread(rates["ours"]),
+            _spread(rates["graphs"]) if setting.on_gpu else "no GPU",
+            f"{median(rates['bare']):.0f}",
+            f"{_ratio(rates['ours'], rates['bare']):.2f}",
+            f"{median(rates['lightning']):.0f}" if with_lightning else "not installed",
+            f"{_ratio(rates['ours'], rates['lightning']):.2f}" if with_lightning else "–",
+            f"{median(rates['ours']) * _roofline(setting, plan) / batch:.0%}",
+        ]
+        yield f"| {batch} | {' | '.join(cells)} |"
+    for graphs in (False, True) if setting.on_gpu else (False,):
+        yield ""
+        yield from _profiled(setting, graphs)
+
+
+def _spread(rates: list[float]) -> str:
+    return f"{median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f})"
+
+
+def _ratio(ours: list[float], theirs: list[float]) -> float:
+    return median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
 def _bare(setting: Setting, plan: TrialPlan, channels: int, prior: ClassPrior) -> Iterator[float]:
@@ -105,15 +126,20 @@ def _bare(setting: Setting, plan: TrialPlan, channels: int, prior: ClassPrior) -
         yield setting.steps * batch / (time.perf_counter() - began)
 
 
-def _step(setting: Setting, batch: int) -> tuple[Optimization, Any, Any, TrialPlan]:
+def _step(setting: Setting, batch: int, graphs: bool = False) -> tuple[Optimization, Any, Any, TrialPlan]:
     spec = setting.scenes(setting.steps * batch)
     data = loaded(spec)
-    plan = setting.plan(f"{LINE} x1", 1, batch, spec)
+    plan = setting.plan(f"{LINE} x1", 1, batch, spec, graphs=graphs)
     numerics = Numerics.of(plan.training, setting.device)
     optimization = Optimization(
         numerics.place(build_model(plan.model, data.prior, data.channels, 0)), plan.training, numerics, batch
     )
     criterion = numerics.place_loss(build_loss(plan.schedule.phases[0].loss, data.prior))
+
+    def alone(*path: int | str) -> AbstractContextManager[None]:
+        return isolated(0, *path, device=setting.device, deterministic=False)
+
+    optimization.use_graphs(plan, data.channels, setting.steps, alone)
     return optimization, criterion, data, plan
 
 
@@ -127,12 +153,12 @@ def _roofline(setting: Setting, plan: TrialPlan) -> float:
     return work.seconds(machine)
 
 
-def _profiled(setting: Setting) -> Iterator[str]:
+def _profiled(setting: Setting, graphs: bool) -> Iterator[str]:
     """Ten steps of the middle batch size: kernels, and the share of time that the GPU is busy."""
     from torch.profiler import ProfilerActivity, profile
 
     size = setting.batches[len(setting.batches) // 2]
-    optimization, criterion, data, _ = _step(setting, size)
+    optimization, criterion, data, _ = _step(setting, size, graphs)
     batches = data.train.training_batches(0, 0, size, setting.device)
     warm = next(batches)
     for _ in range(3):
@@ -156,7 +182,8 @@ def _profiled(setting: Setting) -> Iterator[str]:
         names[event.name] += event.time_range.elapsed_us()
     copies = sum("HtoD" in event.name or "DtoH" in event.name for event in kernels)
     yield (
-        f"{steps} steps of {size}: {len(kernels) / max(1, steps):.0f} kernels a step, the GPU busy "
+        f"{steps} steps of {size} {'with' if graphs else 'without'} graphs: "
+        f"{len(kernels) / max(1, steps):.0f} kernels a step, the GPU busy "
         f"{busy / wall:.0%} of the time (under the profiler), {copies} copies between host and device. "
         "The longest:"
     )
@@ -166,18 +193,28 @@ def _profiled(setting: Setting) -> Iterator[str]:
 
 
 def side_by_side(setting: Setting) -> Iterator[str]:
-    """1, 2, 4 and 8 processes that train with batch 8 at once."""
+    """1, 2, 4 and 8 processes that train with the smallest batch at once, each held to its share."""
     yield "| trials at once | images/s in all | as many times as one | largest memory of one, MiB |"
     yield "| --- | --- | --- | --- |"
     alone = 0.0
     for count in (1, 2, 4, 8) if setting.on_gpu else (1, 2):
-        start = int(time.time()) + (25 if setting.on_gpu else 15)
-        command = [sys.executable, str(HERE / "gpu_child.py"), "beside", str(start)]
-        children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
-        told = [json.loads(child.communicate()[0].strip().splitlines()[-1]) for child in children]
+        told = _beside(count)
         rate = sum(one["rate"] for one in told)
         alone = alone or rate
         yield f"| {count} | {rate:.0f} | {rate / alone:.2f} | {max(one['memory'] for one in told)} |"
+
+
+def _beside(count: int) -> list[dict[str, float]]:
+    """So many processes, all of which begin once the last is ready."""
+    command = [sys.executable, str(HERE / "gpu_child.py"), "beside", str(count)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    children = [subprocess.Popen(command, **pipes) for _ in range(count)]
+    for child in children:
+        child.stdout.readline()
+    for child in children:
+        child.stdin.write("\n")
+        child.stdin.flush()
+    return [json.loads(child.communicate()[0].strip().splitlines()[-1]) for child in children]
 
 
 def resident(setting: Setting) -> Iterator[str]:
@@ -239,7 +276,7 @@ def evaluation(setting: Setting) -> Iterator[str]:
     truth = Truth(len(data.prior.names) - 1, MeasureSpec())
 
     def measured(objects: bool, known: Truth | None = None) -> None:
-        meter = Meter(data.prior, MeasureSpec(), setting.device, objects, known)
+        meter = Meter(data.prior, MeasureSpec(), setting.device, objects, truth=known)
         for each in batches:
             logits = each.images[:, :1].contiguous()
             meter.update(logits, each.masks)
@@ -274,36 +311,69 @@ def evaluation(setting: Setting) -> Iterator[str]:
 
 
 def cost(setting: Setting) -> Iterator[str]:
-    """Forward and backward of each loss, alone, beside SMP's, and as a share of a training step."""
+    """Forward and backward of each loss, alone, beside SMP's and MONAI's, and as a share of a step."""
     batch = setting.batches[len(setting.batches) // 2]
     optimization, criterion, data, _ = _step(setting, batch)
-    one = next(data.train.training_batches(0, 0, batch, setting.device))
-    step = setting.seconds(lambda: optimization.step(one.images, one.masks, criterion, 1e-3))
-    theirs = {
-        "cross_entropy": smp.losses.SoftBCEWithLogitsLoss(),
-        "focal(gamma=2)": smp.losses.FocalLoss("binary", gamma=2.0),
-        "jaccard": smp.losses.JaccardLoss("binary"),
-        "dice": smp.losses.DiceLoss("binary"),
-        "tversky(alpha=0.3, beta=0.7)": smp.losses.TverskyLoss("binary", alpha=0.3, beta=0.7),
-        "lovasz": smp.losses.LovaszLoss("binary", per_image=False),
-        "lovasz(reduction=image)": smp.losses.LovaszLoss("binary", per_image=True),
-        "mcc": smp.losses.MCCLoss(),
+    prior = ClassPrior(names=("background", "vehicle"), frequencies=(0.98, 0.02))
+    losses = {
+        line: build_loss(LossSchedule.parse(f"{line} @1e-3 x1").phases[0].loss, prior).to(setting.device)
+        for line in LOSSES
     }
+    asked = {name for loss in losses.values() for name in loss.maps}
+    one = next(data.train.training_batches(0, 0, batch, setting.device, asked))
+    step = setting.seconds(lambda: optimization.step(one.images, one.masks, criterion, 1e-3))
+    theirs = (_of_smp(), _of_monai())
     yield (
         f"Batch {batch}, {setting.tile} x {setting.tile}, two classes, float32 logits; "
         f"a step takes {step * 1000:.2f} ms."
     )
     yield ""
-    yield "| loss | ms | of a step | SMP's, ms |"
-    yield "| --- | --- | --- | --- |"
+    yield "| loss | ms | of a step | SMP's, ms | MONAI's, ms |"
+    yield "| --- | --- | --- | --- | --- |"
     logits = torch.randn(batch, 1, setting.tile, setting.tile, device=setting.device, requires_grad=True)
-    prior = ClassPrior(names=("background", "vehicle"), frequencies=(0.98, 0.02))
     column = one.masks[:, None].float()
-    for line in LOSSES:
-        loss = build_loss(LossSchedule.parse(f"{line} @1e-3 x1").phases[0].loss, prior).to(setting.device)
-        mine = setting.seconds(lambda loss=loss: loss(logits, one.masks).backward())
-        other = "–"
-        if line in theirs:
-            peer = theirs[line].to(setting.device)
-            other = f"{1000 * setting.seconds(lambda peer=peer: peer(logits, column).backward()):.2f}"
-        yield f"| {line} | {1000 * mine:.2f} | {mine / step:.1%} | {other} |"
+    for line, loss in losses.items():
+
+        def through(loss: SegmentationLoss = loss) -> None:
+            torch.stack(list(loss.parts(logits, one.masks, one.maps).values())).sum().backward()  # type: ignore[no-untyped-call]  # torch's own
+
+        mine = setting.seconds(through)
+        others = []
+        for peers in theirs:
+            peer = peers.get(line)
+            if peer is None:
+                others.append("–" if peers else "not installed")
+                continue
+            peer = peer.to(setting.device)
+            seconds = setting.seconds(lambda peer=peer: peer(logits, column).backward())
+            others.append(f"{1000 * seconds:.2f}")
+        yield f"| {line} | {1000 * mine:.2f} | {mine / step:.1%} | {' | '.join(others)} |"
+
+
+def _of_smp() -> dict[str, nn.Module]:
+    losses = smp.losses
+    return {
+        "cross_entropy": losses.SoftBCEWithLogitsLoss(),
+        "focal(gamma=2)": losses.FocalLoss("binary", gamma=2.0),
+        "jaccard": losses.JaccardLoss("binary"),
+        "dice": losses.DiceLoss("binary"),
+        "tversky(alpha=0.3, beta=0.7)": losses.TverskyLoss("binary", alpha=0.3, beta=0.7),
+        "lovasz": losses.LovaszLoss("binary", per_image=False),
+        "lovasz(reduction=image)": losses.LovaszLoss("binary", per_image=True),
+        "mcc": losses.MCCLoss(),
+    }
+
+
+def _of_monai() -> dict[str, nn.Module]:
+    """Where it is installed; no bare machine has it."""
+    if importlib.util.find_spec("monai") is None:
+        return {}
+    from monai import losses
+
+    region = {"sigmoid": True, "batch": True, "smooth_nr": 1.0, "smooth_dr": 1.0}
+    return {
+        "focal(gamma=2)": losses.FocalLoss(gamma=2.0),
+        "jaccard": losses.DiceLoss(jaccard=True, **region),
+        "dice": losses.DiceLoss(**region),
+        "tversky(alpha=0.3, beta=0.7)": losses.TverskyLoss(alpha=0.3, beta=0.7, **region),
+    }
