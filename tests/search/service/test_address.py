@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lossweep.search.service.address import find_service
+from lossweep.search.service.profiles import find_profile
 from lossweep.spaces.files.errors import UserError
 
 CONFIG = """
