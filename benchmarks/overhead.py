@@ -16,6 +16,7 @@ Prints Markdown tables with the median and the spread over the rounds.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import logging
 import os
@@ -43,7 +44,8 @@ from lossweep.search.running.tune.ray_process import RayProcess
 from lossweep.search.running.tune.runner import TuneRunner
 from lossweep.search.simulation.simulated_trainer import SimulatedTrainer
 from lossweep.search.simulation.sweeps import simulate_sweep
-from lossweep.search.study.events import Event, TrialEvaluated
+from lossweep.search.study.events import Event, SweepStarted, TrialEvaluated
+from lossweep.search.study.sweep_state import SweepState
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.class_prior import ClassPrior
@@ -293,7 +295,7 @@ def listening(arguments: argparse.Namespace, template: Path) -> list[str]:
     from lossweep.dashboards.mlflow.tracking import MlflowListener
 
     recorder, evaluations = Recorder(), arguments.evaluations
-    simulate_sweep(
+    history = simulate_sweep(
         trials=arguments.loaded_trials,
         epochs=evaluations,
         slots=arguments.slots,
@@ -301,7 +303,9 @@ def listening(arguments: argparse.Namespace, template: Path) -> list[str]:
         trainer=SimulatedTrainer(),
         listeners=[recorder],
     )
-    count = sum(isinstance(event, TrialEvaluated) for event in recorder.events)
+    begun = dataclasses.replace(history, trials=(), state=SweepState.RUNNING)
+    told = [SweepStarted(begun), *recorder.events]
+    count = sum(isinstance(event, TrialEvaluated) for event in told)
     pause = arguments.seconds / evaluations / arguments.slots
     lines = [
         f"{arguments.loaded_trials} trials of {evaluations} evaluations and {arguments.seconds:g} s, "
@@ -314,12 +318,13 @@ def listening(arguments: argparse.Namespace, template: Path) -> list[str]:
         with fresh_workspace(template) as root:
             listener = MlflowListener(f"sqlite:///{root}/mlflow.db", report=None, gather=gather)
             used, started = time.process_time(), time.perf_counter()
-            for event in recorder.events:
+            for event in told:
                 if isinstance(event, TrialEvaluated):
                     time.sleep(pause)
                 listener.handle(event)
             spent, took = time.process_time() - used, time.perf_counter() - started
             listener.close()
+            assert not listener.pending + listener.dropped
         lines.append(f"| {name} | {1000 * spent / count:.1f} | {spent / took:.1%} |")
     return lines
 

@@ -53,7 +53,13 @@ class ObjectStore:
             "s3.port.lance": 0,
         }
         options |= {"s3.config": self.folder / "keys.json", "master.volumeSizeLimitMB": 64, "volume.max": 8}
-        return [str(WEED), "server", "-s3", *(f"-{name}={value}" for name, value in options.items())]
+        return [
+            str(WEED),
+            f"-logdir={self.folder}",
+            "server",
+            "-s3",
+            *(f"-{name}={value}" for name, value in options.items()),
+        ]
 
     def url(self, prefix: str, bucket: str = "checkpoints") -> str:
         """The address of a prefix."""
@@ -110,6 +116,10 @@ def running(folder: Path) -> Iterator[ObjectStore]:
         yield store
     finally:
         store.stop()
+        for port in store.ports:  # a killed server leaves its sockets
+            for number in (port, port + 10_000):
+                for left in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):
+                    left.unlink()
 
 
 def _free_ports(count: int) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -144,7 +145,7 @@ def _ask(service: Service, context: typer.Context) -> None:
         answer = jobs.ask(request, sweep)
         typer.echo("\033[2J\033[H" if sys.stdout.isatty() else "", nl=False)
         _print(answer, context)
-        if b"running" not in answer.out:
+        if not re.match(rb"\S+ +running ", re.sub(rb"\x1b\[[\d;]*m", b"", answer.out)):
             return
         time.sleep(5.0)
     _print(jobs.ask(request, sweep), context)

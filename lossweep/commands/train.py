@@ -157,5 +157,6 @@ def evaluation_line(evaluation: Evaluation) -> str:
     figures = "  ".join(
         f"{'tuned ' * (metric.group == 'tuned')}{metric.label} {evaluation.metrics[metric.name]:.3f}"
         for metric in shown_in("epoch")
+        if metric.name in evaluation.metrics
     )
-    return f"epoch {evaluation.epoch}/{evaluation.epochs}  {evaluation.loss_name}  {figures}"
+    return f"epoch {evaluation.epoch}/{evaluation.epochs}  {evaluation.loss_name}  {figures}".rstrip()

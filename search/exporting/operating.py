@@ -73,8 +73,9 @@ def weights_of(trial: TrialHistory, spec: SweepSpec, workspace: Workspace) -> Tr
     """Load a trial's weights from its checkpoint.
 
     Raises:
-        UserError: when the checkpoint is gone, or the data have changed since.
+        UserError: when the checkpoint is gone or can't be reached, or the data have changed since.
     """
+    from lossweep.trainers.loop.checkpoint_storage import check_reachable
     from lossweep.trainers.loop.checkpoints import CheckpointStore
     from lossweep.trainers.loop.retrieval import trained_model
     from lossweep.trainers.trial import SegmentationTrainer
@@ -83,7 +84,9 @@ def weights_of(trial: TrialHistory, spec: SweepSpec, workspace: Workspace) -> Tr
     if scored is None:
         raise UserError(Problem(f"trial {trial.number} of sweep {spec.name} has no score to export"))
     data = SegmentationTrainer(spec.data, workspace.cache, None).data()
-    store = CheckpointStore(workspace.checkpoints(spec.name))
+    place = workspace.checkpoints(spec.name)
+    check_reachable(place)
+    store = CheckpointStore(place)
     plan = plan_of(spec, trial)
     model = trained_model(plan, data, store, scored.step)
     if model is None:

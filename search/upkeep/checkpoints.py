@@ -10,7 +10,7 @@ from lossweep.search.ledger import Ledger
 from lossweep.search.ledger.lease import Lease
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.workspace import Workspace
-from lossweep.trainers.loop.checkpoint_storage import Place
+from lossweep.trainers.loop.checkpoint_storage import Place, check_reachable
 
 if TYPE_CHECKING:
     from lossweep.trainers.loop.checkpoints import Checkpoint
@@ -92,7 +92,9 @@ def needed_trials(history: SweepHistory, leaders: int) -> frozenset[int]:
 def _all(workspace: Workspace, sweep: str) -> tuple[Checkpoint, ...]:
     from lossweep.trainers.loop.checkpoints import CheckpointStore
 
-    return CheckpointStore(workspace.checkpoints(sweep)).list()
+    place = workspace.checkpoints(sweep)
+    check_reachable(place)  # a command says what is wrong, where a trial would wait
+    return CheckpointStore(place).list()
 
 
 def _trial_of(checkpoint: Checkpoint) -> int:
@@ -103,6 +105,7 @@ def _trial_of(checkpoint: Checkpoint) -> int:
 def orphans(workspace: Workspace, sweep: str, known: set[int]) -> tuple[Place, ...]:
     """Files among a sweep's checkpoints that are torn, half written, or of trials it does not have."""
     folder = workspace.checkpoints(sweep)
+    check_reachable(folder)
     if not folder.is_dir():
         return ()
     owned = {one.path for one in _all(workspace, sweep) if _trial_of(one) in known}

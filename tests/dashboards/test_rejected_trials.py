@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from lossweep.commands.train import evaluation_line
 from lossweep.dashboards.mlflow.consistency import missing_runs
 from lossweep.dashboards.mlflow.tracking import MlflowListener
 from lossweep.dashboards.report.build import build_report
@@ -90,6 +91,7 @@ def test_what_is_rejected_costs_no_epoch_and_no_trial(history: SweepHistory) -> 
     assert all(str(trial.schedule).startswith(CLAMPED) for trial in rejected)
     assert all(trial.outcome is OutcomeKind.DIVERGED for trial in rejected)
     assert all(trial.reason.startswith("rejected: the loss has no gradient") for trial in rejected)
+    assert evaluation_line(rejected[0].evaluations[0]) == f"epoch 0/1  {CLAMPED}", "as `lossweep train` says"
     trained = [trial for trial in history.trials if not trial.rejected]
     assert [trial.outcome for trial in trained] == [OutcomeKind.COMPLETED] * 5
     assert (history.ended, len(history.standing)) == (5, 5)

@@ -24,7 +24,8 @@ from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.optimization import Optimization
 from lossweep.trainers.loop.rehearsal import rehearse_model
-from lossweep.trainers.loop.training import train, trained_model
+from lossweep.trainers.loop.retrieval import trained_model
+from lossweep.trainers.loop.training import train
 from lossweep.trainers.losses import build_loss
 from lossweep.trainers.plan import ModelSpec, TrainingSpec, TrialPlan
 from tests.trainers.conftest import Plans, plan_of, scenes  # noqa: F401  (fixtures)

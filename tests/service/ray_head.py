@@ -57,7 +57,7 @@ def ray_head(cpus: int = 2, **environment: str) -> Iterator[Head]:
     """Start one; end it and what its jobs left."""
     with tempfile.TemporaryDirectory(prefix="head-", dir="/tmp", ignore_cleanup_errors=True) as short:
         folder, token = Path(short), secrets.token_hex(16)
-        ports = _free_ports(4)
+        ports = free_ports(4)
         names = ("port", "dashboard-port", "dashboard-agent-listen-port", "ray-client-server-port")
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "LOSSWEEP_"))
@@ -105,7 +105,7 @@ def _await(head: Head, process: subprocess.Popen[bytes], log: Path, patience: fl
             time.sleep(0.2)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports beyond those that Ray gives its workers, 10002 to 19999."""
     found: list[int] = []
     with ExitStack() as held:

@@ -49,6 +49,10 @@ LOSSES = (
     "dice + 0.01..1*boundary",
     "skeleton_recall",
     "skeleton_recall(reduction=image)",
+    "per_object(jaccard)",
+    "per_object(jaccard, way=blobs, reduction=image)",
+    "per_object(weighted_ce(power=0.5), inverse_size=true)",
+    "per_object(focal(gamma=2..1), way=blobs)",
     "cross_entropy + 0.5*dice",
     "focal(gamma=0..2, alpha=0.2..0.8) + 0.01..1*dice",
     "weighted_ce(power=1..0) + focal_tversky(alpha=cosine(0..1))",
@@ -152,7 +156,8 @@ def steps() -> Iterator[Step]:
 def stand_in_map(name: str, classes: int, device: torch.device) -> torch.Tensor:
     """A map as a batch of crops has it."""
     kind = KNOWN_MAPS[name]
-    dtype = torch.float32 if kind.is_length else torch.from_numpy(np.zeros(0, kind.dtype)).dtype
+    kept = np.int16 if kind.dtype == np.int32 and classes == 2 else kind.dtype  # of many objects, int32
+    dtype = torch.float32 if kind.is_length else torch.from_numpy(np.zeros(0, kept)).dtype
     return torch.empty(8, kind.planes(classes), 64, 64, device=device, dtype=dtype)
 
 

@@ -22,7 +22,7 @@ from lossweep.trainers.losses import SegmentationLoss, build_loss
 from lossweep.trainers.models.head import prior_logits
 
 IMAGES: Final = 8
-"""Crops of the rehearsal batch, or fewer where the data have fewer."""
+"""Crops that losses are compared on."""
 
 SKETCH: Final = 32
 """Numbers of a sketch. Two unit vectors an angle a apart have sketches about a apart."""
@@ -48,9 +48,9 @@ def rehearsed_losses(
     found = []
     for loss, criterion in criteria.items():
         _, at_start = _gradient(criterion, start, batch)
-        gradient = float(at_start.abs().sum(dtype=torch.float64))
+        gradient = _size(at_start)
         _, by_drawn = _gradient(criterion, torch.from_numpy(drawn).to(start.device), batch)
-        strength, sketch = _sketched(by_drawn.double().cpu().numpy().ravel())
+        strength, sketch = _sketched(by_drawn.cpu().double().numpy().ravel())
         if any(ramps(loss)):
             strength, sketch = 0.0, ()  # half-way two may be the same, and part before and after
         found.append(
@@ -69,7 +69,7 @@ def rehearsal(
         model: on the device, before its first step.
         data: with the batch.
         numerics: device and precision.
-        images: most of one pass.
+        images: of one pass of training.
 
     Returns:
         None where the model's own logits are not finite: that is no fault of the loss.
@@ -90,7 +90,7 @@ def rehearsal(
     if not logits.isfinite().all():
         return None
     value, gradient = _gradient(criterion, logits, batch)
-    return Rehearsal(float(value), float(gradient.abs().sum(dtype=torch.float64)))
+    return Rehearsal(float(value), _size(gradient))
 
 
 def _built(loss: Loss, data: SegmentationData, numerics: Numerics) -> SegmentationLoss:
@@ -106,7 +106,7 @@ def _batch(
     data: SegmentationData, numerics: Numerics, criteria: list[SegmentationLoss], images: int = IMAGES
 ) -> Batch:
     maps = dict.fromkeys(name for criterion in criteria for name in criterion.maps)
-    return data.train.rehearsal_batch(min(images, IMAGES), numerics.device, tuple(maps))
+    return data.train.rehearsal_batch(images, numerics.device, tuple(maps))
 
 
 def _gradient(criterion: SegmentationLoss, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -116,6 +116,11 @@ def _gradient(criterion: SegmentationLoss, logits: Tensor, batch: Batch) -> tupl
         loss = criterion(logits, batch.masks, batch.maps)
         found = torch.autograd.grad(loss, logits, allow_unused=True) if loss.requires_grad else (None,)
     return loss.detach(), torch.zeros_like(logits) if found[0] is None else found[0]
+
+
+def _size(gradient: Tensor) -> float:
+    """Return the sum of its absolute values, taken on the host: Apple's GPUs have no float64."""
+    return float(gradient.cpu().double().abs().sum())
 
 
 def _sketched(gradient: NDArray[np.float64]) -> tuple[float, tuple[float, ...]]:

@@ -25,8 +25,11 @@ def all_labelled(values: Tensor, target: Tensor, classes: int) -> bool:
     if torch.compiler.is_compiling() or target.device.type != "cpu" or not target.numel():
         return False
     low, high = values.aminmax()
-    if low >= 0 and high < classes and not target.is_floating_point():
-        return True
+    if low >= 0 and high <= IGNORE_INDEX and not target.is_floating_point():
+        if high < classes:
+            return True
+        if (target.to(torch.uint8) + 1).max() <= classes:  # as bytes, 255 comes round to 0
+            return False
     check_bounds(bounds(target), classes)
     return bool(high < classes)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from lossweep.spaces.losses.families.per_object import Way
@@ -13,17 +13,17 @@ from lossweep.trainers.losses.statistics import Statistics
 
 
 class Sides(NamedTuple):
-    """Sums over what each object is judged by: N images, C foreground classes, S objects of a class at most.
+    """Sums over what each object is judged by: N images, C foreground classes, S numbers of objects.
+
+    Number 0 is the rest: pixels that no object of the image is judged with. It has none of its own.
 
     Attributes:
         own: (N, C, S) over the object's pixels.
-        other: (N, C, S) over the others that it is judged with; or (N, C, 1), the same for all objects.
-        rest: (N, C, 1) over those that no object of the image is judged with.
+        other: (N, C, S) over the others that it is judged with.
     """
 
     own: Tensor
     other: Tensor
-    rest: Tensor
 
 
 class Table(NamedTuple):
@@ -52,14 +52,22 @@ class Table(NamedTuple):
         return cls(numbers * member, most, in_cells)
 
     def sums(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum pixels (N, H, W) or (N, C, H, W) over each object's own and over its others, as in `Sides`."""
+        """Sum pixels (N, H, W), the same for all classes, or (N, C, H, W).
+
+        Returns:
+            The objects' own (N, C, S), and the others: (N, C, S), or (N, C, 1) that all objects share.
+        """
         if values.ndim == 3:
             values = values.unsqueeze(1)
-        sums = _Sums.apply(values.flatten(2).expand(self.places.shape), self.places, self.width)
-        if not self.in_cells:
-            return sums[..., 1:], sums[..., :1]
-        other, own = sums.unflatten(2, (-1, 2)).unbind(3)
+        own, other = _Sums.apply(values.flatten(2).expand(self.places.shape), *self)
         return own, other
+
+    def with_rest(self, other: Tensor, hidden: Tensor) -> Tensor:
+        """Return the others (N, C, S), the rest as number 0. ``hidden`` is 1 where no object shows."""
+        if self.in_cells:
+            return torch.cat([(other * hidden).sum(2, keepdim=True), other[..., 1:]], 2)
+        rest = other * hidden.amin(2, keepdim=True)
+        return torch.cat([rest, other.expand(-1, -1, self.width - 1)], 2)
 
 
 class Objects(NamedTuple):
@@ -70,32 +78,30 @@ class Objects(NamedTuple):
 
     Attributes:
         table: where their pixels are summed.
-        shown: (N, C, S) whether an object counts, 1 or 0.
+        hidden: (N, C, S) 1 for numbers of which no object shows, else 0.
         pixels: labelled ones.
+        counts: (N, C, S) 1 for those that count, else 0.
     """
 
     table: Table
-    shown: Tensor
+    hidden: Tensor
     pixels: Sides
+    counts: Tensor
 
     @classmethod
     def of(cls, found: Statistics, way: Way) -> Objects:
         """Find the objects of a batch."""
         table = Table.of(found, way)
         own, other = table.sums(found.labelled)
-        shown = (own > 0).to(own.dtype)
-        return cls(table, shown, Sides(own, other, _rest(table, other, shown)))
+        hidden = (own == 0).to(own.dtype)
+        other = table.with_rest(other, hidden)
+        counts = torch.cat([other[..., :1] > 0, own[..., 1:] > 0], 2).to(own.dtype)
+        return cls(table, hidden, Sides(own, other), counts)
 
     def sums(self, values: Tensor) -> Sides:
         """Sum pixels (N, H, W), the same for all classes, or (N, C, H, W); ignored ones must be 0."""
         own, other = self.table.sums(values)
-        return Sides(own, other, _rest(self.table, other, self.shown))
-
-
-def _rest(table: Table, other: Tensor, shown: Tensor) -> Tensor:
-    if table.in_cells:
-        return (other * (1.0 - shown)).sum(2, keepdim=True)
-    return other * (1.0 - shown.amax(2, keepdim=True))
+        return Sides(own, self.table.with_rest(other, self.hidden))
 
 
 def members(found: Statistics) -> Tensor:
@@ -129,21 +135,32 @@ def renumbered(numbers: Tensor) -> Tensor:
 
 
 class _Sums(torch.autograd.Function):
-    """Values (N, C, P) summed by their index, as a table (N, C, width).
+    """Values (N, C, P) summed by their place, as `Table.sums` returns them.
 
     In float64: one running sum in float32 would lose the small values of a large object.
     """
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, index: Tensor, width: int) -> Tensor:
+    def forward(
+        ctx: Any, values: Tensor, places: Tensor, width: int, in_cells: bool
+    ) -> tuple[Tensor, Tensor]:
         """See the class."""
-        ctx.save_for_backward(index)
-        table = values.new_zeros((*index.shape[:2], width), dtype=torch.float64)
-        return table.scatter_add_(2, index, values.double()).to(values.dtype)
+        ctx.save_for_backward(places)
+        ctx.in_cells = in_cells
+        table = values.new_zeros((*places.shape[:2], width), dtype=torch.float64)
+        table = table.scatter_add_(2, places, values.double()).to(values.dtype)
+        if in_cells:
+            return table[..., 1::2], table[..., ::2]
+        return nn.functional.pad(table[..., 1:], (1, 0)), table[..., :1]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """See the class."""
-        (index,) = ctx.saved_tensors
-        return grads[0].gather(2, index), None, None
+        (places,) = ctx.saved_tensors
+        own, other = grads
+        if ctx.in_cells:
+            table = torch.stack([other, own], 3).flatten(2)
+        else:
+            table = torch.cat([other, own[..., 1:]], 2)
+        return table.gather(2, places), None, None, None

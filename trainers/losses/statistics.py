@@ -132,7 +132,7 @@ def _multiclass(logits: Tensor, target: Tensor, needs: Needs) -> Statistics:
         labelled = logits.new_ones(()).expand_as(labels)
     else:
         valid = target < classes
-        if target.dtype != torch.uint8:
+        if not (target.is_cpu or target.dtype == torch.uint8):  # a CPU's have been looked at
             valid &= target >= 0
         labels = labels * valid
         labelled = valid.to(logits.dtype)

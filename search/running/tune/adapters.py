@@ -21,7 +21,7 @@ from lossweep.search.study.faults import DeviceLost, Fault, FaultKind
 
 _LOST = Fault(FaultKind.WORKER_LOST, "the worker was lost")
 _NODE_DIED: Final = "The actor died because its node has died"
-"""Ray's words, the only ones that reach Tune: a worker that died on a living machine dies of other causes."""
+"""Ray's words, where its cluster had noticed by then."""
 
 
 class TuneBridge:
@@ -146,7 +146,10 @@ class DispatchScheduler(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Keep Ray's word on how a worker was lost; the searcher is told next."""
-        self._bridge.faults_of_lost[trial.trial_id] = _fault_of_lost(trial)
+        fault, attempt = _fault_of_lost(trial), self._bridge.attempts.get(trial.trial_id)
+        if fault.kind is FaultKind.WORKER_LOST and attempt and self._bridge.workers.machine_is_gone(attempt):
+            fault = Fault(FaultKind.NODE_LOST, "its machine went away")
+        self._bridge.faults_of_lost[trial.trial_id] = fault
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
         """Leave the choice to Tune, which starts what is pending in order; called in every round."""

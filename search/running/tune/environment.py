@@ -35,6 +35,8 @@ HIDDEN = "LOSSWEEP_HIDDEN"
 _STORES = re.compile(rf"{DATABASE_VARIABLE}|(MLFLOW|DATABRICKS|OPTUNA|PG|POSTGRES|MYSQL).*", re.IGNORECASE)
 """Variables by which the driver's own stores are reached, whatever they hold."""
 
+_OBJECT_STORES = re.compile("(AWS|AZURE|GOOGLE|GCS)_.*", re.IGNORECASE)
+
 _SECRET_WORDS = re.compile(
     "APIKEY|AUTH|COOKIE|CREDENTIALS?|DSN|KEYS?|PASS|PASSFILE|PASSPHRASE|PASSWD|PASSWORD|PAT|PWD|SECRETS?|TOKENS?"
 )
@@ -71,8 +73,9 @@ def cluster_environment(
         for name, value in environment.items()
         if name in kept or (name.startswith("RAY_") and not private) or not may_hold_secret(name, value)
     }
-    if not private:  # whose workers have the environment of its nodes
-        ours[HIDDEN] = ",".join(sorted({DATABASE_VARIABLE, *environment.keys() - ours.keys()}))
+    if not private:  # whose workers have the environment of its nodes, and write checkpoints by it
+        dropped = {name for name in environment.keys() - ours.keys() if not _OBJECT_STORES.fullmatch(name)}
+        ours[HIDDEN] = ",".join(sorted({DATABASE_VARIABLE, *dropped}))
     ours |= QUIET
     ours["PYTHONPATH"] = os.pathsep.join(_added_to_path())
     if private:

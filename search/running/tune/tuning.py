@@ -51,12 +51,14 @@ def run_job(job: Job, dispatcher: Dispatches, workers: RayWorkers, private: bool
             return
 
 
-def wait_for_turn(dispatcher: Dispatches, slots: Callable[[], int]) -> bool:
+def wait_for_turn(
+    dispatcher: Dispatches, slots: Callable[[], int], sleep: Callable[[float], object] = time.sleep
+) -> bool:
     """Wait until this sweep may hold a slot of a cluster that others share; False when it is to stop."""
     while not dispatcher.stopping:
         if dispatcher.allowed(slots()):
             return True
-        time.sleep(LOOK_EVERY_S)
+        sleep(LOOK_EVERY_S)
     return False
 
 

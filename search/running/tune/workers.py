@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,8 +14,13 @@ from lossweep.search.running.worker_process import Sight, WorkerProcess, end, lo
 
 T = TypeVar("T")
 
+_ray: Any = ray  # what is called through this has no types
+
 _ANSWERS_WITHIN_S = 60.0
 """Another machine may have to start a process first."""
+
+_KNOCKS_S = 5.0
+"""How long a machine that is there may take to answer a knock."""
 
 
 class RayWorkers:
@@ -48,6 +54,17 @@ class RayWorkers:
         process = WorkerProcess.of(self.folder, attempt)
         return process is not None and self._where_it_runs(process, end)
 
+    def machine_is_gone(self, attempt: str) -> bool:
+        """Whether the machine of an attempt's worker went away; False when it can't be known.
+
+        The cluster itself takes a while to notice, and by then its worker was reported lost. So the machine's
+        own port is knocked at.
+        """
+        process = WorkerProcess.of(self.folder, attempt)
+        nodes = {node["NodeID"]: node for node in _ray.nodes()} if process is not None else {}
+        node = nodes.get(process.node) if process is not None else None
+        return node is not None and not (node["Alive"] and _answers(node))
+
     def _where_it_runs(self, process: WorkerProcess, ask: Callable[[WorkerProcess], T]) -> T:
         if process.node == self._node:
             return ask(process)
@@ -58,3 +75,12 @@ class RayWorkers:
         asked = there.options(scheduling_strategy=strategy).remote(process)
         answer: T = ray.get(asked, timeout=_ANSWERS_WITHIN_S)
         return answer
+
+
+def _answers(node: Mapping[str, Any]) -> bool:
+    """Whether somebody listens at the port of a node's own process."""
+    try:
+        with socket.create_connection((node["NodeManagerAddress"], node["NodeManagerPort"]), _KNOCKS_S):
+            return True
+    except OSError:
+        return False

@@ -33,6 +33,9 @@ def test_the_last_bit_counts() -> None:
     same = Replayed("tuned_f1", then, replace(then, seconds=9.0))
     assert same.reproduced
     assert str(same) == "reproduced bit for bit: tuned_f1 0.750000 after epoch 4, all 4 figures"
+    more = replace(then, metrics={**then.metrics, "measured_since": 0.5})
+    assert Replayed("tuned_f1", then, more).reproduced, "a later version measures more"
+    assert not Replayed("tuned_f1", more, then).reproduced
     moved = replace(then, metrics={**then.metrics, "tuned_f1": 0.75 + 1e-9, "ap": 0.7})
     other = Replayed("tuned_f1", then, moved)
     assert not other.reproduced

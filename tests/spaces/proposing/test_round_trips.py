@@ -67,6 +67,19 @@ terms = st.one_of(
     term("mcc", {"smooth": positive}),
     term("soft_jaccard", {**reduction, "label_smoothing": st.floats(0.0, 0.5)}),
     term("topk_ce", {"share": st.floats(0.01, 1.0), "threshold": st.none() | st.floats(0.01, 0.99)}),
+    term(
+        "per_object",
+        {
+            "way": st.sampled_from(["cells", "blobs"]),
+            "inverse_size": st.booleans(),
+            "reduction": st.sampled_from(["batch", "image"]),
+        },
+        loss=st.one_of(
+            term("jaccard", {"smooth": positive}),
+            term("weighted_ce", {}, weights=weights),
+            term("focal", {"gamma": ramped(st.floats(0.0, 5.0)), "weights": weights}),
+        ),
+    ),
     term("my_losses.edges:Boundary", {"parameters": st.dictionaries(texts, values, max_size=3)}),
 )
 sums = st.lists(

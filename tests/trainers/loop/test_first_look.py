@@ -71,7 +71,8 @@ class TestBatch:
     def test_every_crop_shows_foreground_and_is_as_the_image_is(self, scenes: SegmentationData) -> None:
         batch = scenes.train.rehearsal_batch(IMAGES, "cpu")
         shows = [bool((mask == 1).any()) for mask in scenes.train.masks_of("train")]
-        assert len(batch) == min(IMAGES, sum(shows))
+        assert len(batch) == IMAGES
+        assert len(set(batch.indices)) == min(IMAGES, sum(shows))
         masks = list(scenes.train.masks_of("train"))
         for index, mask in zip(batch.indices, batch.masks.numpy(), strict=True):
             assert (mask == 1).any()

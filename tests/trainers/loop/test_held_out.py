@@ -12,7 +12,7 @@ from lossweep.spaces.files.errors import LossweepError
 from lossweep.trainers.data.crops.batches import Split
 from lossweep.trainers.data.loading import SegmentationData
 from lossweep.trainers.evaluation import Evaluation
-from lossweep.trainers.loop import training
+from lossweep.trainers.loop import epochs
 from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.measurement import evaluate_split
 from lossweep.trainers.loop.retrieval import trained_model
@@ -111,7 +111,7 @@ def test_another_arm_of_the_same_beginning_does_not_inherit_it(
 def test_weights_that_are_gone_are_said(
     tmp_path: Path, scenes: SegmentationData, plan_of: Plans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "trained_model", lambda *args: None)
+    monkeypatch.setattr(epochs, "trained_model", lambda *args: None)
     plans = [plan_of(LINE, 6, seed=seed, held_out=BALANCED) for seed in range(8)]
     store = CheckpointStore(tmp_path)
     with pytest.raises(LossweepError, match="by which trial 0 scores, are gone"):

@@ -245,7 +245,7 @@ def test_a_finished_trial_is_only_told_again(
 ) -> None:
     plan, store = plan_of(CYCLES, 2), CheckpointStore(tmp_path)
     first = list(train(plan, scenes, store))
-    monkeypatch.setattr("lossweep.trainers.loop.training.build_model", None)
+    monkeypatch.setattr("lossweep.trainers.loop.epochs.build_model", None)
     assert list(train(plan, scenes, store)) == first
 
 

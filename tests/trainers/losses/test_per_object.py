@@ -6,14 +6,18 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Tensor
+from torch._dynamo.testing import CompileCounterWithBackend
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.losses.terms import (
+    Compound,
     CrossEntropy,
     Dice,
     Focal,
@@ -22,10 +26,15 @@ from lossweep.spaces.losses.terms import (
     PerObject,
     Tversky,
     WeightedCrossEntropy,
+    WeightedTerm,
 )
-from lossweep.trainers.losses import build_loss
+from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.trainers.loop.numerics import Numerics
+from lossweep.trainers.loop.optimization import Optimization
+from lossweep.trainers.losses import build_loss, segments
 from lossweep.trainers.losses.segments import renumbered
 from lossweep.trainers.maps.known import maps_of
+from lossweep.trainers.plan import TrainingSpec
 
 TWO = ClassPrior(names=("background", "vehicle"), frequencies=(0.9, 0.1))
 FOUR = ClassPrior(names=("background", "road", "roof", "tree"), frequencies=(0.6, 0.25, 0.1, 0.05))
@@ -357,3 +366,62 @@ def test_numbers_too_large_for_a_table_are_counted_anew():
             len(set(zip(old.tolist(), new.tolist(), strict=True))) == len(old.unique()) == len(new.unique())
         )
         assert new.max() == len(old.unique()) - 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prior", [TWO, FOUR], ids=["two", "four"])
+def test_changing_parameters_never_recompiles(prior):
+    logits, target = batch(0, prior)
+    maps = maps_of(target, ("components", "cells"), len(prior.names))
+    torch._dynamo.reset()
+    counter = CompileCounterWithBackend("aot_eager")
+    step = torch.compile(lambda loss, z: loss(z, target, maps), backend=counter, fullgraph=True)
+    compiled = None
+    for x in (0.3, 0.55, 0.8):
+        parts = (
+            PerObject(loss=Tversky(alpha=x, beta=1 - x, smooth=x), inverse_size=True),
+            PerObject(loss=Focal(gamma=x, alpha=x), way="blobs", reduction="image"),
+        )
+        loss = build_loss(Compound(sum=tuple(WeightedTerm(weight=x, loss=part) for part in parts)), prior)
+        mine = value_and_gradient(lambda z, _, loss=loss: step(loss, z), logits, target)
+        plain = value_and_gradient(lambda z, _, loss=loss: loss(z, target, maps), logits, target)
+        torch.testing.assert_close(mine, plain, rtol=1e-9, atol=1e-12)
+        compiled = compiled or counter.frame_count
+        assert counter.frame_count == compiled, f"recompiled at {x}"
+    torch._dynamo.reset()
+
+
+class Launches(TorchDispatchMode):
+    """Counts the operators that compute: on a GPU each is a launch."""
+
+    VIEWS = ("view", "squeeze", "unsqueeze", "expand", "slice", "select", "alias", "detach", "t", "permute")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        self.count += operator.name().removeprefix("aten::").split(".")[0].strip("_") not in self.VIEWS
+        return operator(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("line", ["jaccard", "cross_entropy"])
+def test_a_step_launches_a_tenth_more_at_most(line, monkeypatch):
+    """Of a small network's step, in the precision that a GPU trains in: it is bound by launches."""
+    monkeypatch.setattr(segments, "_numbered", lambda numbers: (numbers.long(), 256))  # as on a GPU
+    training = TrainingSpec(batch=2, precision="bfloat16")
+    numerics = Numerics.of(training, "cpu")
+    model = smp.Unet("resnet18", encoder_weights=None, classes=1)
+    optimization = Optimization(model, training, numerics, 2)
+    images, target = torch.randn(2, 3, 64, 64), torch.zeros(2, 64, 64, dtype=torch.uint8)
+    target[:, 4:9, 4:9] = target[:, 20:22, 20:22] = 1
+    launched = []
+    for text in (line, f"per_object({line})"):
+        criterion = build_loss(LossSchedule.parse(f"{text} @1e-3 x1").phases[0].loss, TWO)
+        maps = maps_of(target, criterion.maps, 2)
+        optimization.step(images, target, criterion, 1e-3, maps)
+        with Launches() as launches:
+            optimization.step(images, target, criterion, 1e-3, maps)
+        launched.append(launches.count)
+    plain, by_object = launched
+    assert by_object <= 1.1 * plain, launched

@@ -157,15 +157,15 @@ class Split:
         """Return crops that show foreground, the same ones whatever the trial, none augmented.
 
         They are of images spread evenly over the split, each placed over an anchor. An image without
-        foreground is taken only where none has any.
+        foreground is taken only where none has any; with fewer images than ``batch_size`` crops are repeated.
         """
         items = self._store.items
         showing = np.flatnonzero(items.anchor_counts[self._rows[self._crops]].sum(axis=1) > 0)
         among = self._crops[showing] if len(showing) else self._crops
         few = among[np.linspace(0, len(among) - 1, min(batch_size, len(among))).round().astype(np.int64)]
         placed = place(items, self._rows, few, self.tile, _OVER_FOREGROUND, seed=0, epoch=0)
-        order = np.arange(len(few))
-        return next(self._cut(placed, few, order, len(few), torch.device(device), maps))
+        order = np.arange(batch_size) % len(few)
+        return next(self._cut(placed, few, order, batch_size, torch.device(device), maps))
 
     def _cut(
         self,

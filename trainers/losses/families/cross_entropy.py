@@ -26,6 +26,7 @@ class CrossEntropyTerm(PixelTerm):
     def __init__(self, classes: int, weights: Tensor | None = None, label_smoothing: float = 0.0) -> None:
         super().__init__()
         self.smoothed = label_smoothing > 0
+        self.weighted = weights is not None
         self.needs = Needs(surprise=True, likelihood=self.smoothed)
         self.constant("weights", torch.ones(classes) if weights is None else weights)
         self.constant("smoothing", label_smoothing)
@@ -46,8 +47,9 @@ class CrossEntropyTerm(PixelTerm):
         """See `PixelTerm.per_pixel`."""
         assert found.log_likelihood is not None
         weights = self.weights.to(found.logits.dtype)
-        amounts = pixel_weights(found, weights)
-        values = -amounts * found.log_likelihood
+        amounts = pixel_weights(found, weights) if self.weighted else found.labelled
+        values = -found.log_likelihood  # 0 at ignored pixels
+        values = amounts * values if self.weighted else values
         if self.smoothed:
             smoothing = self.smoothing.to(values.dtype)
             every = _weighted_log_softmax(found, weights) * found.labelled

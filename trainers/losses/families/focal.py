@@ -54,8 +54,9 @@ class FocalTerm(PixelTerm):
         """See `PixelTerm.per_pixel`."""
         values = self._values(found)
         weights = self.weights.to(values.dtype)
-        weighing = pixel_weights(found, weights * self.balance.to(values.dtype))
-        return values * weighing, pixel_weights(found, weights)
+        if self.weighted or self.balanced:
+            values = values * pixel_weights(found, weights * self.balance.to(values.dtype))
+        return values, pixel_weights(found, weights) if self.weighted else found.labelled
 
     def _values(self, found: Statistics) -> Tensor:
         """Each pixel's loss (N, H, W) without weights, 0 at ignored pixels."""

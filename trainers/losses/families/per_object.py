@@ -52,26 +52,23 @@ class PerObjectTerm(Term):
     def forward(self, found: Statistics) -> Tensor:
         """Return the loss as a scalar."""
         objects = Objects.of(found, self.way)
-        each, rest = self._values(found, objects)
-        rests = (objects.pixels.rest > 0).to(each.dtype)
-        total = (each * objects.shown).sum(2) + (rest * rests).squeeze(2)
-        count = objects.shown.sum(2) + rests.squeeze(2)
+        values = self._values(found, objects) * objects.counts
         if self.reduction == "batch":
-            return ratio(total.sum(0), count.sum(0)).mean()
-        images = (count.sum(1) > 0).to(total.dtype)
-        return ratio(ratio(total, count).mean(1).sum(), images.sum())
+            return ratio(values.sum((0, 2)), objects.counts.sum((0, 2))).mean()
+        counts = objects.counts.sum(2)
+        images = (counts.sum(1) > 0).to(values.dtype)
+        return ratio(ratio(values.sum(2), counts).mean(1).sum(), images.sum())
 
-    def _values(self, found: Statistics, objects: Objects) -> tuple[Tensor, Tensor]:
-        """The term of each object (N, C, S) and of the rest (N, C, 1)."""
+    def _values(self, found: Statistics, objects: Objects) -> Tensor:
+        """The term of each object (N, C, S)."""
         if isinstance(self.inner, RegionTerm):
-            wrong = objects.sums(_errors(found))
-            missed, called = self._weighed(wrong, objects.pixels)
+            missed, called = self._weighed(objects.sums(_errors(found)), objects.pixels)
             support, _ = self._weighed(objects.pixels, objects.pixels)
-            none = torch.zeros_like(wrong.rest)
-            return self.inner.of_counts(called, missed, support), self.inner.of_counts(wrong.rest, none, none)
-        values, amounts = (objects.sums(each) for each in self.inner.per_pixel(found))
-        weighed = (torch.add(*self._weighed(each, objects.pixels)) for each in (values, amounts))
-        return ratio(*weighed), ratio(values.rest, amounts.rest)
+            return self.inner.of_counts(called, missed, support)
+        values, amounts = self.inner.per_pixel(found)
+        divisors = objects.pixels if amounts is found.labelled else objects.sums(amounts)
+        weighed = (self._weighed(each, objects.pixels) for each in (objects.sums(values), divisors))
+        return ratio(*(own + other for own, other in weighed))
 
     def _weighed(self, sums: Sides, pixels: Sides) -> tuple[Tensor, Tensor]:
         """Sums over the object's pixels and over the others, each with its weight."""
@@ -109,7 +106,7 @@ class _Miss(torch.autograd.Function):
     def forward(ctx: Any, log_likelihood: Tensor, miss: Tensor) -> Tensor:
         """See the class."""
         ctx.save_for_backward(log_likelihood)
-        return miss.clone()
+        return miss.view_as(miss)
 
     @staticmethod
     @once_differentiable

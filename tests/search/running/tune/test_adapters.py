@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,10 @@ import pytest
 from ray.tune.experiment import Trial
 
 from lossweep.search.running.dispatcher import Dispatcher
+from lossweep.search.running.tune import cluster, workers
 from lossweep.search.running.tune.adapters import DispatchScheduler, DispatchSearcher, TuneBridge
+from lossweep.search.running.tune.cluster import GrowingSlots, TrialResources
+from lossweep.search.running.tune.tuning import wait_for_turn
 from lossweep.search.running.tune.workers import RayWorkers
 from lossweep.search.running.worker_process import WorkerProcess
 from lossweep.search.study.faults import FaultKind
@@ -113,3 +117,93 @@ def test_a_machine_that_went_away_is_told_from_a_worker_that_died(
     DispatchScheduler(bridge).on_trial_error(None, lost)
     fault = bridge.faults_of_lost["x"]
     assert (fault.kind, fault.message.startswith(message)) == (kind, True)
+
+
+class Shared(Dispatcher):
+    """A dispatcher whose sweep may hold so many slots."""
+
+    share = 2
+
+    def allowed(self, slots: int) -> int:
+        return min(slots, self.share)
+
+
+def test_a_sweep_gives_back_what_others_may_hold(tmp_path: Path) -> None:
+    watch: Any = Watch()
+    dispatcher = Shared(Conductor())
+    bridge = TuneBridge(dispatcher, lambda: 4, watch, RayWorkers(tmp_path, "here"))
+    searcher, scheduler = DispatchSearcher(bridge), DispatchScheduler(bridge)
+    released: list[bool] = []
+    tune = controller({"x": Trial.RUNNING, "y": Trial.RUNNING}, 2)
+    tune._cleanup_cached_actors = lambda force_all: released.append(force_all)
+    assert searcher.suggest("x") is not None
+    scheduler.choose_trial_to_run(tune)
+    assert not released
+    assert searcher.suggest("y") is not None
+    assert searcher.suggest("z") is None  # two of four are this sweep's
+    scheduler.choose_trial_to_run(tune)
+    assert released == [True]
+    assert not bridge.yielded
+
+
+def test_a_sweep_whose_turn_is_over_ends_its_search_and_its_actors(tmp_path: Path) -> None:
+    watch: Any = Watch()
+    dispatcher = Shared(Conductor())
+    dispatcher.share = 0
+    bridge = TuneBridge(dispatcher, lambda: 1, watch, RayWorkers(tmp_path, "here"))
+    assert DispatchSearcher(bridge).suggest("x") == DispatchSearcher.FINISHED
+    assert bridge.yielded
+    looked: list[int] = []
+
+    def look() -> int:
+        looked.append(1)
+        dispatcher.share = int(len(looked) > 1)
+        return 1
+
+    assert wait_for_turn(dispatcher, look, sleep=looked.append)
+    assert len(looked) == 3
+    dispatcher.share = 0
+    dispatcher.stop.set("enough")
+    assert not wait_for_turn(dispatcher, look)
+
+
+def test_parallel_bounds_a_sweep_on_a_large_cluster(tmp_path: Path) -> None:
+    watch: Any = Watch()
+    bridge = TuneBridge(Dispatcher(Conductor()), lambda: 9, watch, RayWorkers(tmp_path, "here"), parallel=1)
+    searcher = DispatchSearcher(bridge)
+    assert searcher.suggest("x") is not None
+    assert searcher.suggest("y") is None
+
+
+def test_a_cluster_that_grows_is_used_as_it_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, nodes = [0.0], [{"Alive": True, "Resources": {"CPU": 2.0}}]
+    monkeypatch.setattr(cluster._ray, "nodes", lambda: nodes)
+    slots = GrowingSlots(TrialResources(1.0, 0.0), clock=lambda: now[0])
+    assert slots() == 2
+    nodes.append({"Alive": True, "Resources": {"CPU": 3.0}})
+    assert slots() == 2
+    now[0] += 10.0
+    assert slots() == 5
+    nodes.clear()
+    now[0] += 10.0
+    assert slots() == 1
+
+
+def test_a_machine_that_the_cluster_does_not_miss_yet_is_knocked_at(
+    tmp_path: Path, bridge: TuneBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray says of its workers that they are unavailable, and of the machine that it lives."""
+    (tmp_path / "error.txt").write_text("Failure # 1\nThe actor 0a is unavailable: RpcError: Socket closed")
+    lost: Any = SimpleNamespace(error_file=str(tmp_path / "error.txt"), trial_id="x")
+    WorkerProcess.here("there").write(tmp_path, bridge.attempts["x"])
+    kinds = []
+    with socket.socket() as living:
+        living.bind(("127.0.0.1", 0))
+        living.listen()
+        node = {"NodeID": "there", "Alive": True, "NodeManagerAddress": "127.0.0.1"}
+        node |= {"NodeManagerPort": living.getsockname()[1]}
+        for nodes in ([node], [], [{**node, "NodeManagerPort": 1}], [{**node, "Alive": False}]):
+            monkeypatch.setattr(workers._ray, "nodes", lambda nodes=nodes: nodes)
+            DispatchScheduler(bridge).on_trial_error(None, lost)
+            kinds.append(bridge.faults_of_lost["x"].kind)
+    assert kinds == [FaultKind.WORKER_LOST] * 2 + [FaultKind.NODE_LOST] * 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lossweep.search.running.tune.environment import cluster_environment, may_hold_secret
+from lossweep.search.running.tune.environment import HIDDEN, cluster_environment, may_hold_secret
 
 SECRET = {
     "LOSSWEEP_DATABASE": "sqlite:///x.db",
@@ -93,3 +93,13 @@ def test_modules_are_found_where_the_driver_finds_them(
     entries = cluster_environment({}, 1, private=True)["PYTHONPATH"].split(os.pathsep)
     assert entries[:2] == [str(tmp_path), os.getcwd()]  # noqa: PTH109
     assert not any(entry.endswith("site-packages") for entry in entries)
+
+
+def test_what_workers_of_a_joined_cluster_are_not_to_see() -> None:
+    """They have the environment of its nodes, of which the driver's is one."""
+    given = {"LOSSWEEP_DATABASE": "x", "MY_PASSWORD": "x", "AWS_SECRET_ACCESS_KEY": "x", "LANG": "C"}
+    given |= {"RAY_AUTH_TOKEN": "x", "WANTED_KEY": "x"}
+    ours = cluster_environment(given, 1, private=False, passed=["WANTED_KEY"])
+    assert ours[HIDDEN] == "LOSSWEEP_DATABASE,MY_PASSWORD"
+    assert ours.keys() & given.keys() == {"LANG", "RAY_AUTH_TOKEN", "WANTED_KEY"}
+    assert HIDDEN not in cluster_environment(given, 1, private=True)
