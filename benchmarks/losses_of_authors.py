@@ -75,3 +75,31 @@ def skeleton_recall(maps: Maps) -> Step:
         return -((found + 1e-5) / torch.clip(sizes + 1e-5, 1e-8)).mean()
 
     return loss
+
+
+def per_object(numbers: Tensor, all_background: bool) -> Step:
+    """Jaccard by component: `compute_blob_loss_multi` (github.com/neuronflow/blob_loss), CC-DiceCE likewise.
+
+    Both loop over images and components, and mask what a component is not judged by. Components are given:
+    theirs are computed anew in every step.
+
+    Args:
+        numbers: (N, H, W) of cells, or with ``all_background`` of components, 0 in the background.
+        all_background: a component is judged with all of it.
+    """
+
+    def loss(logits: Tensor, mask: Tensor) -> Tensor:
+        images = []
+        for p, truth, number in zip(logits[:, 0].sigmoid(), mask.float(), numbers, strict=True):
+            values = []
+            for one in number.unique():
+                if one == 0:
+                    continue
+                judged = (number == one) | (number == 0) if all_background else number == one
+                q, y = p * judged, truth * (number == one)
+                overlap = (q * y).sum()
+                values.append(1 - (overlap + 1.0) / (q.sum() + y.sum() - overlap + 1.0))
+            images.append(torch.stack(values).mean())
+        return torch.stack(images).mean()
+
+    return loss

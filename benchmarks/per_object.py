@@ -4,10 +4,10 @@ On infrared targets of some 80 pixels (SIRST) and on the procedural scenes. Thre
 and used on test. All arms of a seed start from the same weights and see the same crops in the same order.
 Run::
 
-    OMP_NUM_THREADS=1 python benchmarks/per_object.py ../shared/data/sirst --output table.md
+    OMP_NUM_THREADS=1 python benchmarks/per_object.py ../shared/data/sirst --page docs/benchmarks.md
 
 Every finished (data, arm, seed) is kept in ``--work``: a run that was stopped goes on where it was, and
-``--table`` writes of what there is.
+``--table`` writes the tables of what there is. ``--page`` puts them between the page's two markers.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ MODEL: Final = ModelSpec(
     encoder="tu-test_resnet", options={"encoder_depth": 3, "decoder_channels": [32, 16, 16]}
 )
 RATE: Final = 3e-3
+BEGIN, END = "<!-- per object -->", "<!-- end -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def table(setting: Setting, data: SegmentationData, found: dict[str, dict[int, d
     assert thirds is not None
     shared = sorted(set.intersection(*(set(found.get(arm, {})) for arm in ARMS)))
     lines = [
-        f"### {setting.name}",
+        f"### On {setting.name}",
         "",
         f"{MODEL.architecture} with {MODEL.encoder} (random weights), {setting.epochs} epochs of "
         f"{data.train.crops} crops of {setting.data.tile} pixels, batch 8, learning rate {RATE:g} along a "
@@ -111,7 +112,7 @@ def table(setting: Setting, data: SegmentationData, found: dict[str, dict[int, d
         for arm in ARMS
     }
     if not shared:
-        return lines
+        return [f"### On {setting.name}", "", "No seed was trained with every loss yet."]
     for arm, figures in scores.items():
         lines.append(f"| {arm} | {' | '.join(spread(values) for values in figures.values())} |")
     for arm in ARMS:
@@ -144,8 +145,11 @@ def main() -> None:
         parts.append("\n".join(table(setting, data, found)))
     text = "\n\n".join(parts)
     print(text)
-    if options.output:
-        options.output.write_text(text + "\n")
+    if options.page:
+        before, begin, rest = options.page.read_text(encoding="utf-8").partition(BEGIN)
+        assert END in rest, f"{options.page} has no {BEGIN} with {END} after it"
+        after = rest.partition(END)[2]
+        options.page.write_text(f"{before}{begin}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
 def arguments() -> argparse.Namespace:
@@ -159,7 +163,7 @@ def arguments() -> argparse.Namespace:
         "--work", type=Path, default=Path("runs/per-object"), help="cache, checkpoints, results"
     )
     parser.add_argument("--table", action="store_true", help="train nothing, write of what there is")
-    parser.add_argument("--output", type=Path, help="a Markdown file")
+    parser.add_argument("--page", type=Path, help="a Markdown page to put the tables into")
     return parser.parse_args()
 
 

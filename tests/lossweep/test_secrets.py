@@ -70,7 +70,7 @@ def test_the_log_of_a_driver_holds_no_password(monkeypatch: pytest.MonkeyPatch) 
         raise OSError("password geheim was refused")
     except OSError:
         record = logging.LogRecord("x", logging.WARNING, "", 0, "no %s", ("geheim",), sys.exc_info())
-    told = _WithoutSecrets("%(message)s").format(record)
+    told = _WithoutSecrets(logging.Formatter("%(message)s")).format(record)
     assert "OSError: password *** was refused" in told
     assert "geheim" not in told
 
