@@ -21,7 +21,7 @@ def seconds_words(history: SweepHistory) -> str:
     except (yaml.YAMLError, KeyError, TypeError):
         return "GPU-seconds"
     if shares is None:
-        return "worker-seconds (of a whole GPU, where there is one)"
+        return "worker-seconds (GPU-seconds, where there is one)"
     return "GPU-seconds" if shares else "worker-seconds (no GPU)"
 
 

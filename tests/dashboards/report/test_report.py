@@ -246,7 +246,7 @@ def test_seconds_are_those_of_gpus_only_when_trials_hold_one() -> None:
     for share, words in (
         ("0", "worker-seconds (no GPU)"),
         ("0.25", "GPU-seconds"),
-        ("null", "worker-seconds (of a whole GPU, where there is one)"),
+        ("null", "worker-seconds (GPU-seconds, where there is one)"),
     ):
         written = f"{sweep.spec_yaml}resources: {{gpus_per_trial: {share}}}\n"
         assert f"over {words}" in build_report(replace(sweep, spec_yaml=written))
