@@ -77,7 +77,7 @@ def history_of(workspace: Workspace) -> SweepHistory:
 def won_by_a_proposal(history: SweepHistory) -> SweepHistory:
     """The same sweep, its controls' scores lowered: so small a training may end either way."""
     lowered = tuple(
-        replace(trial, score=(trial.score or 0.0) - 1.0) if trial.control else trial
+        replace(trial, score=-1.0, values=tuple(-1.0 for _ in trial.values)) if trial.control else trial
         for trial in history.trials
     )
     return replace(history, trials=lowered)
