@@ -97,7 +97,12 @@ def _secrets(url: str) -> Iterator[str]:
         return
     head, _, tail = url.partition("://")[2].rpartition("@")
     path, _, options = tail.partition("?")
-    parts = [head.partition(":")[2] or head, *(option.partition("=")[2] for option in options.split("&"))]
+    user, _, password = head.partition(":")
+    # A web server may take a token for a user; a database's user is a name, and may be any word.
+    parts = [
+        password or (user if is_web(url) else ""),
+        *(option.partition("=")[2] for option in options.split("&")),
+    ]
     if is_web(url):
         parts.append(path.partition("/")[2].strip("/"))
     yield from (each for part in parts for each in (part, unquote(part), unquote_plus(part)) if each)

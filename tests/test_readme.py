@@ -34,7 +34,7 @@ def test_continuous_integration_runs_the_test_command_as_it_stands_there() -> No
     run = ["awk", program[1], "README.md"]
     command = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     assert command.startswith("python3 -m venv")
-    assert command.endswith("-m pytest -n 2 --dist loadfile")
+    assert command.endswith("-m pytest -n 3 --dist loadfile")
     assert command in README
 
 

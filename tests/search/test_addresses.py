@@ -116,3 +116,9 @@ def test_an_error_that_quotes_nothing_is_told_as_it_is() -> None:
 def test_a_workspace_does_not_print_its_addresses(tmp_path: Path) -> None:
     where = Workspace(tmp_path, "postgresql://me:geheim@h/d", "https://me:geheim@h")
     assert "geheim" not in repr(where)
+
+
+def test_the_name_of_a_databases_user_is_no_secret_in_a_text() -> None:
+    said = "sweep two is already driven; stop it with: lossweep stop two"
+    assert without_secrets(said, "postgresql+psycopg://lossweep@database:5432/lossweep") == said
+    assert "geheim" not in without_secrets("GET geheim", "https://geheim@host")

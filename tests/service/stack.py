@@ -194,6 +194,8 @@ def start_worker(running: Stack, index: int) -> None:
         "--num-gpus=0",
         "--object-store-memory=100000000",
         f"--dashboard-agent-listen-port={port}",
+        # Of its own, as on a machine of its own: what a job ships is deleted there once unused.
+        f"--temp-dir={running.folder / f'ray-{index}'}",
     )
 
 

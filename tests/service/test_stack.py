@@ -20,7 +20,13 @@ from lossweep.search.ledger import Ledger
 from lossweep.search.ledger.lease import holder_of
 from lossweep.spaces.schedules.schedule_file import load_schedule
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not os.environ.get("LOSSWEEP_LONG_TESTS"),
+        reason="takes six minutes: LOSSWEEP_LONG_TESTS=1 python -m pytest tests/service/test_stack.py",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +65,10 @@ def test_sweeps_survive_their_driver_a_node_and_mlflow(running: Stack, tmp_path:
     assert killed is not None
     os.kill(killed, signal.SIGKILL)
     until(lambda: driver("one") not in (None, killed))
-    assert client.run("stop", "two")[0] == 0
-    until(lambda: state("two") == "stopped")
     running.start("mlflow")
     start_worker(running, 1)
+    assert client.run("stop", "two")[0] == 0
+    until(lambda: state("two") == "stopped" and driver("two") is None)
     resuming = client.start("resume", "two", "--follow")
     code, followed, err = client.run("logs", "one", "-f")
     assert code == 0, followed + err
@@ -74,13 +80,12 @@ def test_sweeps_survive_their_driver_a_node_and_mlflow(running: Stack, tmp_path:
         sweep = ledger.history(name)
         assert sweep.state == "finished"
         assert sweep.confirmation is not None
-        counts = {kind.name: count for kind, count in sweep.counts().items() if count}
         study = optuna.load_study(study_name=name, storage=ledger.storage)
         states = Counter(trial.state.name for trial in study.trials)
         assert not states["RUNNING"] + states["WAITING"] + states["FAIL"], states
         assert sum(states.values()) == len(sweep.recorded) >= 4
         assert f"{name} " in listed
-        assert all(run_of(sweep, trial.number, running.mlflow) for trial in sweep.trials), counts
+        assert all(run_of(sweep, trial.number, running.mlflow) for trial in sweep.trials)
         code, _, err = client.run("export", name, "-o", f"{name}-best.yaml")
         assert code == 0, err
         assert load_schedule(client.folder / f"{name}-best.yaml").schedule
