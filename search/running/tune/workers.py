@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,9 @@ _ANSWERS_WITHIN_S = 60.0
 
 _KNOCKS_S = 5.0
 """How long a machine that is there may take to answer a knock."""
+
+_DYING_S = 2.0
+"""How long a machine that goes away may still answer after a worker of it was lost."""
 
 
 class RayWorkers:
@@ -58,12 +62,20 @@ class RayWorkers:
         """Whether the machine of an attempt's worker went away; False when it can't be known.
 
         The cluster itself takes a while to notice, and by then its worker was reported lost. So the machine's
-        own port is knocked at.
+        own port is knocked at, for as long as the machine may still be on its way out.
         """
         process = WorkerProcess.of(self.folder, attempt)
-        nodes = {node["NodeID"]: node for node in _ray.nodes()} if process is not None else {}
-        node = nodes.get(process.node) if process is not None else None
-        return node is not None and not (node["Alive"] and _answers(node))
+        until = time.monotonic() + _DYING_S
+        while process is not None:
+            node = {each["NodeID"]: each for each in _ray.nodes()}.get(process.node)
+            if node is None:
+                return False
+            if not (node["Alive"] and _answers(node)):
+                return True
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.2)
+        return False
 
     def _where_it_runs(self, process: WorkerProcess, ask: Callable[[WorkerProcess], T]) -> T:
         if process.node == self._node:
