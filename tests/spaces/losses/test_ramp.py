@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -32,7 +32,6 @@ finite = st.floats(-1e300, 1e300)
 shapes = st.sampled_from(RAMP_SHAPES)
 
 
-@settings(deadline=None)
 @given(finite, finite, shapes, st.lists(st.floats(-0.5, 1.5), min_size=2, max_size=9))
 def test_a_ramp_goes_from_one_end_to_the_other_and_never_beyond(
     start: float, end: float, shape: Any, shares: list[float]

@@ -53,7 +53,7 @@ def space_of(prior: ClassPrior, text: str = SPACE) -> ScheduleSpace:
     return ScheduleSpace(validate(SpaceSpec, parse_yaml(text)), 12, prior)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**31), st.sampled_from([BINARY, THREE]))
 def test_what_ramps_is_found_again(seed: int, prior: ClassPrior) -> None:
     space = space_of(prior)

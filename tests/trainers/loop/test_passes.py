@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -15,7 +15,6 @@ from lossweep.trainers.loop.passes import PassSize, predicted
 strides = st.integers(1, 80).map(lambda count: count * STRIDE)
 
 
-@settings(deadline=None)
 @given(height=strides, width=strides, pixels=st.integers(1, 2**21), tile=st.sampled_from([40, 64, 256]))
 def test_windows_keep_every_pixel_once(height: int, width: int, pixels: int, tile: int) -> None:
     size = PassSize(images=4, pixels=pixels, tile=tile)

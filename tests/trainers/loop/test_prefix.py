@@ -101,7 +101,7 @@ def lines(draw: st.DrawFn) -> str:
 STEPS = 3
 
 
-@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_what_is_shared_was_trained_alike_step_by_step(plan_of: Any, data: st.DataObject) -> None:
     """A checkpoint is gone on from only if each of its steps had this plan's loss, ramps and rate."""

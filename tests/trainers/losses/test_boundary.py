@@ -13,6 +13,7 @@ from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.losses.ramp import Ramp
 from lossweep.spaces.losses.terms import Boundary, Compound, Dice, WeightedTerm
 from lossweep.trainers.losses import build_loss
+from tests.trainers.losses.gradients import value_and_gradient
 
 TWO = ClassPrior(names=("background", "vehicle"), frequencies=(0.9, 0.1))
 FOUR = ClassPrior(names=("background", "road", "roof", "tree"), frequencies=(0.6, 0.25, 0.1, 0.05))
@@ -46,14 +47,7 @@ def authors(logits: Tensor, target: Tensor) -> Tensor:
     return (z.softmax(1)[:, 1:] * torch.stack(maps)).mean()
 
 
-def value_and_gradient(step, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    logits = logits.detach().clone().requires_grad_()
-    value = step(logits, target)
-    (gradient,) = torch.autograd.grad(value, logits)
-    return value.detach(), gradient
-
-
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     prior=priors,
     seed=st.integers(0, 9999),
@@ -66,7 +60,7 @@ def test_value_and_gradient_are_the_authors(prior: ClassPrior, seed: int, size: 
     torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)  # distances are kept in float16
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(prior=priors, seed=st.integers(0, 9999), scale=st.sampled_from((1.0, 30.0, 1000.0)))
 def test_it_is_finite_and_minds_no_ignored_pixel(prior: ClassPrior, seed: int, scale: float) -> None:
     logits, target = batch(seed, prior, (2, 6, 7), 0.3)

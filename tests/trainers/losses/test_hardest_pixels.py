@@ -15,13 +15,7 @@ from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.losses.terms import CrossEntropy, TopKCrossEntropy
 from lossweep.trainers.losses import build_loss
 from lossweep.trainers.losses.families.topk import _smallest
-
-
-def value_and_gradient(loss, prior: ClassPrior, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    logits = logits.clone().requires_grad_()
-    value = build_loss(loss, prior)(logits, target)
-    (gradient,) = torch.autograd.grad(value, logits)
-    return value.detach(), gradient
+from tests.trainers.losses.gradients import of_loss as value_and_gradient
 
 
 def apart(prior: ClassPrior, seed: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
@@ -35,7 +29,7 @@ def apart(prior: ClassPrior, seed: int, dtype: torch.dtype = torch.float32) -> t
     return (F.one_hot(target, len(prior.names)).movedim(-1, 1) * right).to(dtype), target
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**31),
     share=st.floats(0.01, 1.0),
@@ -130,7 +124,7 @@ def test_the_hardest_of_each_image(two):
     assert value.item() == pytest.approx(math.log1p(math.exp(5)))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data(), rows=st.integers(1, 4), columns=st.integers(1, 40))
 def test_selecting_on_a_cpu_is_sorting(data, rows, columns):
     """What a GPU does by sorting, and a compiled graph, the CPU does by selecting."""

@@ -35,6 +35,7 @@ from lossweep.trainers.losses import build_loss, segments
 from lossweep.trainers.losses.segments import renumbered
 from lossweep.trainers.maps.known import maps_of
 from lossweep.trainers.plan import TrainingSpec
+from tests.trainers.losses.gradients import value_and_gradient
 
 TWO = ClassPrior(names=("background", "vehicle"), frequencies=(0.9, 0.1))
 FOUR = ClassPrior(names=("background", "road", "roof", "tree"), frequencies=(0.6, 0.25, 0.1, 0.05))
@@ -153,15 +154,6 @@ def inner_terms(classes: int) -> list[object]:
     ]
 
 
-def value_and_gradient(
-    step: Callable[[Tensor, Tensor], Tensor], logits: Tensor, target: Tensor
-) -> tuple[Tensor, Tensor]:
-    logits = logits.detach().clone().requires_grad_()
-    value = step(logits, target)
-    (gradient,) = torch.autograd.grad(value, logits)
-    return value.detach(), gradient
-
-
 @pytest.mark.parametrize("prior", [TWO, FOUR], ids=["two", "four"])
 @pytest.mark.parametrize("way", ["cells", "blobs"])
 @pytest.mark.parametrize("inverse_size", [False, True])
@@ -185,7 +177,7 @@ per_object = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     loss=per_object,
     prior=priors,
@@ -199,7 +191,7 @@ def test_any_shape_is_as_defined(loss, prior, seed, size):
     torch.testing.assert_close(mine, exact, rtol=1e-9, atol=1e-10)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(loss=per_object, prior=priors, seed=st.integers(0, 9999), scale=st.sampled_from((1.0, 30.0, 1000.0)))
 def test_float32_is_near_the_definition_and_finite(loss, prior, seed, scale):
     logits, target = batch(seed, prior)

@@ -26,6 +26,7 @@ from lossweep.spaces.losses.terms import (
     WeightedTerm,
 )
 from lossweep.trainers.losses import build_loss
+from tests.trainers.losses.gradients import of_loss as value_and_gradient
 
 TWO = ClassPrior(names=("background", "vehicle"), frequencies=(0.9, 0.1))
 FOUR = ClassPrior(names=("background", "road", "roof", "tree"), frequencies=(0.6, 0.25, 0.1, 0.05))
@@ -120,15 +121,6 @@ seeds = st.integers(0, 2**31)
 scales = st.sampled_from((0.1, 1.0, 5.0, 30.0, 120.0, 1000.0))
 masks = st.sampled_from(MASKS)
 examples = settings(max_examples=80)
-
-
-def value_and_gradient(
-    loss: Loss, prior: ClassPrior, logits: Tensor, target: Tensor
-) -> tuple[Tensor, Tensor]:
-    logits = logits.detach().clone().requires_grad_()
-    value = build_loss(loss, prior)(logits, target)
-    (gradient,) = torch.autograd.grad(value, logits)
-    return value.detach(), gradient
 
 
 @examples

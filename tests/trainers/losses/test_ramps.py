@@ -76,7 +76,7 @@ losses = terms | st.lists(parts, min_size=2, max_size=3, unique_by=lambda part: 
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(losses, st.lists(st.floats(0.0, 1.0), min_size=1, max_size=5), st.sampled_from([TWO, FOUR]))
 def test_at_each_step_it_is_the_plain_loss_with_the_values_of_the_step(
     loss: Loss, shares: list[float], prior: ClassPrior
@@ -92,7 +92,7 @@ def test_at_each_step_it_is_the_plain_loss_with_the_values_of_the_step(
         assert torch.equal(gradient, expected_gradient)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(losses, st.floats(0.0, 1.0), st.sampled_from([TWO, FOUR]))
 def test_what_can_be_compared_is_the_loss_with_its_ramps_at_their_ends(
     loss: Loss, share: float, prior: ClassPrior

@@ -13,6 +13,7 @@ from torch import Tensor
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.losses.terms import Jaccard, SkeletonRecall
 from lossweep.trainers.losses import build_loss
+from tests.trainers.losses.gradients import value_and_gradient
 
 TWO = ClassPrior(names=("background", "crack"), frequencies=(0.9, 0.1))
 FOUR = ClassPrior(names=("background", "road", "river", "rail"), frequencies=(0.6, 0.25, 0.1, 0.05))
@@ -56,14 +57,7 @@ def authors(logits: Tensor, target: Tensor, smooth: float, reduction: str) -> Te
     return 1 - ((found + smooth) / (sizes + smooth).clip(1e-8)).mean()
 
 
-def value_and_gradient(step, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    logits = logits.detach().clone().requires_grad_()
-    value = step(logits, target)
-    (gradient,) = torch.autograd.grad(value, logits)
-    return value.detach(), gradient
-
-
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     prior=priors,
     seed=st.integers(0, 9999),
@@ -80,7 +74,7 @@ def test_value_and_gradient_are_the_authors(prior, seed, size, smooth, reduction
     torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-10)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     prior=priors, seed=st.integers(0, 9999), scale=st.sampled_from((1.0, 30.0, 1000.0)), reduction=reductions
 )

@@ -24,7 +24,7 @@ def random_mask(seed: int, height: int, width: int, classes: int) -> np.ndarray:
 masks = st.builds(random_mask, st.integers(0, 999), st.integers(1, 20), st.integers(1, 20), st.just(3))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(mask=masks)
 def test_components_are_those_of_scipy(mask: np.ndarray) -> None:
     found = KNOWN_MAPS["components"].compute(mask, 3)
@@ -38,7 +38,7 @@ def test_components_are_those_of_scipy(mask: np.ndarray) -> None:
     assert (found[(mask == 0) | (mask == 255)] == 0).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(mask=masks)
 def test_a_cell_is_that_of_a_nearest_component(mask: np.ndarray) -> None:
     cells, components = (KNOWN_MAPS[name].compute(mask, 3) for name in ("cells", "components"))
@@ -57,7 +57,7 @@ def test_a_cell_is_that_of_a_nearest_component(mask: np.ndarray) -> None:
         assert (own.min(-1) == far.min(-1)).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(mask=masks)
 def test_a_signed_distance_is_that_of_the_nearest_pixel(mask: np.ndarray) -> None:
     distances = KNOWN_MAPS["signed_distance"].compute(mask, 3)

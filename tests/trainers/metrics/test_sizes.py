@@ -61,7 +61,7 @@ def by_definition(
     return found
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 40), max_size=30))
 def test_thirds_are_as_even_as_equal_areas_let_them_be(areas: list[int]) -> None:
     thirds = SizeThirds.over([np.array(areas[:7], np.int64), np.array(areas[7:], np.int64)])
@@ -80,7 +80,7 @@ def test_thirds_are_as_even_as_equal_areas_let_them_be(areas: list[int]) -> None
         assert max(counts.true) - min(counts.true) <= 1
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.sampled_from([4, 8]), st.sampled_from([1, 4]))
 def test_recall_by_size_is_the_definitions(seed: int, connectivity: int, area: int) -> None:
     rng = np.random.default_rng(seed)

@@ -45,7 +45,7 @@ def labelled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     masks=MASKS,
     seed=st.integers(0, 99),
