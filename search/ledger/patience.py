@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -13,6 +12,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import exc
 
 from lossweep.search.study.optuna_private import reported_value
+from lossweep.trainers.patience import waited_for
 
 log = logging.getLogger(__name__)
 
@@ -49,29 +49,27 @@ def patient(call: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(call)
     def waiting(*args: P.args, **kwargs: P.kwargs) -> R:
-        started: float | None = None
-        pause, anew = 0.25, True
-        while True:
+        anew = True
+
+        def once() -> R:
+            nonlocal anew
             try:
-                result = call(*args, **kwargs)
+                return call(*args, **kwargs)
             except (exc.SQLAlchemyError, StorageInternalError) as error:
-                if not is_passing(error):
+                if not (anew and is_passing(error) and _is_closed(error)):
                     raise
-                if anew and _is_closed(error):
-                    anew = False
-                    continue
-                now = time.monotonic()
-                if started is None:
-                    started = now
-                    log.warning("The database does not answer; waiting for it (%s).", _first_line(error))
-                if now - started > WAIT_AT_MOST_S:
-                    raise
-                time.sleep(pause)
-                pause = min(2 * pause, 5.0)
-            else:
-                if started is not None:
-                    log.warning("The database answers again after %.0f s.", time.monotonic() - started)
-                return result
+            anew = False
+            return call(*args, **kwargs)
+
+        return waited_for(
+            once,
+            is_passing,
+            _first_line,
+            what="The database",
+            back="answers again",
+            longest=WAIT_AT_MOST_S,
+            log=log,
+        )
 
     return waiting
 

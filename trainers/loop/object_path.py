@@ -11,7 +11,6 @@ import io
 import logging
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import IO, Any, Final, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from lossweep.spaces.files.errors import Problem, UserError
+from lossweep.trainers.patience import waited_for
 
 log = logging.getLogger(__name__)
 
@@ -249,30 +249,26 @@ def opened(scheme: str, options: tuple[tuple[str, str], ...]) -> Any:
 
 def _patient(place: ObjectPath, call: Callable[[Any], R], wait_s: float | None = None) -> R:
     """Do a call that may be repeated, again and again while the store is away."""
-    longest = WAIT_AT_MOST_S if wait_s is None else wait_s
-    started: float | None = None
-    pause = 0.25
-    while True:
-        try:
-            result = call(opened(place.scheme, place.options))
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            refused = _REFUSED.search(str(error))
-            now = time.monotonic()
-            if started is None and not refused:
-                started = now
-                log.warning(
-                    "The store of the checkpoints does not answer; waiting for it (%s).", _said(error)
-                )
-            if refused or (started is not None and now - started > longest):
-                raise _away(place, error) from error
-            time.sleep(pause)
-            pause = min(2 * pause, 5.0)
-        else:
-            if started is not None:
-                log.warning("The store of the checkpoints answers after %.0f s.", time.monotonic() - started)
-            return result
+    try:
+        return waited_for(
+            lambda: call(opened(place.scheme, place.options)),
+            _is_passing,
+            _said,
+            what="The store of the checkpoints",
+            back="answers",
+            longest=WAIT_AT_MOST_S if wait_s is None else wait_s,
+            log=log,
+        )
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _away(place, error) from error
+
+
+def _is_passing(error: Exception) -> bool:
+    if isinstance(error, FileNotFoundError) or not isinstance(error, OSError):
+        return False
+    return _REFUSED.search(str(error)) is None
 
 
 def _away(place: ObjectPath, error: OSError) -> CheckpointStorageAway:
@@ -290,7 +286,7 @@ def _away(place: ObjectPath, error: OSError) -> CheckpointStorageAway:
     )
 
 
-def _said(error: OSError) -> str:
+def _said(error: Exception) -> str:
     """The store's own word for it, in one line."""
     found = _ANSWER.search(str(error))
     return found[1] if found else str(error).strip().partition("\n")[0][:200]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy import exc, make_url, text
 
 from lossweep.search.addresses import shown
-from lossweep.search.ledger import database, patience
+from lossweep.search.ledger import database
 from lossweep.search.ledger.database import open_engine, open_storage
 from lossweep.search.ledger.file_systems import file_system_of
 from lossweep.search.ledger.patience import is_passing, patient
@@ -103,7 +104,7 @@ def test_what_is_waited_for(error: Exception, passes: bool) -> None:
 
 def test_a_call_waits_until_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(patience.time, "sleep", slept.append)
+    monkeypatch.setattr(time, "sleep", slept.append)
     answers = iter([_sqlite_error("locked"), _sqlite_error("locked"), 7])
 
     @patient
@@ -120,8 +121,8 @@ def test_a_call_waits_until_the_database_is_back(monkeypatch: pytest.MonkeyPatch
 
 def test_a_call_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 10**6, 100))
-    monkeypatch.setattr(patience.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(patience.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
 
     @patient
     def call() -> None:
