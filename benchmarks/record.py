@@ -1,16 +1,17 @@
-"""Record real trainings: every schedule of a small space, with several seeds, its whole curve, as one Parquet file.
+"""Record real trainings: every schedule of a small space, with several seeds, as one Parquet file.
 
     OMP_NUM_THREADS=1 python benchmarks/record.py scenes --seeds 0 1 --work /tmp/record
     OMP_NUM_THREADS=1 python benchmarks/record.py crackforest --root ../shared/data/crackforest ...
     python benchmarks/record.py --collect --work /tmp/record
 
-`benchmarks/recorded/space.yaml` is the space, small enough to be trained through: so a sampler that proposes from it
-meets a real curve whatever it proposes, and `benchmarks/replay.py` runs whole sweeps on it in seconds. Within a seed
-all schedules share weights and the order of data, as within a sweep, and prefixes are trained once.
+`benchmarks/recorded/space.yaml` is the space, small enough to be trained through: so a sampler that proposes
+from it meets a real curve whatever it proposes, and `benchmarks/replay.py` runs whole sweeps on it in
+seconds. Within a seed all schedules share weights and the order of data, as within a sweep, and prefixes are
+trained once.
 
-Images of a folder are cut to one window each beforehand (`windows`), every other one around something: evaluations
-of whole images would take most of the time. A schedule that is done is a line of JSON in ``--work``, so that a
-run that was stopped goes on where it was; several processes may record different seeds.
+Images of a folder are cut to one window each beforehand (`windows`), every other one around something:
+evaluations of whole images would take most of the time. A schedule that is done is a line of JSON in
+``--work``, so that a run that was stopped goes on where it was; several processes may record different seeds.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ MODEL: Final = ModelSpec(
     encoder="tu-test_resnet", options={"encoder_depth": 3, "decoder_channels": [16, 8, 8]}
 )
 FIGURES: Final = (
-    "ap", "precision", "recall", "f1", "tuned_precision", "tuned_recall", "tuned_f1", "object_f1", "tuned_object_f1",
+    "ap", "precision", "recall", "f1", "tuned_precision", "tuned_recall", "tuned_f1", "object_f1",
+    "tuned_object_f1",
 )  # fmt: skip
 OBJECTIVE: Final = ObjectiveSpec(use_case="balanced")
 
@@ -75,7 +77,7 @@ def recorded_space(prior: ClassPrior) -> ScheduleSpace:
 
 
 def schedules_of(space: ScheduleSpace) -> tuple[LossSchedule, ...]:
-    """Every schedule of a space of choices; those with the shortest first phase first, so that the others go on from it."""
+    """Every schedule of a space of choices, the shortest first phases first: others go on from them."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():  # "experimental"
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -1,4 +1,4 @@
-"""A trainer that replays recorded trainings: the curves of `benchmarks/record.py`, at thousands of trials a minute."""
+"""A trainer that replays the curves of `benchmarks/record.py`, at thousands of trials a minute."""
 
 from __future__ import annotations
 
