@@ -34,7 +34,8 @@ def _record(tmp_path: Path) -> pd.DataFrame:
     rows = [
         {
             "dataset": "tiny", "seed": 3, "schedule": schedule, "epoch": epoch, "step": 10 * epoch,
-            "phase": 0, "cycle": 0, "phase_ended": epoch == 2, "cycle_ended": epoch == 2, "finished": epoch == 2,
+            "phase": 0, "cycle": 0, "phase_ended": epoch == 2, "cycle_ended": epoch == 2,
+            "finished": epoch == 2,
             "diverged": "", "threshold": 0.1, "trained": True, "test": float("nan"),
             "ap": last * epoch / 2, "tuned_f1": last * epoch / 2, "object_f1": float("nan"),
         }
