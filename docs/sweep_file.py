@@ -20,10 +20,10 @@ PAGE: Final = Path(__file__).parent / "sweep-file.md"
 _TOP: Final = """\
 # The sweep file, key by key
 
-Written by `python docs/sweep_file.py` from the models that check a sweep file. The same as JSON Schema, for an
-editor: `lossweep schema`. What a key is for, with examples, stands on the page of its section: [data](data.md),
-[spaces](schedules.md), [losses](losses.md), [search](search.md), [training](training.md), [metrics](metrics.md),
-[guards](guards.md), [operations](operations.md).
+Written by `python docs/sweep_file.py` from the models that check a sweep file. The same as JSON Schema, for
+an editor: `lossweep schema`. What a key is for, with examples, stands on the page of its section:
+[data](data.md), [spaces](schedules.md), [losses](losses.md), [search](search.md), [training](training.md),
+[metrics](metrics.md), [guards](guards.md), [operations](operations.md).
 """
 _ATTRIBUTE: Final = re.compile(r"^ {4}(\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
 
