@@ -59,8 +59,9 @@ class ExistingSweep:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do, or no time to do it in."""
-        left = self.left or self.unfinished or self.paused or self.unconfirmed or self.retried
-        return self.spent or not left
+        if self.spent:  # a driver that died left what is paused, which is to be pruned then
+            return self.unfinished > 0 or not self.paused
+        return not (self.left or self.unfinished or self.paused or self.unconfirmed or self.retried)
 
     def check(self) -> None:
         """Make sure that the sweep can be gone on with.
@@ -78,7 +79,7 @@ class ExistingSweep:
         done = ", ".join(f"{count} {kind}" for kind, count in self.counts.items() if count) or "no trials yet"
         if self.holder is not None:
             return f"sweep {self.name} is being driven by {self.holder}: {done}"
-        if self.spent:
+        if self.spent and self.finished:
             return f"sweep {self.name} has spent its hours: {done}"
         if self.finished:
             return f"sweep {self.name} is finished: {done}"

@@ -128,6 +128,35 @@ def test_a_resumed_driver_goes_on_in_the_same_runs(store: str, sweep: SweepHisto
     assert_equal(store, sweep)
 
 
+def test_a_paused_trial_goes_on_in_its_run_and_one_that_is_not_thawed_ends_in_it(
+    store: str, sweep: SweepHistory
+) -> None:
+    told = events(sweep)
+    number = next(t.number for t in sweep.trials if t.outcome is OutcomeKind.COMPLETED and t.control is None)
+    whole = sweep.trials[number]
+    cut = next(i for i, e in enumerate(told) if isinstance(e, TrialEvaluated) and e.number == number) + 2
+    waits = replace(
+        whole, evaluations=whole.evaluations[:2], outcome=OutcomeKind.PAUSED, score=None, ended=None
+    )
+    so_far = replace(sweep, trials=(*sweep.trials[:number], waits), state="running")
+    first = listener(store)
+    play(first, [*told[:cut], TrialEnded(waits)])
+    assert read(store)[1][number].status == "SCHEDULED"  # it did not end, and may go on
+    assert_equal(store, so_far)
+
+    pruned = replace(waits, outcome=OutcomeKind.PRUNED, reason="worse; paused to the end", ended=whole.ended)
+    ended = replace(so_far, trials=(*sweep.trials[:number], pruned), state="finished")
+    second = listener(store)
+    play(second, [SweepStarted(so_far), TrialEnded(pruned), SweepEnded(ended)])
+    assert_equal(store, ended)
+
+    third = listener(store)  # or else it is thawed
+    play(third, [SweepStarted(so_far), TrialStarted(replace(waits, outcome=OutcomeKind.RUNNING))])
+    assert read(store)[1][number].status == "RUNNING"
+    play(listener(store), [SweepStarted(so_far), *told[cut:]])
+    assert_equal(store, sweep)
+
+
 def test_a_store_that_is_away_stops_nothing_and_gets_every_number_later(
     store: str, sweep: SweepHistory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

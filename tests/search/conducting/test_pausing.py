@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from lossweep.search.conducting.conductor import Conductor
+from lossweep.search.conducting.settings import ConfirmSettings
 from lossweep.search.pruning import PruningSpec
 from lossweep.search.sampling import SamplerSpec
 from lossweep.search.study.decisions import Decision
@@ -21,7 +22,7 @@ from lossweep.search.study.events import TrialEnded, TrialStarted
 from lossweep.search.study.journal import MemoryJournal
 from lossweep.search.study.outcomes import Outcome, OutcomeKind
 from lossweep.search.study.record import CODE
-from tests.search.sweeps import DIVERGED, EPOCHS, Ear, conductor, evaluation
+from tests.search.sweeps import DIVERGED, EPOCHS, Ear, conductor, evaluation, schedule
 
 IN_TURN = SamplerSpec(sampler="random", ahead=False)
 PAUSING = PruningSpec(rungs=(0.25, 0.5), min_peers=1, audit=0.0, pause=True)
@@ -160,6 +161,23 @@ def test_a_larger_budget_goes_on_with_what_waits() -> None:
     assert again.paused == (1,)
     assert [trained(again, asked(again), level) for level in (0.2, 0.1)] == ["paused", "paused"]
     assert asked(again) == 1
+
+
+def test_confirming_at_once_leaves_what_waits_as_it_is() -> None:
+    study, journal = optuna.create_study(direction="maximize"), MemoryJournal()
+    own = {"plain": schedule("cross_entropy")}
+    boss = conductor(5, study=study, journal=journal, pruning=PAUSING, controls=own)
+    for level in (0.5, 0.9):
+        trained(boss, asked(boss), level)
+    assert trained(boss, asked(boss), 0.3) == "paused"
+    confirm = {"confirm": ConfirmSettings(top=1, seeds=2, margin=0.0, at_once=True)}
+    again = conductor(5, study=study, journal=journal, pruning=PAUSING, controls=own, search=confirm)
+    again.adopt()
+    while (plan := again.ask()) is not None:
+        assert again.history(plan.number).confirms is not None
+        assert trained(again, plan.number, 0.1) == "completed"
+    assert again.confirmed_at_once
+    assert again.paused == (2,)
 
 
 def test_one_whose_own_code_has_changed_cannot_go_on() -> None:

@@ -6,6 +6,7 @@ import io
 import multiprocessing
 import signal
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,9 @@ def test_what_is_paused_waits_while_a_sweep_is_stopped(tmp_path: Path, whole: Sw
     assert standing is not None
     assert (standing.paused, standing.unfinished, standing.finished) == (1, 0, False)
     assert "with those of 1 paused that turn out no worse" in str(standing)
+    late = replace(standing, spent=True)
+    assert not late.finished  # no time to go on, but it has to end yet
+    assert replace(late, unfinished=1).finished
     history = run(where, folder, resume=True)
     assert [(t.outcome, t.reason) for t in history.trials] == [(t.outcome, t.reason) for t in whole.trials]
     ledger = Ledger(where.database_url)
