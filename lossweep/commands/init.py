@@ -163,7 +163,7 @@ def _looked_at(
     """Recognise a folder and decode all of it: what it holds, ``data:`` of a sweep file, and the figures."""
     from lossweep.dashboards.terminal.bars import progress_bars
     from lossweep.search.starting.start import data_spec
-    from lossweep.spaces.files.errors import UserError
+    from lossweep.spaces.files.errors import Problem, UserError
     from lossweep.trainers.data.checking.check import check_data
     from lossweep.trainers.data.loading import shortened
     from lossweep.trainers.data.recognising.recognise import recognise
@@ -177,7 +177,9 @@ def _looked_at(
         data: dict[str, object] = {source: keys.pop(source), "root": shown, **keys}
         report = check_data(data_spec(data, base), cache, progress)
     if report.problems:
-        raise UserError(shortened(report.problems))
+        unseen = any(each.key == "data.classes" for each in report.problems)
+        more = [Problem("a class that training doesn't show", hint="leave it out: --ignore VALUE")] * unseen
+        raise UserError([*shortened(report.problems), *more])
     return found, data, report
 
 

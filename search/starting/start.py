@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lossweep.search.starting import models
-from lossweep.search.starting.budget import Budget, plan
+from lossweep.search.starting.budget import Budget, Pace, plan
 from lossweep.search.starting.cutting import cut
 from lossweep.search.starting.measuring import measured
 from lossweep.search.starting.proposal import Proposal
@@ -19,7 +19,7 @@ from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.yaml_source import parse_yaml, plain_source, validate
 from lossweep.spaces.losses.terms import Frozen
 from lossweep.trainers.data.checking.report import DataReport
-from lossweep.trainers.data.loading import load_data
+from lossweep.trainers.data.loading import SegmentationData, load_data
 from lossweep.trainers.data.spec import DataSpec
 
 _WORTH_EPOCHS = 12
@@ -67,7 +67,8 @@ def propose(
         ready = models.with_weights(replace(choice, batch=batch), prior, report.bands)
         proposal = Proposal(wishes, machine, data, cutting, ready)
         spec = proposal.spec(base)
-        pace = measured(spec, load_data(spec.data, cache))
+        proposal, pace = _paced(proposal, base, load_data(spec.data, cache))
+        batch = proposal.choice.batch
         budget = plan(wishes.hours, pace, images, batch, cutting.covering, machine.slots, testable)
         proposals.append(replace(proposal, budget=budget))
         if _is_worth(budget, wishes.hours):
@@ -88,6 +89,20 @@ def checked_text(proposal: Proposal, found: Sequence[str], file: Path, report: D
     prior = ClassPrior(names=report.classes, frequencies=report.splits[0].fractions)
     check_before_training(spec, prior, report.bands, {split.name: split.sizes for split in report.splits[1:]})
     return text
+
+
+def _paced(proposal: Proposal, base: Path, data: SegmentationData) -> tuple[Proposal, Pace]:
+    """The pace of a proposal; with half the batch, and again, where the GPU has no memory for it."""
+    from lossweep.trainers.loop.memory import OutOfMemory
+
+    while True:
+        try:
+            return proposal, measured(proposal.spec(base), data)
+        except OutOfMemory:
+            choice = proposal.choice
+            if choice.batch < 4:
+                raise
+            proposal = replace(proposal, choice=replace(choice, batch=choice.batch // 2))
 
 
 def _is_worth(budget: Budget, hours: float) -> bool:

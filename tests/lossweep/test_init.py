@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +121,22 @@ def test_questions_are_asked_where_somebody_can_answer(photos: Path, monkeypatch
     assert again.exit_code == 0
     assert "Write over it?" in again.output
     assert SweepSpec.load("My-photos.yaml") == spec
+
+
+@pytest.mark.slow
+def test_what_is_written_runs_outside_a_clone(photos: Path, tmp_path: Path) -> None:
+    """Measured, not planted: in other processes, whose working directory holds the images alone."""
+    there = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    few = ["--set", "budget.trials=2", "--set", "budget.epochs=1", "--set", "budget.hours=1"]
+    for words in (["init", str(photos), "--hours", "0.01"], ["submit", "My-photos.yaml", *few]):
+        run = subprocess.run(
+            [sys.executable, "-m", "lossweep", *words],
+            cwd=tmp_path,
+            env=there,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
+    assert "An epoch takes about" in Path("My-photos.yaml").read_text()

@@ -23,6 +23,7 @@ class Candidate:
         certainty: higher is surer; only the surest are looked at.
         splits: with images of their own, for a source without layout.
         names: of the images that train, or of all, for a source without layout.
+        shown_in: by class, the positions of those images that show it.
         classes: where the files name them; None where the masks have to be looked at.
         table: the published colors that masks of this layout are coded by, a name in ``known_colors.yaml``.
         remarks: what a person should know.
@@ -35,6 +36,7 @@ class Candidate:
     certainty: int = 0
     splits: frozenset[SplitName] = frozenset()
     names: tuple[str, ...] = ()
+    shown_in: Mapping[str, frozenset[int]] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
     table: str | None = None
     remarks: tuple[str, ...] = ()

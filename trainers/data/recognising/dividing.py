@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final
 
-from lossweep.trainers.data.recognising.known import Value
 from lossweep.trainers.data.sources.dividing import divide
 from lossweep.trainers.data.spec import SPLITS, Fractions, FromTrain, SplitName
 
@@ -19,14 +18,14 @@ _SHARE: Final = 0.15
 
 
 def proposed(
-    images: Sequence[Path], said: Set[SplitName], shown_in: Mapping[Value, Set[int]]
+    images: Sequence[Path], said: Set[SplitName], shown_in: Mapping[Any, Set[int]]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Propose how images are divided.
 
     Args:
         images: those to divide: all, or those that train where files say the others.
         said: splits that the files say; empty where they say none.
-        shown_in: by value of the masks, the positions of the images that show it.
+        shown_in: by value of the masks or class, the positions of the images that show it.
 
     Returns:
         Keys of ``data:``, and remarks; both empty where there is nothing to divide.
@@ -38,13 +37,13 @@ def proposed(
         wanted = ["val"] if not said else wanted
     group = _series(images)
     units = [_unit(image, group) for image in images]
-    best: tuple[int, dict[str, Any]] | None = None
+    best: tuple[tuple[int, int], dict[str, Any]] | None = None
     for seed in range(_SEEDS):
         keys = _keys(wanted, said, seed, group)
         shown = _shown(units, keys, shown_in)
         if best is None or shown > best[0]:
             best = shown, keys
-        if shown == len(shown_in) * (len(wanted) + 1):
+        if shown[1] == len(shown_in) * (len(wanted) + 1):
             break
     assert best is not None
     return best[1], tuple(_remarks(wanted, said, group, len(set(units)), len(images)))
@@ -58,11 +57,14 @@ def _keys(wanted: Sequence[SplitName], said: Set[SplitName], seed: int, group: s
     return {"split": {"train": round(1.0 - sum(shares.values()), 6), **shares, **more}}
 
 
-def _shown(units: Sequence[str], keys: Mapping[str, Any], shown_in: Mapping[Value, Set[int]]) -> int:
-    """How many pairs of a split and a value are in the division."""
+def _shown(
+    units: Sequence[str], keys: Mapping[str, Any], shown_in: Mapping[Any, Set[int]]
+) -> tuple[int, int]:
+    """How many classes train shows, and how many pairs of a split and a class that it shows there are."""
     fractions = Fractions(**keys["split"]) if "split" in keys else FromTrain(**keys["from_train"])
     split_of = divide(units, fractions)
-    return sum(len({split_of[units[at]] for at in positions}) for positions in shown_in.values())
+    splits = [{split_of[units[at]] for at in positions} for positions in shown_in.values()]
+    return sum("train" in each for each in splits), sum(map(len, splits))
 
 
 def _unit(image: Path, group: str | None) -> str:

@@ -138,7 +138,7 @@ def _coded(
 def _of_annotations(tree: Tree, chosen: Candidate, asked: Asked) -> Recognised:
     """COCO: classes are named in the file, and the images with it."""
     said = chosen.splits
-    keys, divided = dividing.proposed([Path(name) for name in chosen.names], said, {})
+    keys, divided = dividing.proposed([Path(name) for name in chosen.names], said, chosen.shown_in)
     classes = list(asked.classes or chosen.classes or ())
     data = {"source": chosen.source, **chosen.keys, "classes": classes, **keys}
     return Recognised(chosen.kind, data, {}, {}, (*chosen.remarks, *divided))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from folders import coco, noise, pairs, squares, write_mask
 from PIL import Image
 
@@ -323,6 +324,14 @@ def test_a_division_shows_a_rare_class_in_every_split(tmp_path: Path) -> None:
     assert [split.shown_in[2] for split in report.splits] == [1, 1, 1]
 
 
+def test_what_sweeps_left_in_the_folder_is_no_data(tmp_path: Path) -> None:
+    pairs(tmp_path, "{name}.png", "{name}_mask.png", [0, 1])
+    before = recognise(tmp_path)
+    noise(tmp_path / "runs/reports/overlay.png", 0)
+    (tmp_path / "runs/lossweep.db").touch()
+    assert recognise(tmp_path) == before
+
+
 def test_two_folders_of_masks_are_ambiguous_and_a_line_says_what_to_type(tmp_path: Path) -> None:
     pairs(tmp_path, "images/{name}.png", "masks/{name}.png", [0, 1])
     pairs(tmp_path, "images/{name}.png", "labels/{name}.png", [0, 1, 2])
@@ -406,7 +415,6 @@ def test_palette_files_that_show_some_classes_only_are_read_by_color(tmp_path: P
 
 
 def test_polygons_on_scenes(tmp_path: Path) -> None:
-    rasterio = pytest.importorskip("rasterio")
     transform = rasterio.transform.from_origin(500_000, 5_000_000, 1, 1)
     for number in range(2):
         pixels = np.random.default_rng(number).integers(0, 256, (3, 512, 512), np.uint8)

@@ -68,8 +68,15 @@ def _candidate(
     if len(folders) > 1:
         return
     training = found[None if None in found else "train"][2]
-    used = {each["category_id"] for each in training["annotations"]}
-    shown = [str(each["name"]) for each in training["categories"] if each["id"] in used]
+    positions = {image["id"]: at for at, image in enumerate(training["images"])}
+    shown_in: dict[str, set[int]] = {}
+    for category in training["categories"]:  # in their order
+        shown_in[str(category["name"])] = {
+            positions[each["image_id"]]
+            for each in training["annotations"]
+            if each["category_id"] == category["id"] and each["image_id"] in positions
+        }
+    shown = [name for name, images in shown_in.items() if images]
     keys: dict[str, Any] = {"annotations": family, "images": folders.pop() or "."}
     if None not in found:
         words = {split: found[split][0] for split in SPLITS if split in found}
@@ -81,6 +88,7 @@ def _candidate(
         certainty=9 if "instances" in family or len(found) > 1 else 8,
         splits=frozenset(split for split in found if split is not None),
         names=tuple(str(image["file_name"]) for image in training["images"]),
+        shown_in={name: frozenset(shown_in[name]) for name in shown},
         classes=("background", *shown),
         remarks=("outlines in JSON: what no outline covers is background",),
     )
