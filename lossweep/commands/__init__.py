@@ -12,6 +12,7 @@ from lossweep.commands import (
     doctor,
     export,
     gc,
+    init,
     list_sweeps,
     logs,
     losses,
@@ -40,6 +41,7 @@ app = typer.Typer(
 
 _PANELS = {
     "Run a sweep": (
+        init.init,
         check.check,
         driven(submit.submit),
         driven(resume.resume),

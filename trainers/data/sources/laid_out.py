@@ -134,13 +134,23 @@ def pattern(path: str, words: Mapping[str, SplitName], suffixes: Sequence[str]) 
 
 
 def files_below(root: Path) -> Iterator[str]:
-    """Yield the paths of the files below a folder, from it, in order; hidden ones left out."""
+    """Yield the paths of the files below a folder, from it, in order.
+
+    Left out are hidden ones, and what sweeps left behind in a workspace there.
+    """
     for folder, folders, files in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(
+            name for name in folders if not (name.startswith(".") or _is_workspace(Path(folder, name)))
+        )
         at = Path(folder).relative_to(root)
         for name in sorted(files):
             if not name.startswith(".") and name.lower() not in _SIDECARS:
                 yield (at / name).as_posix()
+
+
+def _is_workspace(folder: Path) -> bool:
+    """Whether sweeps lie there: the pictures of their reports are no data."""
+    return (folder / "lossweep.db").exists() or (folder / "cache" / "data").is_dir()
 
 
 def _key(match: re.Match[str], words: Mapping[str, SplitName]) -> _Key:
