@@ -102,12 +102,15 @@ class SweepSpec(Frozen):
     Attributes:
         name: of the sweep, its study and its MLflow run; letters, digits, ``.``, ``_``, ``-``.
         seed: everything random in the sweep follows from it.
+        seeds: of the trials of the search: one for all (``common``), so that they are compared by their
+            schedules alone and share the epochs that they begin with alike, or one for each (``own``).
         warm_start: former winners, tried before the sampler proposes anything: schedule files, schedules on
             one line, or written out; of another budget, their lengths are fitted to this one's.
     """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     seed: int = Field(default=0, ge=0)
+    seeds: Literal["common", "own"] = "common"
     data: DataSpec
     model: ModelSpec = ModelSpec()
     training: TrainingSpec = TrainingSpec()

@@ -13,7 +13,7 @@ dispatcher obeys and closes the trial.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import replace
 
 from optuna import Study
@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lossweep.search.conducting.confirming import Confirming
 from lossweep.search.conducting.judging import Judging
+from lossweep.search.conducting.prefixes import Prefixes
 from lossweep.search.conducting.searching import Searching
 from lossweep.search.conducting.settings import PlanTemplate, SearchSettings
 from lossweep.search.conducting.violations import violations
@@ -104,7 +105,10 @@ class Conductor:
         trials = self._record.trials()
         self._outcomes = {trial.number: outcome_of(trial).kind for trial in trials}
         self._started_here: set[int] = set()
+        self._prefixes = Prefixes()
+        self._held: set[int] = set()
         for trial in trials:
+            self._prefixes.add(self._plan(trial), journal.evaluations(trial.number))
             if self._outcomes[trial.number] is not OutcomeKind.FAILED:
                 self._judging.add(trial)
         self._confirms = {t.number for t in trials if CONFIRMS in t.user_attrs}
@@ -165,15 +169,17 @@ class Conductor:
         Interrupted trials come first, with the number, seed and schedule they had; then failed ones that are
         tried again, as new trials of the same seed and schedule; then the trials of the search, in the order
         of `search.conducting.turns`; once the last of them has ended, those of the confirmation. A plan that
-        was asked for and never started is found again by `adopt`.
+        was asked for and never started is found again by `adopt`. Whatever comes next waits where a running
+        trial trains what it begins with (`search.conducting.prefixes`), and others go first.
         """
-        if self.out_of_time and not self._at_once:
-            return None
-        waiting = [n for n in self.interrupted if n in self._confirms or not self._at_once]
-        if waiting:
-            if min(waiting) in self._confirms:
+        too_late = self.out_of_time and not self._at_once
+        waiting = [n for n in self.interrupted if n in (self._held if too_late else self._stage)]
+        if ready := [number for number in waiting if self._prefixes.awaited(number) is None]:
+            if min(ready) in self._confirms:
                 self._tell_of_confirmation()
-            return self._resume(min(waiting))
+            return self._resume(min(ready))
+        if too_late or not self._prefixes.may_wait(len(waiting)):
+            return None
         number = len(self._outcomes)
         if not self._at_once and not self._search.over:
             proposal = self._search.next(number)
@@ -189,7 +195,7 @@ class Conductor:
             self._confirmation.taken(confirming)
         else:
             return None
-        return self._start(self._record.trial(number))
+        return self.ask() if self._hold(number) else self._start(self._record.trial(number))
 
     def group(self, number: int) -> str:
         """What such trials are called, in the plural: controls, proposals or confirmations."""
@@ -211,6 +217,7 @@ class Conductor:
             late = DecisionRecord(evaluation.step, Decision.PRUNE, f"the trial is {kind.value} already")
             return Observed(late, outcome_by(late, evaluation.finished))
         finite = finite_only(evaluation)
+        self._prefixes.takes(number, finite)
         known = self._journal.knows(number, finite.step)
         diverged = divergence(evaluation)  # of what was reported: what is not finite is its evidence
         decision = self._judging.taken_at(number, evaluation.step) if known else None
@@ -234,6 +241,7 @@ class Conductor:
             raise ValueError("a trial cannot be closed as running")
         else:
             self._write_end(number, outcome)
+        self._prefixes.ends(number)
         self._store_seconds()
         self.listeners.tell(TrialEnded(self.history(number)))
 
@@ -294,6 +302,11 @@ class Conductor:
         return self.settings.confirm is not None and self.settings.confirm.at_once
 
     @property
+    def _stage(self) -> Set[int]:
+        """Numbers of the trials that may go on: where only a confirmation is asked for, of its own."""
+        return self._confirms if self._at_once else self._outcomes.keys()
+
+    @property
     def _searching(self) -> bool:
         """Whether a trial of the search runs."""
         return any(number not in self._confirms for number in self.running)
@@ -320,6 +333,15 @@ class Conductor:
         if written != number:
             raise RuntimeError(f"trial {number} was written as {written}: someone else writes to this study")
 
+    def _hold(self, number: int) -> bool:
+        """Let a trial that was just written wait for those that train what it begins with, if any do."""
+        self._prefixes.add(self._plan(self._record.trial(number)))
+        if (awaited := self._prefixes.awaited(number)) is None:
+            return False
+        self._interrupt(number, Outcome(OutcomeKind.INTERRUPTED, str(awaited)))
+        self._held.add(number)
+        return True
+
     def _best_plain(self) -> LossSchedule:
         """The best plain cross-entropy so far; at a rate that often does while none has a score."""
         histories = [self.history(n) for n in sorted(self._outcomes.keys() - self._confirms)]
@@ -343,6 +365,7 @@ class Conductor:
             self._record.note_code(trial.number, plan.code or {})
             trial = self._record.trial(trial.number)
         self._outcomes[trial.number] = OutcomeKind.RUNNING
+        self._prefixes.begins(trial.number)
         self._started_here.add(trial.number)
         if trial.user_attrs.get(CONTROL) is not None:
             self._controls.add(trial.number)
