@@ -50,6 +50,11 @@ class Checkpoint:
     digest: str
     offset: int
 
+    @property
+    def name(self) -> str:
+        """Of what was trained: `trainers.loop.prefix.address`."""
+        return address(self.history)
+
     @classmethod
     def open(cls, path: Place) -> Checkpoint:
         """Read a file's header.
