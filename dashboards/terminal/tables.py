@@ -69,7 +69,7 @@ def leaderboard(history: SweepHistory, most: int = 10) -> RenderableType:
             number(trial.score),
             _difference(trial, control),
             *figures(evaluation.metrics if evaluation else {}),
-            long=name + Text(str(trial.schedule)),
+            long=name + Text(str(trial.schedule)) + _shares(trial),
         )
     note = Text(sweep_result(history).sentence())
     return Group(note, Text(), table) if rows else note
@@ -80,6 +80,8 @@ def status(history: SweepHistory, most: int = 5) -> RenderableType:
     done = f"{history.ended}/{history.budget_trials}"
     head = Text.assemble((history.name, "bold"), f"  {history.state}  {done} trials  ", tally(history))
     parts: list[RenderableType] = [head, Text(f"objective: {history.objective}", style="dim")]
+    if history.epochs.shared:
+        parts.append(Text(str(history.epochs), style="dim"))
     if history.driver:
         parts.append(Text(f"driven by {history.driver}", style="dim"))
     elif history.note:
@@ -198,6 +200,10 @@ def figures(metrics: Mapping[str, float]) -> Iterable[str]:
 def _curve(values: Sequence[float]) -> str:
     """Of one width however many values there are, so that a live display does not jump."""
     return f"{sparkline(values, _CURVE):<{_CURVE}} {values[-1]:.2f}" if values else "–".ljust(_CURVE + 5)
+
+
+def _shares(trial: TrialHistory) -> Text:
+    return Text(f"  {trial.shares}" if trial.shares else "", style="dim")
 
 
 def _difference(trial: TrialHistory, control: TrialHistory | None) -> str:

@@ -67,7 +67,7 @@ class Beginning:
     def start(self, number: int) -> tuple[TrialPlan, FrozenTrial]:
         """Return the plan of a running trial that is to be trained from now on, and the trial."""
         trial = self._record.trial(number)
-        plan = self._plan(trial)
+        plan = self.plan_of(trial)
         if plan.code != trial.user_attrs.get(CODE, {}):
             self._record.note_code(number, plan.code or {})
             trial = self._record.trial(number)
@@ -81,10 +81,10 @@ class Beginning:
     def changed(self, number: int) -> tuple[str, ...]:
         """The import paths of a trial's own code that is not what it was trained by."""
         trial = self._record.trial(number)
-        then, now = trial.user_attrs.get(CODE, {}), self._plan(trial).code or {}
+        then, now = trial.user_attrs.get(CODE, {}), self.plan_of(trial).code or {}
         return tuple(path for path in now if now[path] != then.get(path))
 
-    def _plan(self, trial: FrozenTrial) -> TrialPlan:
+    def plan_of(self, trial: FrozenTrial) -> TrialPlan:
         """The plan of a trial, by the code as it is now."""
         held_out = self._objective if CONFIRMS in trial.user_attrs else None
         control = trial.user_attrs.get(CONTROL)

@@ -14,7 +14,7 @@ trials is decided by `search.conducting.pausing`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 
 from optuna import Study
 from optuna.trial import FrozenTrial
@@ -25,6 +25,7 @@ from lossweep.search.conducting.ending import Ending, given_back
 from lossweep.search.conducting.hours import Hours
 from lossweep.search.conducting.judging import Judging
 from lossweep.search.conducting.pausing import Pausing
+from lossweep.search.conducting.prefixes import Prefixes
 from lossweep.search.conducting.roll import Roll
 from lossweep.search.conducting.searching import Searching
 from lossweep.search.conducting.settings import PlanTemplate, SearchSettings
@@ -95,6 +96,8 @@ class Conductor:
         self._judging = Judging(settings, journal)
         trials = self._record.trials()
         self._roll = roll = Roll(trials)
+        self._prefixes = Prefixes()
+        self._held: set[int] = set()
         for trial in trials:
             if roll.kinds[trial.number] is not OutcomeKind.FAILED:
                 self._judging.add(trial)
@@ -104,6 +107,8 @@ class Conductor:
         self._beginning = Beginning(
             settings, template, self._record, roll, self._judging, self._search, code_of
         )
+        for trial in trials:
+            self._prefixes.add(self._beginning.plan_of(trial), journal.evaluations(trial.number))
         self._ending = Ending(settings, self._record, journal, roll, self._judging, self._search)
         self._pausing = Pausing(journal, roll, self._judging, self._ending)
         self._confirmation = Confirming(
@@ -165,19 +170,24 @@ class Conductor:
         their rule lets go on by now, likewise; then failed ones that are tried again, as new trials of the
         same seed and schedule; then the trials of the search, in the order of `search.conducting.turns`; once
         the last of them has ended, those of the confirmation. A plan that was asked for and never started is
-        found again by `adopt`.
+        found again by `adopt`. Whatever comes next waits where a running trial trains what it begins with
+        (`search.conducting.prefixes`), and others go first.
         """
         self._end_paused_at_the_end()
-        if self.out_of_time and not self._at_once:
-            return None
-        waiting = [n for n in self.interrupted if n in self._roll.confirms or not self._at_once]
-        if waiting:
-            if min(waiting) in self._roll.confirms:
+        too_late = self.out_of_time and not self._at_once
+        waiting = [n for n in self.interrupted if n in (self._held if too_late else self._stage)]
+        if ready := [number for number in waiting if self._prefixes.awaited(number) is None]:
+            if min(ready) in self._roll.confirms:
                 self._tell_of_confirmation()
-            return self._resume(min(waiting))
-        if not self._at_once and (paused := self._pausing.next) is not None:
+            return self._resume(min(ready))
+        if too_late:
+            return None
+        paused = None if self._at_once else self._pausing.next
+        if paused is not None and self._prefixes.awaited(paused) is None:
             self._pausing.thaw(paused)
             return self._resume(paused)
+        if not self._prefixes.may_wait(len(waiting)):
+            return None
         number = len(self._roll.kinds)
         if not self._at_once and not self._search.over:
             proposal = self._search.next(number)
@@ -193,7 +203,7 @@ class Conductor:
             self._confirmation.taken(confirming)
         else:
             return None
-        return self._start(number)
+        return self.ask() if self._hold(number) else self._start(number)
 
     def group(self, number: int) -> str:
         """What such trials are called, in the plural: controls, proposals or confirmations."""
@@ -213,6 +223,7 @@ class Conductor:
             late = DecisionRecord(evaluation.step, Decision.PRUNE, f"the trial is {kind.value} already")
             return Observed(late, outcome_by(late, evaluation.finished))
         finite = finite_only(evaluation)
+        self._prefixes.takes(number, finite)
         known = self._journal.knows(number, finite.step)
         diverged = divergence(evaluation)  # of what was reported: what is not finite is its evidence
         decision = self._judging.taken_at(number, evaluation.step) if known else None
@@ -241,6 +252,7 @@ class Conductor:
                 self._ending.pause(number, outcome)
             case _:
                 self._ending.finish(number, outcome)
+        self._prefixes.ends(number)
         self._hours.store()
         self.listeners.tell(TrialEnded(self.history(number)))
         self._end_paused_at_the_end()
@@ -306,6 +318,11 @@ class Conductor:
         """Whether to confirm what there is, searching no further."""
         return self.settings.confirm is not None and self.settings.confirm.at_once
 
+    @property
+    def _stage(self) -> Set[int]:
+        """Numbers of the trials that may go on: where only a confirmation is asked for, of its own."""
+        return self._roll.confirms if self._at_once else self._roll.kinds.keys()
+
     def _history_of(self, trial: FrozenTrial) -> TrialHistory:
         """Everything recorded of a trial that was read just now."""
         written = self._journal.evaluations(trial.number), self._journal.decisions(trial.number)
@@ -323,6 +340,15 @@ class Conductor:
             done = tuple(self.history(number) for number in sorted(self._roll.confirms))
             self.listeners.tell(ConfirmationStarted(Confirmation(plan, done)))
 
+    def _hold(self, number: int) -> bool:
+        """Let a trial that was just written wait for those that train what it begins with, if any do."""
+        self._prefixes.add(self._beginning.plan_of(self._record.trial(number)))
+        if (awaited := self._prefixes.awaited(number)) is None:
+            return False
+        self._ending.interrupt(number, Outcome(OutcomeKind.INTERRUPTED, str(awaited)))
+        self._held.add(number)
+        return True
+
     def _best_plain(self) -> LossSchedule:
         """The best plain cross-entropy so far; at a rate that often does while none has a score."""
         histories = [self.history(number) for number in self._roll.searched]
@@ -336,6 +362,7 @@ class Conductor:
 
     def _start(self, number: int) -> TrialPlan:
         plan, trial = self._beginning.start(number)
+        self._prefixes.begins(number)
         self.listeners.tell(TrialStarted(self._history_of(trial)))
         return plan
 

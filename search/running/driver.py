@@ -188,7 +188,7 @@ def _drive(
     conductor = Conductor(
         study,
         settings,
-        template_of(spec),
+        replace(template_of(spec), branch_epochs=_space(spec, work.prior).branch_epochs),
         ledger.journal(spec.name),
         listeners,
         slots=_slots(spec, work),
@@ -278,7 +278,7 @@ def _settings(spec: SweepSpec, prior: ClassPrior, confirm: ConfirmSpec | None = 
         rates = controls.learning_rate or control_rates(spec.space)
         space = ControlSpace(rates, epochs, prior, controls.shapes, controls.warmup_steps)
         search = ControlSearch(space, controls.share, controls.at_least, controls.sampler)
-    schedules = ScheduleSpace(spec.space, epochs, prior)
+    schedules = _space(spec, prior)
     return SearchSettings(
         space=schedules,
         objective=spec.objective,
@@ -293,7 +293,12 @@ def _settings(spec: SweepSpec, prior: ClassPrior, confirm: ConfirmSpec | None = 
         warm_start=tuple(dict.fromkeys(_fitted(former, schedules) for former in spec.former_winners)),
         trained_otherwise=frozenset(controls.trainings),
         seed=spec.seed,
+        common_seed=spec.seeds == "common",
     )
+
+
+def _space(spec: SweepSpec, prior: ClassPrior) -> ScheduleSpace:
+    return ScheduleSpace(spec.space, spec.budget.epochs, prior)
 
 
 def _fitted(former: LossSchedule, space: ScheduleSpace) -> LossSchedule:

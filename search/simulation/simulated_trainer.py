@@ -5,7 +5,8 @@ quality, which AP and everything tuned follow, and an *operating point*, which m
 at 0.5 with hardly any effect on the ranking. Losses differ in speed, in ceiling, in the learning rate they
 like and in where they put the operating point; region losses stall when started from scratch and go highest
 when started from a good ranking, so that schedules matter and curves cross. Too large a learning rate
-diverges. Everything follows from the plan's seed.
+diverges. Everything follows from the plan's seed, and what is planned for a trial from its number; two trials
+with one seed report the same figures as long as they train alike.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from lossweep.spaces.losses.ramp import fixed, settled
 from lossweep.spaces.losses.terms import Compound, FrequencyWeights, Loss
 from lossweep.spaces.metric_names import parametric_name
 from lossweep.spaces.metrics import SIZES
+from lossweep.spaces.schedules.common_prefix import identity
 from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.spaces.schedules.schedule import Phase
+from lossweep.spaces.seeds import derived_seed
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict, HeldOutScore
 from lossweep.trainers.plan import TrialPlan
 from lossweep.trainers.scoring.operating_points import held_out_metric
@@ -85,20 +88,25 @@ class SimulatedTrainer:
 
     def trial(self, plan: TrialPlan) -> Iterator[Evaluation]:
         """Yield the evaluations of a trial; a resumed one yields the same again from the start."""
-        dice = random.Random(plan.seed)
-        fault = self._fault(plan, dice.random())
+        fortune = random.Random(derived_seed(plan.seed, "trial", plan.number))
+        fault = self._fault(plan, fortune.random())
+        unlucky = 1 + int(fortune.random() * plan.epochs * 0.6)
+        dice, past = random.Random(plan.seed), ""
         course = _Course(dice, self.noise, fault == "diverge")
         cursor = ScheduleCursor.start(plan.schedule)
         if fault == "reject":
             yield _rejected(plan)
             return
-        unlucky = 1 + int(dice.random() * plan.epochs * 0.6)
         steps_in_phase = 0
         while not cursor.finished:
             phase, index, cycle = cursor.current, cursor.phase, cursor.cycle
             epoch = cursor.epoch + 1
             if fault in ("exception", "memory") and epoch == unlucky:
                 raise _FAULTS[fault](f"simulated {fault} of trial {plan.number} in epoch {epoch}")
+            if cursor.epochs_in_phase == 0:
+                # Noise belongs to the seed and to what was trained: alike as long as trials train alike.
+                past += f"/{cursor.epoch}:{identity(phase)}"
+                dice.seed(derived_seed(plan.seed, past))
             learning_rate = cursor.learning_rate(steps_in_phase, STEPS_PER_EPOCH)
             loss = settled(phase.loss, cursor.progress(steps_in_phase, STEPS_PER_EPOCH))
             metrics = course.epoch(phase.model_copy(update={"loss": loss}), index, plan)

@@ -19,6 +19,27 @@ __all__ = ["SweepHistory", "TrialHistory"]
 
 
 @dataclass(frozen=True, slots=True)
+class Epochs:
+    """The epochs of a sweep's trials.
+
+    Attributes:
+        requested: that the trials went through.
+        trained: that were trained for it; the others are shared with trials that had trained them.
+    """
+
+    requested: int
+    trained: int
+
+    @property
+    def shared(self) -> int:
+        """That were trained by another trial before."""
+        return self.requested - self.trained
+
+    def __str__(self) -> str:
+        return f"trained {self.trained} of {self.requested} requested epochs; {self.shared} shared"
+
+
+@dataclass(frozen=True, slots=True)
 class SweepHistory:
     """One sweep with all its trials.
 
@@ -162,6 +183,12 @@ class SweepHistory:
 
     def _like_the_control(self, trial: TrialHistory) -> bool:
         return is_plain(trial.schedule) or trial.control in self.own_controls
+
+    @property
+    def epochs(self) -> Epochs:
+        """How many epochs its trials went through, confirming ones included, and how many of them trained."""
+        recorded = self.recorded
+        return Epochs(sum(t.epochs for t in recorded), sum(t.trained_epochs for t in recorded))
 
     def tried(self) -> Tried:
         """How many schedules were tried on each side."""

@@ -18,6 +18,7 @@ from lossweep.spaces.proposing.distributions import (
     TrialLike,
     Value,
     Words,
+    ends,
     nearest_values,
     parameters_of,
     suggest,
@@ -184,6 +185,33 @@ class ScheduleSpace:
             taken += epochs
             fitted.append(_refitted(space, phase, epochs, final=not after and cycles < 2))
         return LossSchedule(phases=tuple(fitted), cycles=max(cycles, 1), epochs=self.epochs)
+
+    @property
+    def branch_epochs(self) -> frozenset[int]:
+        """Epochs at which the first phase may end: where schedules of the space that begin alike part.
+
+        Where a metric may end it, that is any epoch from the least on.
+        """
+        space, found = self._phases[0], set[int]()
+        for cycles in self._numbers_of_cycles():
+            length = self.epochs // max(cycles, 1)
+            after = len(self._phases) - 1 if cycles else 0
+            if after:
+                shares = [float(share) for share in ends(space.share)]
+                shortest, *_, longest = sorted(length_of(share, length, 0, after) for share in shares * 2)
+                between = range(shortest, longest + 1)
+                found |= {epochs for epochs in between if self._has_length(space, epochs, length, after)}
+        if space.until is not None and found:
+            found |= set(range(space.until.least, max(found) + 1))
+        return frozenset(found)
+
+    @staticmethod
+    def _has_length(space: PhaseSpace, epochs: int, cycle: int, after: int) -> bool:
+        """Whether some share of the first phase gives it so many epochs of a cycle."""
+        return any(
+            length_of(share, cycle, 0, after) == epochs
+            for share in nearest_values(space.share, epochs / cycle)
+        )
 
     def _numbers_of_cycles(self) -> list[int]:
         """The numbers of cycles in the space, rising."""

@@ -50,6 +50,11 @@ class Checkpoint:
     digest: str
     offset: int
 
+    @property
+    def name(self) -> str:
+        """Of what was trained: `trainers.loop.prefix.address`."""
+        return address(self.history)
+
     @classmethod
     def open(cls, path: Place) -> Checkpoint:
         """Read a file's header.
@@ -147,17 +152,25 @@ class CheckpointStore:
             raise
         return path
 
-    def thin(self, context: str, history: Sequence[TrainedEpoch], keep: int = 2) -> None:
+    def thin(
+        self,
+        context: str,
+        history: Sequence[TrainedEpoch],
+        keep: int = 2,
+        branches: Collection[int] = (),
+    ) -> None:
         """Delete a trial's checkpoints within its phases, but the newest ``keep``; those at phase ends stay.
 
         A phase's end is where other trials branch off, and where this one's first phase can be judged alone;
-        a cycle's end, which a last phase that goes on has too, is where its score may be taken from.
+        a cycle's end, which a last phase that goes on has too, is where its score may be taken from. They
+        branch off within the first phase as well, at ``branches``: where theirs would end.
         """
         inside = [
             epochs
             for epochs, epoch in enumerate(history, 1)
             if epoch.evaluation is not None
             and not (epoch.evaluation.phase_ended or epoch.evaluation.cycle_ended)
+            and not (epoch.evaluation.phase == 0 and epochs in branches)
         ]
         newest = {epochs for epochs, epoch in enumerate(history, 1) if epoch.evaluation is not None}
         spared = set(sorted(newest)[-keep:])

@@ -110,8 +110,10 @@ def retrace(
         if after is None:
             return None
         evaluation = epoch.evaluation and relabelled(epoch.evaluation, cursor, after, plan.epochs)
-        if evaluation and epoch.trained_by != plan.number:
-            evaluation = replace(evaluation, seconds=0.0, spent={})
+        if evaluation and epoch.trained_by == plan.number:
+            evaluation = replace(evaluation, trained_by=None)
+        elif evaluation:
+            evaluation = replace(evaluation, seconds=0.0, spent={}, trained_by=epoch.trained_by)
         own.append(replace(epoch, evaluation=evaluation))
         cursor = after
     return cursor, tuple(own)
