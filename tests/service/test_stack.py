@@ -22,6 +22,7 @@ from lossweep.spaces.schedules.schedule_file import load_schedule
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(3600),  # a quarter of an hour where other processes take most of the machine
     pytest.mark.skipif(
         not os.environ.get("LOSSWEEP_LONG_TESTS"),
         reason="takes six minutes: LOSSWEEP_LONG_TESTS=1 python -m pytest tests/service/test_stack.py",
