@@ -136,21 +136,23 @@ def pattern(path: str, words: Mapping[str, SplitName], suffixes: Sequence[str]) 
 def files_below(root: Path) -> Iterator[str]:
     """Yield the paths of the files below a folder, from it, in order.
 
-    Left out are hidden ones, and what sweeps left behind in a workspace there.
+    Left out are hidden ones, what sweeps left behind in a workspace there, and links to a folder above.
     """
     for folder, folders, files in os.walk(root, followlinks=True):
-        folders[:] = sorted(
-            name for name in folders if not (name.startswith(".") or _is_workspace(Path(folder, name)))
-        )
+        folders[:] = sorted(name for name in folders if _is_followed(Path(folder, name)))
         at = Path(folder).relative_to(root)
         for name in sorted(files):
             if not name.startswith(".") and name.lower() not in _SIDECARS:
                 yield (at / name).as_posix()
 
 
-def _is_workspace(folder: Path) -> bool:
-    """Whether sweeps lie there: the pictures of their reports are no data."""
-    return (folder / "lossweep.db").exists() or (folder / "cache" / "data").is_dir()
+def _is_followed(folder: Path) -> bool:
+    """Whether data may lie there; the pictures of a workspace's reports are none."""
+    if folder.name.startswith(".") or (
+        folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+    ):
+        return False
+    return not ((folder / "lossweep.db").exists() or (folder / "cache" / "data").is_dir())
 
 
 def _key(match: re.Match[str], words: Mapping[str, SplitName]) -> _Key:

@@ -329,6 +329,7 @@ def test_what_sweeps_left_in_the_folder_is_no_data(tmp_path: Path) -> None:
     before = recognise(tmp_path)
     noise(tmp_path / "runs/reports/overlay.png", 0)
     (tmp_path / "runs/lossweep.db").touch()
+    (tmp_path / "again").symlink_to(tmp_path, target_is_directory=True)
     assert recognise(tmp_path) == before
 
 
