@@ -132,7 +132,8 @@ class MlflowStore:
         if trial.traceback:
             self.client.log_text(run, trial.traceback, "traceback.txt")
         self._close(run, content)
-        self._held.pop(run, None)
+        if trial.outcome.is_final:
+            self._held.pop(run, None)
 
     def update_sweep(self, sweep: SweepHistory) -> None:
         """Write the sweep's standing result and state."""

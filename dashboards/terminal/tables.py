@@ -25,6 +25,7 @@ STYLES: Mapping[OutcomeKind, str] = {
     OutcomeKind.DIVERGED: "magenta",
     OutcomeKind.FAILED: "red",
     OutcomeKind.INTERRUPTED: "dim",
+    OutcomeKind.PAUSED: "cyan",
 }
 
 _EXTRA: Mapping[str, int] = {"pixel": 2, "tuned": 4, "curve": 3}
@@ -84,6 +85,9 @@ def status(history: SweepHistory, most: int = 5) -> RenderableType:
     elif history.note:
         said = history.note if history.note.startswith(history.state) else f"{history.state}: {history.note}"
         parts.append(Text(said, style="yellow"))
+    if history.paused and not history.driver:
+        waiting = f"{history.paused} paused: they go on if their peers turn out no better, else end as pruned"
+        parts.append(Text(waiting, style="dim"))
     parts.append(Text())
     running = [trial for trial in history.trials if trial.outcome is OutcomeKind.RUNNING]
     if running:

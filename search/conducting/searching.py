@@ -120,6 +120,12 @@ class Searching:
         if self._control is not None and self._control.proposed(number):
             self._control.set_state(number, state)
 
+    def pause(self, number: int, reported: Mapping[int, float], violations: Mapping[str, float]) -> None:
+        """Let the samplers see a trial as pruned until it runs again or ends."""
+        self._proposer.pause(number, reported, violations)
+        if self._control is not None and self._control.proposed(number):
+            self._control.pause(number, reported, violations)
+
     def finish(
         self,
         number: int,

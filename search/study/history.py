@@ -90,6 +90,11 @@ class SweepHistory:
         return sum(trial.outcome.is_final for trial in self.standing)
 
     @property
+    def paused(self) -> int:
+        """How many trials of the budget are paused: they go on if their peers turn out no better."""
+        return sum(trial.outcome is OutcomeKind.PAUSED for trial in self.standing)
+
+    @property
     def failed_for_good(self) -> tuple[TrialHistory, ...]:
         """The failed trials that were not tried again: of the search, and of the newest confirmation."""
         arms = self.confirmation.plan if self.confirmation is not None else None
