@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial, TrialState
 
 from lossweep.search.sampling.cost_aware.drawing import Drawn, Suggesting, Unanswered, draw, known
+from lossweep.search.study.record import PAUSED
 from lossweep.spaces.schedules.common_prefix import common_epochs
 from lossweep.spaces.schedules.schedule import LossSchedule, Phase
 
@@ -47,14 +48,15 @@ class Trained:
 
     def read(self, trials: Sequence[FrozenTrial], own: int) -> None:
         """Take in what was proposed and what has ended since; ``own`` is the trial that is being proposed."""
-        for trial in (*(trials[number] for number in self._open), *trials[self._size :]):
+        for trial in (*[trials[number] for number in self._open], *trials[self._size :]):
             if trial.number == own:
                 continue
             if trial.number not in self._trainings and trial.params:
                 self._enter(trial)
             if trial.state.is_finished():
-                self._open.pop(trial.number, None)
                 self._end(trial)
+            if trial.state.is_finished() and PAUSED not in trial.system_attrs:
+                self._open.pop(trial.number, None)
             else:
                 self._open[trial.number] = True
         self._open[own] = True
@@ -105,6 +107,7 @@ class Trained:
         if trial.state is TrialState.PRUNED:
             self._short[trial.number] = steps
         elif trial.state is TrialState.COMPLETE:
+            self._short.pop(trial.number, None)  # it was paused
             self._most_steps = max(self._most_steps, steps)
             if trial.number in self._trainings:
                 self._trainings[trial.number].epochs = self._trainings[trial.number].drawn.schedule.budget
