@@ -3,11 +3,11 @@
     OMP_NUM_THREADS=1 python benchmarks/curves.py --records benchmarks/recorded/*.parquet
 
 Records (``benchmarks/record.py``) hold AP by data set, seed, schedule and epoch; every schedule is trained
-with the same seeds. Fitted by moments are the noise (a seed's own, a prefix's and its memory, and an
-evaluation's), how fast curves rise (`Curves.speed`) and how far schedules lie apart (`Curves.spread`); what was not fitted
-says whether the simulation may be trusted: how well early rank foretells the last one, and how often two
-curves change places. The same schedules and seeds are simulated. Without ``--records`` the simulation at its
-defaults is described alone.
+with the same seeds. Fitted by moments are the noise (a seed's own, a prefix's with its memory, and an
+evaluation's), how fast curves rise (`Curves.speed`) and how far schedules lie apart (`Curves.spread`). What
+was not fitted says whether the simulation may be trusted: how well early rank foretells the last one, and how
+often two curves change places. The same schedules and seeds are simulated. Without ``--records`` the
+simulation at its defaults is described alone.
 """
 
 from __future__ import annotations
