@@ -102,6 +102,19 @@ class SweepSpec(Frozen):
     Attributes:
         name: of the sweep, its study and its MLflow run; letters, digits, ``.``, ``_``, ``-``.
         seed: everything random in the sweep follows from it.
+        data: where images and masks come from, by its ``source``.
+        model: what is trained.
+        training: how every trial trains, whatever its schedule.
+        measure: what an evaluation measures beyond the fixed metrics.
+        guards: the rules that end a diverging trial.
+        space: what may be proposed.
+        objective: what is good.
+        pruning: what is stopped early.
+        sampler: who proposes.
+        budget: how much may be spent.
+        resources: what a trial holds, and how many train side by side.
+        controls: what has to be beaten, and how hard it is searched.
+        confirm: what is trained again with fresh seeds once the search is over.
         warm_start: former winners, tried before the sampler proposes anything: schedule files, schedules on
             one line, or written out; of another budget, their lengths are fitted to this one's.
     """

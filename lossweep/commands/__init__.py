@@ -23,6 +23,7 @@ from lossweep.commands import (
     status,
     stop,
     submit,
+    suite,
     sync,
     train,
     why,
@@ -44,6 +45,7 @@ _PANELS = {
         driven(resume.resume),
         answered(stop.stop),
         driven(confirm.confirm),
+        suite.suite,
     ),
     "See what it found": (
         answered(list_sweeps.list_sweeps),

@@ -47,13 +47,13 @@ def train(
 
     Data, model and training settings are those of the sweep it comes from, or of another sweep file.
     """
-    import torch
-
     from lossweep.search.conducting.plans import template_of
     from lossweep.search.workspace import Workspace
     from lossweep.spaces.files.errors import LossweepError, Problem, UserError
     from lossweep.spaces.metrics import shown_in
     from lossweep.spaces.schedules.schedule_file import load_schedule
+    from lossweep.trainers.inference.model_files import save_model
+    from lossweep.trainers.inference.segmenter import Segmenter, spec_of
     from lossweep.trainers.loop.checkpoints import CheckpointStore
     from lossweep.trainers.loop.measurement import evaluate_split
     from lossweep.trainers.loop.rehearsal import rehearse_model
@@ -100,17 +100,9 @@ def train(
     model = trained_model(plan, data, store, best.step)
     if model is None:
         raise LossweepError(f"the trained weights are gone from {store.folder}")
-    torch.save(
-        {
-            "format": "lossweep-model/1",
-            "model": spec.model.model_dump(mode="json"),
-            "classes": spec.data.classes,
-            "channels": data.channels,
-            "threshold": point.threshold,
-            "state_dict": model.state_dict(),
-        },
-        output,
-    )
+    told = {"sweep": spec.name, "seed": used_seed, "schedule": str(schedule), "epoch": best.epoch}
+    about = spec_of(spec.model, plan.training, data, point.threshold, point.rule, **told)
+    save_model(Segmenter.of(model, about, device="cpu"), output)
     found = f"the weights after epoch {best.epoch}, and the threshold {point.threshold:.4g} on logits"
     typer.echo(f"wrote {output}: {found} ({point.rule})")
     if test:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lossweep.search.exporting.operating import TrainedWeights
 from lossweep.spaces.schedules.schedule_file import ScheduleFile
 from lossweep.trainers.plan import ModelSpec
+
+if TYPE_CHECKING:
+    from lossweep.trainers.inference.spec import SegmenterSpec
 
 _CARD: Final = """\
 # {title}
@@ -58,17 +61,38 @@ def write_weights(path: Path, weights: TrainedWeights, exported: ScheduleFile) -
     """
     from safetensors.torch import save_file
 
+    from lossweep.trainers.inference.model_files import metadata
+
     tensors = {name: tensor.contiguous().clone() for name, tensor in weights.model.state_dict().items()}
-    metadata = {
+    said = {
         "format": "pt",
         "threshold": repr(exported.logit_threshold),
         "classes": ",".join(exported.classes or ()),
         "schedule": str(exported.schedule),
+        **metadata(segmenter_spec(weights, exported)),
     }
-    save_file(tensors, path, metadata=metadata)
+    save_file(tensors, path, metadata=said)
     card = card_of(path)
     card.write_text(model_card(path.name, weights, exported), encoding="utf-8")
     return card
+
+
+def segmenter_spec(weights: TrainedWeights, exported: ScheduleFile) -> SegmenterSpec:
+    """Return what exported weights are, beside themselves: all that predicting with them takes."""
+    from lossweep.trainers.inference.segmenter import spec_of
+
+    told = exported.provenance
+    kept = {key: told[key] for key in ("sweep", "trial", "seed", "lossweep") if key in told}
+    return spec_of(
+        weights.plan.model,
+        weights.plan.training,
+        weights.data,
+        exported.logit_threshold or 0.0,
+        told.get("threshold_of", ""),
+        **kept,
+        schedule=str(exported.schedule),
+        epoch=weights.scored.epoch,
+    )
 
 
 def card_of(path: Path) -> Path:
@@ -79,7 +103,7 @@ def card_of(path: Path) -> Path:
 def model_card(file: str, weights: TrainedWeights, exported: ScheduleFile) -> str:
     """Return the card: what, trained on what, classes, threshold, scores, verdict, how to load, licence."""
     told, data, model = exported.provenance, weights.data, weights.plan.model
-    mean, std = data.val.normalization
+    mean, std = data.val.normalization.mean, data.val.normalization.std
     return _CARD.format(
         title=f"{model.architecture} for {', '.join(data.prior.names[1:])}",
         file=file,

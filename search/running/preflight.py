@@ -80,7 +80,7 @@ def check_before_training(
     Raises:
         UserError: with everything that is wrong, pretrained weights that can't be loaded included.
     """
-    from lossweep.trainers.data.crops.batches import padded_size
+    from lossweep.trainers.data.crops.whole_images import padded_size
     from lossweep.trainers.gpu_rehearsal import model_on_gpu
     from lossweep.trainers.guards import build_guards
     from lossweep.trainers.loop.rehearsal import Rehearsed, rehearse_model

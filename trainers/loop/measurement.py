@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
@@ -15,7 +15,7 @@ from lossweep.trainers.data.crops.batches import Split
 from lossweep.trainers.loop.memory import EvaluationTooLarge, Shortage, attempted
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.object_sizes import size_thirds
-from lossweep.trainers.loop.passes import PassSize, predicted
+from lossweep.trainers.loop.passes import PassSize, predicted, predicting
 from lossweep.trainers.metrics import Measured, Meter
 from lossweep.trainers.metrics.summary import metric_names
 from lossweep.trainers.metrics.truth import Truth
@@ -148,22 +148,11 @@ class Measurer:
         thirds = size_thirds(split, self._prior, self._measure)
         truth = self._truth_of(split)
         meter = Meter(self._prior, self._measure, numerics.counting_device, thirds=thirds, truth=truth)
-        was_training = model.training
-
-        def forward(images: Tensor) -> Tensor:
-            with numerics.autocast():
-                logits: Tensor = model(numerics.lay_out(images))
-            return logits
-
-        model.eval()
-        try:
-            with torch.no_grad():
-                for batch in split.evaluation_batches(size.images, numerics.device, size.pixels):
-                    logits = predicted(forward, batch.images, size)
-                    where = numerics.counting_device
-                    meter.update(logits.to(where), batch.masks.to(where))
-        finally:
-            model.train(was_training)
+        where = numerics.counting_device
+        with predicting(model, numerics) as forward:
+            for batch in split.evaluation_batches(size.images, numerics.device, size.pixels):
+                logits = predicted(forward, batch.images, size)
+                meter.update(logits.to(where), batch.masks.to(where))
         return meter.compute(threshold=thresholds, per_image=per_image)
 
     def _truth_of(self, split: Split) -> Truth:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeAlias
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from lossweep.trainers.data.crops.batches import STRIDE, padded_size
+from lossweep.trainers.data.crops.whole_images import STRIDE, padded_size
+from lossweep.trainers.loop.numerics import Numerics
+
+Forward: TypeAlias = Callable[[Tensor], Tensor]
+"""From images (N, C, h, w) to logits (N, K, h, w)."""
 
 PIXELS: Final = 2**20
 """Of one pass where training takes fewer: a ResNet18 U-Net needs 0.4 GB for as many."""
@@ -110,11 +116,34 @@ class PassSize:
         return max(_LEAST_SIDE, -(-self.tile // STRIDE) * STRIDE)
 
 
-def predicted(forward: Callable[[Tensor], Tensor], images: Tensor, size: PassSize) -> Tensor:
+@contextmanager
+def predicting(model: nn.Module, numerics: Numerics) -> Iterator[Forward]:
+    """Predict with a model that lies on the device, without gradients; its mode is put back.
+
+    Args:
+        model: any.
+        numerics: device, precision and memory format.
+    """
+
+    def forward(images: Tensor) -> Tensor:
+        with numerics.autocast():
+            logits: Tensor = model(numerics.lay_out(images))
+        return logits
+
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield forward
+    finally:
+        model.train(was_training)
+
+
+def predicted(forward: Forward, images: Tensor, size: PassSize) -> Tensor:
     """Return the logits of whole images, seen in as many windows as they need.
 
     Args:
-        forward: from images (N, C, h, w) to logits (N, K, h, w).
+        forward: of a model (`predicting`).
         images: (N, C, H, W), H and W multiples of `STRIDE`.
         size: of a pass.
     """

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError
-from lossweep.trainers.data.crops.batches import STRIDE, padded_size
+from lossweep.trainers.data.crops.whole_images import STRIDE, padded_size
 from lossweep.trainers.data.spec import SplitName
 from lossweep.trainers.determinism import isolated
 from lossweep.trainers.loop.passes import PassSize

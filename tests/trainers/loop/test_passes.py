@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from lossweep.trainers.data.crops.batches import STRIDE
+from lossweep.trainers.data.crops.whole_images import STRIDE
 from lossweep.trainers.loop.passes import PassSize, predicted
 
 strides = st.integers(1, 80).map(lambda count: count * STRIDE)

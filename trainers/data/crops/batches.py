@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,18 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lossweep.spaces.class_prior import IGNORE_INDEX
-from lossweep.trainers.data.crops.cutting import Crops, Flat, Shape, as_float, cut
+from lossweep.trainers.data.crops.cutting import Crops, Flat, Shape, cut
+from lossweep.trainers.data.crops.normalization import Normalization, as_tensor, normalized, shared
 from lossweep.trainers.data.crops.placement import Placements, crops_of, place
 from lossweep.trainers.data.crops.staging import Staged, staged_ahead
+from lossweep.trainers.data.crops.whole_images import stacked, whole_batches
 from lossweep.trainers.data.sources.source import Progress, silent
 from lossweep.trainers.data.spec import Augmentation, SplitName
 from lossweep.trainers.data.store.decoded import Store
 from lossweep.trainers.data.store.mask_maps import kept_map
 from lossweep.trainers.gpu import room
 from lossweep.trainers.maps.known import KNOWN_MAPS
-
-STRIDE = 32
-"""Evaluated images are padded to a multiple of this: the coarsest stride of common encoders."""
 
 _OVER_FOREGROUND = Augmentation(
     flip=False, quarter_turns=False, brightness=0.0, contrast=0.0, foreground_bias=1.0
@@ -219,45 +217,33 @@ class Split:
         """
         device = torch.device(device)
         flat = self._flat(device)
-        gain, bias = (t.to(device) for t in self._normalization())
-        by_size: dict[tuple[int, int], list[int]] = {}
-        for index, (height, width) in enumerate(self.sizes):
-            by_size.setdefault(padded_size(height, width), []).append(index)
-        for padded, indices in by_size.items():
-            fitting = batch_size if most_pixels is None else most_pixels // (padded[0] * padded[1])
-            count = max(1, min(batch_size, fitting))
-            for first in range(0, len(indices), count):
-                few = indices[first : first + count]
-                yield self._whole(few, padded, flat, gain, bias, device)
+        factors = self.normalization.factors(device)
+        for padded, indices in whole_batches(self.sizes, batch_size, most_pixels):
+            yield self._whole(indices, padded, flat, factors, device)
 
     def _whole(
         self,
         indices: Sequence[int],
         padded: tuple[int, int],
         flat: Flat,
-        gain: Tensor,
-        bias: Tensor,
+        factors: tuple[Tensor, Tensor],
         device: torch.device,
     ) -> Batch:
-        images = torch.zeros(len(indices), *padded, self._store.meta.bands, device=device)
         labels = torch.full((len(indices), *padded), IGNORE_INDEX, dtype=torch.uint8, device=device)
+        images = list[Tensor]()
         for place_, index in enumerate(indices):
             height, width = self.sizes[index]
             start = int(self._offsets[self._rows[index]]) - self._first
             part = slice(start, start + height * width)
-            image = as_float(flat.pixels[part].to(device)).view(height, width, -1)
-            images[place_, :height, :width] = image * gain + bias
+            image = normalized(flat.pixels[part].to(device), factors)
+            images.append(image.view(height, width, -1))
             labels[place_, :height, :width] = flat.masks[part].to(device).view(height, width)
-        return Batch(images.permute(0, 3, 1, 2), labels, tuple(indices))
+        return Batch(stacked(images, padded), labels, tuple(indices))
 
     @property
-    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each band in training: what images are normalized by."""
-        return tuple(self._store.meta.mean), tuple(self._store.meta.std)
-
-    def _normalization(self) -> tuple[Tensor, Tensor]:
-        mean, std = (torch.tensor(each) for each in self.normalization)
-        return 1.0 / std, -mean / std
+    def normalization(self) -> Normalization:
+        """What images are normalized by."""
+        return Normalization.of(self._store.meta)
 
     def leave(self, device: torch.device) -> None:
         """Let go of what is kept on a device: whether it fits is seen anew when it is next asked for."""
@@ -282,19 +268,10 @@ class Split:
 
     def _mapped(self) -> Flat:
         images, masks = self._store.images[self._extent], self._store.masks[self._extent]
-        with warnings.catch_warnings():  # that mapped pixels can't be written to is as it should be
-            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-            # torch indexes int16 everywhere but uint16 not: the same bits, read back by `as_float`.
-            pixels = torch.from_numpy(images.view(np.int16) if images.dtype == np.uint16 else images)
-            maps = {name: torch.from_numpy(values) for name, values in self._maps.items()}
-            return Flat(pixels, torch.from_numpy(masks), maps)
+        maps = {name: shared(values) for name, values in self._maps.items()}
+        return Flat(as_tensor(images), shared(masks), maps)
 
 
 def cutting_device(device: torch.device) -> torch.device:
     """Where crops for a device are cut: Apple's GPUs have no float64, in which their places are exact."""
     return torch.device("cpu") if device.type == "mps" else device
-
-
-def padded_size(height: int, width: int) -> tuple[int, int]:
-    """Return height and width of an evaluated image of this size, which is padded to whole strides."""
-    return -height % STRIDE + height, -width % STRIDE + width
