@@ -24,7 +24,14 @@ def tpe(**parameters: Any) -> TPESampler:
 
 
 def cost_aware(space: Suggesting | None, **parameters: Any) -> TPESampler:
-    """Return a TPE sampler that weighs gain by cost over a space; plain TPE without one, or its parts."""
+    """Return a TPE sampler that weighs gain by cost over a space; plain TPE without one, or its parts.
+
+    Raises:
+        ValueError: for a share that is none.
+    """
+    for name in ("fresh", "random"):
+        if not 0.0 <= (share := parameters.get(name, 0.0)) <= 1.0:
+            raise ValueError(f"{name} must be a share from 0 to 1, but got {share}")
     if space is None or _steady() is None:
         own = ("fresh", "random", "shared", "foresight", "prior")
         return tpe(**{name: value for name, value in parameters.items() if name not in own})

@@ -121,7 +121,23 @@ def test_what_was_trained_is_known_by_share_of_the_steps() -> None:
         assert trained.holds(drawn.schedule)
         half = trial.state is TrialState.PRUNED
         assert trained.prefix(drawn.schedule) == (6 if half else EPOCHS - 1)
-    assert trained.to_come(trials[0] and SPACE.suggest(optuna.trial.FixedTrial(trials[0].params)), 6) == 6.0
+    schedule = SPACE.suggest(optuna.trial.FixedTrial(trials[0].params))
+    assert [trained.to_come(schedule, start) for start in (0, 6)] == [10.0, 6.0]
+
+
+def test_what_is_paused_is_a_prefix_and_more_once_it_has_gone_on() -> None:
+    made, trained = mirror(), Trained(SPACE)
+    _, first = made.propose()
+    made.finish(first.number, TrialState.COMPLETE, [0.5], {32 * EPOCHS: 0.5}, {})
+    _, second = made.propose()
+    made.pause(second.number, {32 * 3: 0.4}, {})
+    schedule = SPACE.suggest(optuna.trial.FixedTrial(second.params))
+    trained.read(made._study.get_trials(deepcopy=False), own=-1)
+    assert trained.prefix(schedule) == 3
+    made.set_state(second.number, TrialState.RUNNING)
+    made.finish(second.number, TrialState.COMPLETE, [0.6], {32 * EPOCHS: 0.6}, {})
+    trained.read(made._study.get_trials(deepcopy=False), own=-1)
+    assert trained.prefix(schedule) == EPOCHS - 1
 
 
 def test_a_sampler_without_a_space_is_plain_tpe() -> None:
