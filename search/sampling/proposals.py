@@ -223,7 +223,7 @@ class Proposer:
         seed: int,
         trials: Sequence[FrozenTrial],
     ) -> None:
-        self._mirror = Mirror(directions, space, Sampling(spec, seed, len(directions)))
+        self._mirror = Mirror(directions, space, Sampling(spec, seed, len(directions), space))
         self._mirror.load(trials)
         self._thread = ThreadPoolExecutor(1, "proposer") if spec.ahead else None
         self._ahead: Future[tuple[LossSchedule, FrozenTrial]] | None = None

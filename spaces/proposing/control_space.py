@@ -109,7 +109,7 @@ def control_rates(spec: SpaceSpec) -> Range:
     low = min(float(rate.low) for rate in ranges)
     high = max(float(rate.high) for rate in ranges)
     if (low, high) == (float(widest.low), float(widest.high)):
-        return widest
+        return widest.model_copy(update={"usual": ()})  # usual there is what suits other losses
     return Range(low=low, high=high, log=True)
 
 
