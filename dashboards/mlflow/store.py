@@ -331,13 +331,20 @@ def _dataset(sweep: SweepHistory) -> Any:
 
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
+    name, digest = dataset_named(sweep)
     fingerprint = sweep.data_fingerprint or "unknown"
     classes = dict(zip(sweep.prior.names, sweep.prior.frequencies, strict=True))
     dataset = Dataset(
-        name=f"{sweep.name} data",
-        digest=fingerprint.removeprefix("sha256:")[:32],
+        name=name,
+        digest=digest,
         source_type="lossweep",
         source=json.dumps({"fingerprint": fingerprint}),
         profile=json.dumps({"class_frequencies": classes}),
     )
     return DatasetInput(dataset=dataset, tags=[InputTag(CONTEXT_TAG, "training")])
+
+
+def dataset_named(sweep: SweepHistory) -> tuple[str, str]:
+    """Return what MLflow knows a sweep's data set by: its name, and the beginning of its fingerprint."""
+    fingerprint = sweep.data_fingerprint or "unknown"
+    return f"{sweep.name} data", fingerprint.removeprefix("sha256:")[:32]
