@@ -6,13 +6,14 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from lossweep.search.pruning import PruningSpec
 from lossweep.search.sampling import SamplerSpec, Sampling
 from lossweep.search.sampling.cost_aware.trained import Trained
 from lossweep.search.sampling.proposals import Mirror
 from lossweep.search.simulation.prefix_trainer import PrefixTrainer
 from lossweep.search.simulation.sweeps import VEHICLES, simulate_sweep
 from lossweep.search.study.history import SweepHistory
-from lossweep.spaces.proposing.schedule_space import ScheduleSpace, SpaceSpec
+from lossweep.spaces.proposing.schedule_space import ScheduleSpace, SpaceSpec, preset_space
 from lossweep.trainers.scoring.objectives import ObjectiveSpec
 
 EPOCHS = 12
@@ -78,12 +79,18 @@ def test_every_proposal_is_in_the_space_with_its_parameters() -> None:
 
 
 def test_what_is_kept_is_gone_on_from() -> None:
-    """More than by plain TPE, with the same seed."""
-    reused = {}
+    """Where phases are not tied across cycles: more than by plain TPE, with the same seed."""
+    first, last = (
+        phase.model_copy(update={"share": 0.25, "until": None})
+        for phase in preset_space("cycling").phases or ()
+    )
+    free, whole, reused = SpaceSpec(phases=(first, last, first, last)), PruningSpec(pruner="none"), {}
     for name in ("cost_aware", "tpe"):
         trainer = PrefixTrainer(common_seed=1, keeps=True)
         spec = SamplerSpec(sampler=name, startup=6, ahead=False)
-        simulate_sweep(24, 1, epochs=EPOCHS, space=SPEC, controls={}, sampler=spec, trainer=trainer)
+        simulate_sweep(
+            24, 1, epochs=EPOCHS, space=free, controls={}, sampler=spec, pruning=whole, trainer=trainer
+        )
         reused[name] = trainer.reused
     assert reused["cost_aware"] > 1.5 * reused["tpe"]
 
