@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -138,6 +139,15 @@ class Sweep:
         label = f"trial {self.best.number}" + (f", control {self.best.control}" if self.best.control else "")
         lead = f"the best ({label}) with {self.history.metric} {self.best.score:.3f}"
         return f"{head}, {lead}: {self.best.schedule}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it: the sentence, and a row a trial."""
+        import pandas as pd
+
+        table = self.trials_dataframe()[["outcome", "control", "schedule", "score", "epochs", "threshold"]]
+        with pd.option_context("display.max_colwidth", None):
+            rows = table.to_html(na_rep="", float_format="{:.3f}".format, max_rows=20, border=0)
+        return f"<p>{html.escape(str(self))}</p>\n{rows}"
 
 
 def sweep(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import signal
 import threading
 from pathlib import Path
@@ -72,6 +73,16 @@ def test_its_trials_are_a_table(found: lossweep.Sweep) -> None:
     assert best["control"] == found.best.control
     parameters = {name for trial in found.history.trials for name in trial.parameters}
     assert {f"params.{name}" for name in parameters} <= set(table.columns)
+
+
+def test_a_notebook_shows_the_sentence_and_the_trials(found: lossweep.Sweep) -> None:
+    shown = found._repr_html_()
+    assert f"<p>{html.escape(str(found))}</p>" in shown
+    body = shown.partition("<tbody>")[2]
+    assert body.count("<tr>") == len(found.history.trials)
+    for trial in found.history.trials:
+        assert f"<td>{html.escape(str(trial.schedule))}</td>" in body, "whole, however long"
+        assert f"<td>{trial.score:.3f}</td>" in body
 
 
 def test_the_report_and_the_winner_are_files(found: lossweep.Sweep, tmp_path: Path) -> None:

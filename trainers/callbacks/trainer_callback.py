@@ -17,7 +17,13 @@ from lossweep.trainers.callbacks.scheduled_loss import ScheduledLoss
 from lossweep.trainers.losses import SegmentationLoss
 
 try:
-    from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+    from transformers import (
+        SchedulerType,
+        TrainerCallback,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
 except ImportError as error:
     raise UserError(
         "LossScheduleTrainerCallback needs transformers: pip install 'transformers[torch]'"
@@ -97,10 +103,11 @@ class LossScheduleTrainerCallback(TrainerCallback):
     ) -> None:
         """Check that this training can go by a schedule, and take it up where a checkpoint left it."""
         if args.lr_scheduler_type != "constant" or args.warmup_steps:
+            named = SchedulerType(args.lr_scheduler_type).value
             problem = Problem(
                 "the schedule sets the learning rate",
                 key="lr_scheduler_type",
-                found=f"{args.lr_scheduler_type.value} with warmup_steps {args.warmup_steps:g}",
+                found=f"{named} with warmup_steps {args.warmup_steps:g}",
                 allowed="constant with warmup_steps 0",
             )
             raise UserError(problem)
@@ -119,8 +126,8 @@ class LossScheduleTrainerCallback(TrainerCallback):
         self._steps = -(-batches // args.gradient_accumulation_steps)
         self.scheduled.to(args.device)
         self._following.forget()
-        if _STATE in state.stateful_callbacks:
-            self._following.load_state_dict(state.stateful_callbacks[_STATE])
+        if (kept := _states(state).get(_STATE)) is not None:
+            self._following.load_state_dict(kept)
         self._following.begin(state.global_step // self._steps, ends_by_itself=True)
         self._trains = True
 
@@ -163,4 +170,11 @@ class LossScheduleTrainerCallback(TrainerCallback):
         # Not as an `ExportableState`: from one of these, Trainer would make another callback than the one
         # whose `compute_loss` it calls.
         if self._following.by_metrics:
-            state.stateful_callbacks[_STATE] = self._following.state_dict()
+            _states(state)[_STATE] = self._following.state_dict()
+
+
+def _states(state: TrainerState) -> dict[str, Any]:
+    """What a checkpoint keeps of callbacks, by name."""
+    found: Any = state.stateful_callbacks  # declared as the callbacks that it is made from
+    assert isinstance(found, dict)
+    return found
