@@ -139,7 +139,7 @@ def retrace(
             return None
         evaluation = epoch.evaluation and relabelled(epoch.evaluation, cursor, after, plan.epochs)
         if evaluation and epoch.trained_by != plan.number:
-            evaluation = replace(evaluation, seconds=0.0, spent={})
+            evaluation = replace(evaluation, seconds=0.0, spent={}, used={})
         own.append(replace(epoch, evaluation=evaluation))
         cursor = after
     return cursor, tuple(own)
