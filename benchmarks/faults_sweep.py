@@ -6,7 +6,7 @@ import functools
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ from lossweep.search.ledger import Ledger
 from lossweep.search.running.driver import run_sweep
 from lossweep.search.running.task import TrainingTask
 from lossweep.search.simulation.planted_trainer import PlantedTrainer
-from lossweep.search.simulation.training_log import TrainingLog, trained
+from lossweep.search.simulation.training_log import TrainingLog
 from lossweep.search.study.events import Event, TrialEvaluated
-from lossweep.search.study.history import SweepHistory
+from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.class_prior import ClassPrior
+from lossweep.trainers.evaluation import Evaluation
 
 NAME = "faults"
 PRIOR = ClassPrior(names=("background", "vehicle"), frequencies=(0.99, 0.01))
@@ -115,14 +116,21 @@ def judged(where: Workspace, trials: int, epochs: int) -> tuple[SweepHistory, li
     same = unhurt(trials, epochs).trials
     if [(t.schedule, t.seed) for t in history.trials] != [(t.schedule, t.seed) for t in same]:
         wrong.append("other schedules than a sweep to which nothing happened")
-    if [t.evaluations for t in history.trials] != [t.evaluations for t in same]:
+    if list(map(_figures, history.trials)) != list(map(_figures, same)):
         wrong.append("other evaluations than a sweep to which nothing happened")
+    if (counted := history.epochs) != (expected := unhurt(trials, epochs).epochs):
+        wrong.append(f"{counted}, but {expected} where nothing happened")
     return history, wrong + some(TrainingLog(where.root / "work").trained_needlessly())
 
 
+def _figures(trial: TrialHistory) -> list[Evaluation]:
+    """What a trial reported, less who trained it: of two that begin alike, that may be either."""
+    return [replace(each, seconds=0.0, spent={}, trained_by=None) for each in trial.evaluations]
+
+
 def again(where: Workspace) -> int:
-    """Epochs trained more than once: such as no checkpoint held, else `judged` names them."""
-    done = trained(where.root / "work")
+    """Epochs trained more than once, by any trial: such as no checkpoint held, else `judged` names them."""
+    done = [entry.prefix for entry in TrainingLog(where.root / "work").entries() if entry.deed == "trained"]
     return len(done) - len(set(done))
 
 

@@ -203,10 +203,13 @@ def run_recorded(
     from lossweep.dashboards.mlflow.tracking import MlflowListener
     from lossweep.dashboards.report.sweep_report import SweepReport
     from lossweep.search.running.driver import run_sweep
+    from lossweep.search.upkeep.checkpoint_limit import CheckpointLimit
 
     check_store(workspace.mlflow_uri)
     workspace.logs(spec.name).mkdir(parents=True, exist_ok=True)
     stop = StopRequest(signals=True)
+    gib = spec.resources.checkpoints_gib
+    limit = () if gib is None else (CheckpointLimit(workspace, spec.name, gib),)
     with _progress(stop, show) as displays:
         tracking = MlflowListener(
             workspace.mlflow_uri,
@@ -218,7 +221,7 @@ def run_recorded(
         history = run_sweep(
             spec,
             workspace,
-            (tracking, *displays, *listeners),
+            (tracking, *displays, *limit, *listeners),
             resume=resume,
             stop=stop,
             confirm=confirm,

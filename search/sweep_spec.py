@@ -57,6 +57,9 @@ class ResourceSpec(Frozen):
             a preempted one does, is resumed at no cost in these.
         evaluation_minutes: a worker that reports nothing for so long counts as lost, its start included; None
             for never.
+        checkpoints_gib: what the sweep's checkpoints may take; above it those go that are least likely to be
+            gone on from, but never those of unfinished trials, of leaders or of the control. None for no
+            limit.
         runner: ``tune`` for Ray Tune workers, ``inline`` for one process, trial after trial.
         environment: environment variables that the workers of this machine's private cluster get although
             their names look like secrets; without this, none of those reaches them.
@@ -68,6 +71,7 @@ class ResourceSpec(Frozen):
     gpus_per_trial: float | None = Field(default=None, ge=0.0, le=1.0)
     max_failures: int = Field(default=2, ge=0)
     evaluation_minutes: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
+    checkpoints_gib: float | None = Field(default=50.0, gt=0.0, allow_inf_nan=False)
     runner: Literal["tune", "inline"] = "tune"
     environment: tuple[str, ...] = ()
 
@@ -102,12 +106,28 @@ class SweepSpec(Frozen):
     Attributes:
         name: of the sweep, its study and its MLflow run; letters, digits, ``.``, ``_``, ``-``.
         seed: everything random in the sweep follows from it.
+        seeds: of the trials of the search: one for all (``common``), so that they are compared by their
+            schedules alone and share the epochs that they begin with alike, or one for each (``own``).
+        data: where images and masks come from, by its ``source``.
+        model: what is trained.
+        training: how every trial trains, whatever its schedule.
+        measure: what an evaluation measures beyond the fixed metrics.
+        guards: the rules that end a diverging trial.
+        space: what may be proposed.
+        objective: what is good.
+        pruning: what is stopped early.
+        sampler: who proposes.
+        budget: how much may be spent.
+        resources: what a trial holds, and how many train side by side.
+        controls: what has to be beaten, and how hard it is searched.
+        confirm: what is trained again with fresh seeds once the search is over.
         warm_start: former winners, tried before the sampler proposes anything: schedule files, schedules on
             one line, or written out; of another budget, their lengths are fitted to this one's.
     """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     seed: int = Field(default=0, ge=0)
+    seeds: Literal["common", "own"] = "common"
     data: DataSpec
     model: ModelSpec = ModelSpec()
     training: TrainingSpec = TrainingSpec()

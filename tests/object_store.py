@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,7 @@ class ObjectStore:
             "s3.port": s3,
             "s3.port.iceberg": 0,
             "s3.port.lance": 0,
+            "master.telemetry": "false",
         }
         options |= {"s3.config": self.folder / "keys.json", "master.volumeSizeLimitMB": 64, "volume.max": 8}
         return [
@@ -110,19 +111,24 @@ class ObjectStore:
 @contextmanager
 def running(folder: Path) -> Iterator[ObjectStore]:
     """Run a server of its own, until the block ends."""
-    store = ObjectStore(folder, _free_ports(4))
+    store = ObjectStore(folder, free_ports(4))
     store.start()
     try:
         yield store
     finally:
         store.stop()
-        for port in store.ports:  # a killed server leaves its sockets
-            for number in (port, port + 10_000):
-                for left in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):
-                    left.unlink()
+        remove_sockets(store.ports)
 
 
-def _free_ports(count: int) -> tuple[int, ...]:
+def remove_sockets(ports: Iterable[int]) -> None:
+    """Remove what a server that was killed leaves in /tmp."""
+    for port in ports:
+        for number in (port, port + 10_000):
+            for left in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):
+                left.unlink()
+
+
+def free_ports(count: int) -> tuple[int, ...]:
     """Ports that are free, and so are those 10,000 above, which SeaweedFS takes for gRPC."""
     found: list[int] = []
     with ExitStack() as held:

@@ -119,6 +119,8 @@ class Evaluation:
         verdict: set when a guard ended the trial here.
         held_out: of a finished confirmation trial: what it scored on the test split.
         rehearsed: of a trial's first evaluation: each distinct loss of its schedule before training.
+        trained_by: number of the trial that trained up to here from the evaluation before, where it was
+            another one: this trial went on from its checkpoint. None where this trial did itself.
     """
 
     step: int
@@ -144,6 +146,7 @@ class Evaluation:
     verdict: GuardVerdict | None = None
     held_out: HeldOutScore | None = None
     rehearsed: tuple[RehearsedLoss, ...] = ()
+    trained_by: int | None = None
 
     @property
     def share(self) -> float:
@@ -161,6 +164,8 @@ class Evaluation:
         for name in ("held_out", "object_sizes", "spent", "used", "rehearsed"):
             if not data[name]:
                 del data[name]  # unknown to earlier versions
+        if data["trained_by"] is None:
+            del data["trained_by"]  # likewise
         return data
 
     @classmethod

@@ -117,6 +117,8 @@ class TrialPlan:
         micro_batch: images a forward pass; less than ``training.batch`` after running out of memory.
         code: digests of the source of the user's own parts, by import path (`trainers.own_code`); None for
             that of the process that trains.
+        branch_epochs: of its first phase, those whose checkpoints stay although the phase goes on: other
+            trials may part from it there.
     """
 
     number: int
@@ -130,6 +132,7 @@ class TrialPlan:
     held_out: ObjectiveSpec | None = None
     micro_batch: int | None = None
     code: Mapping[str, str] | None = None
+    branch_epochs: frozenset[int] = frozenset()
 
     @property
     def epochs(self) -> int:

@@ -206,6 +206,7 @@ def trial_content(trial: TrialHistory, sweep: SweepHistory) -> RunContent:
         RUN_NAME_TAG: trial_name(trial, sweep),
     }
     tags |= {} if trial.retries is None else {"retries": str(trial.retries)}
+    tags |= {"shares": trial.shares} if trial.shares else {}
     tags |= confirmation_tags(trial, sweep) if confirms else {}
     started = milliseconds(trial.started, sweep.created)
     ended = milliseconds(trial.ended, sweep.created) if trial.ended else None

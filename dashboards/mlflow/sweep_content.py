@@ -73,9 +73,10 @@ def _standing_points(sweep: SweepHistory, result: SweepResult, done: int, at: in
 
     Those of the verdict stand apart, ``confirmed/*``: they are means over seeds on the test split.
     """
-    figures: dict[str, float] = {}
+    epochs = sweep.epochs
+    figures: dict[str, float] = {"epochs/requested": epochs.requested, "epochs/trained": epochs.trained}
     if result.winner is not None:
-        figures = {p.key: p.value for p in best_points(result.winner, sweep) if p.key != "best/step"}
+        figures |= {p.key: p.value for p in best_points(result.winner, sweep) if p.key != "best/step"}
     if result.control is not None and result.control.score is not None:
         figures["control/score"] = result.control.score
     if result.difference is not None:

@@ -57,7 +57,8 @@ class SweepFigures(Collector):
                 case TrialEnded(trial):
                     self._trials[trial.number] = _light(trial)
                     self._epochs_of.pop(trial.number, None)
-                    self._retries += sum(each.action is Decision.RETRY for each in trial.decisions)
+                    if trial.outcome.is_final:  # one that waits is told again when it has ended
+                        self._retries += sum(each.action is Decision.RETRY for each in trial.decisions)
                     self._scores = None
 
     def collect(self) -> Iterator[Metric]:

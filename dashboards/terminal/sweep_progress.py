@@ -152,7 +152,7 @@ class SweepProgress:
 
     @property
     def done(self) -> tuple[int, int]:
-        """Trials that have ended, and how many there are to be: of the search, then of the confirmation."""
+        """Trials that have ended or are paused, and how many there are to be; then of the confirmation."""
         sweep = self.history
         if sweep is None:
             return 0, 0
@@ -160,7 +160,7 @@ class SweepProgress:
             sweep.trials
         ):
             return sweep.confirmation.done, sweep.confirmation.planned
-        return sweep.ended, sweep.budget_trials
+        return sweep.ended + sweep.paused, sweep.budget_trials
 
     def _confirmation(self, confirmation: Confirmation) -> str:
         plan = confirmation.plan
@@ -194,9 +194,10 @@ class SweepProgress:
         if sweep is None or not self._epochs or elapsed <= 0.0:
             return None
         trials = self._trials.values()
-        spent = [_epochs(trial) for trial in trials if trial.outcome.is_final and not trial.rejected]
+        at_rest = {trial.number for trial in trials if _is_at_rest(trial)}
+        spent = [_epochs(trial) for trial in trials if trial.number in at_rest and not trial.rejected]
         usual = sum(spent) / len(spent) if spent else float(sweep.budget_epochs)
-        rest = sum(max(0.0, usual - _epochs(trial)) for trial in trials if not trial.outcome.is_final)
+        rest = sum(max(0.0, usual - _epochs(trial)) for trial in trials if trial.number not in at_rest)
         retried = {trial.retries for trial in trials}
         counted = [t for t in trials if t.number not in retried and not (t.rejected and t.control is None)]
         searched = sum(trial.confirms is None for trial in counted)
@@ -210,6 +211,11 @@ class SweepProgress:
         """What a running trial has to go: to the average, and beyond it at least one."""
         budget = trial.evaluations[-1].epochs if trial.evaluations else usual
         return max(usual - _epochs(trial), min(1.0, budget - _epochs(trial)))
+
+
+def _is_at_rest(trial: TrialHistory) -> bool:
+    """Whether nothing more of it is expected: it has ended, or is paused, and few of those go on."""
+    return trial.outcome.is_final or trial.outcome is OutcomeKind.PAUSED
 
 
 def _epochs(trial: TrialHistory) -> int:

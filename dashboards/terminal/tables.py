@@ -25,6 +25,7 @@ STYLES: Mapping[OutcomeKind, str] = {
     OutcomeKind.DIVERGED: "magenta",
     OutcomeKind.FAILED: "red",
     OutcomeKind.INTERRUPTED: "dim",
+    OutcomeKind.PAUSED: "cyan",
 }
 
 _EXTRA: Mapping[str, int] = {"pixel": 2, "tuned": 4, "curve": 3}
@@ -68,7 +69,7 @@ def leaderboard(history: SweepHistory, most: int = 10) -> RenderableType:
             number(trial.score),
             _difference(trial, control),
             *figures(evaluation.metrics if evaluation else {}),
-            long=name + Text(str(trial.schedule)),
+            long=name + Text(str(trial.schedule)) + _shares(trial),
         )
     note = Text(sweep_result(history).sentence())
     return Group(note, Text(), table) if rows else note
@@ -79,11 +80,16 @@ def status(history: SweepHistory, most: int = 5) -> RenderableType:
     done = f"{history.ended}/{history.budget_trials}"
     head = Text.assemble((history.name, "bold"), f"  {history.state}  {done} trials  ", tally(history))
     parts: list[RenderableType] = [head, Text(f"objective: {history.objective}", style="dim")]
+    if history.epochs.shared:
+        parts.append(Text(str(history.epochs), style="dim"))
     if history.driver:
         parts.append(Text(f"driven by {history.driver}", style="dim"))
     elif history.note:
         said = history.note if history.note.startswith(history.state) else f"{history.state}: {history.note}"
         parts.append(Text(said, style="yellow"))
+    if history.paused and not history.driver:
+        waiting = f"{history.paused} paused: they go on if their peers turn out no better, else end as pruned"
+        parts.append(Text(waiting, style="dim"))
     parts.append(Text())
     running = [trial for trial in history.trials if trial.outcome is OutcomeKind.RUNNING]
     if running:
@@ -194,6 +200,10 @@ def figures(metrics: Mapping[str, float]) -> Iterable[str]:
 def _curve(values: Sequence[float]) -> str:
     """Of one width however many values there are, so that a live display does not jump."""
     return f"{sparkline(values, _CURVE):<{_CURVE}} {values[-1]:.2f}" if values else "–".ljust(_CURVE + 5)
+
+
+def _shares(trial: TrialHistory) -> Text:
+    return Text(f"  {trial.shares}" if trial.shares else "", style="dim")
 
 
 def _difference(trial: TrialHistory, control: TrialHistory | None) -> str:

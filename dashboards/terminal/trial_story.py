@@ -59,6 +59,7 @@ def why(
         "seed": str(trial.seed) + _seed_index(trial),
         history.metric: number(trial.score) + ("" if trial.feasible else " (misses a constraint)"),
         "reason": trial.reason or "–",
+        **({"epochs": trial.shares} if trial.shares else {}),
         **_tries(history, trial),
         **_rehearsed(history, trial),
         **({"own code": _code_words(trial)} if trial.code else {}),

@@ -12,6 +12,7 @@ from lossweep.commands import (
     doctor,
     export,
     gc,
+    init,
     list_sweeps,
     logs,
     losses,
@@ -24,6 +25,7 @@ from lossweep.commands import (
     status,
     stop,
     submit,
+    suite,
     sync,
     train,
     why,
@@ -40,11 +42,13 @@ app = typer.Typer(
 
 _PANELS = {
     "Run a sweep": (
+        init.init,
         check.check,
         driven(submit.submit),
         driven(resume.resume),
         answered(stop.stop),
         driven(confirm.confirm),
+        suite.suite,
     ),
     "See what it found": (
         answered(list_sweeps.list_sweeps),

@@ -13,8 +13,6 @@ def check(sweep_file: SweepFile, overrides: Overrides = None, workspace: Workspa
     Code that the file names by import path is imported, and so runs: check a stranger's file as you would run
     a stranger's script. Exit code 2 when something has to be mended before the sweep can run.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-
     from lossweep.dashboards.terminal.console import TerminalConsole
     from lossweep.search.sweep_spec import SweepSpec
     from lossweep.search.workspace import Workspace
@@ -23,19 +21,12 @@ def check(sweep_file: SweepFile, overrides: Overrides = None, workspace: Workspa
     where = Workspace.at(workspace)
 
     from lossweep.dashboards.mlflow.address import check_store
+    from lossweep.dashboards.terminal.bars import progress_bars
     from lossweep.dashboards.terminal.data_report import print_data_report
     from lossweep.trainers.data.checking.check import check_data
 
     check_store(where.mlflow_uri)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=TerminalConsole(stderr=True), transient=True) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage)
-            bars.update(tasks[stage], completed=done, total=total)
-
+    with progress_bars() as progress:
         report = check_data(spec.data, where.cache, progress)
     print_data_report(report, TerminalConsole())
     if report.problems:

@@ -45,9 +45,25 @@ class Judging:
         """Compare a failed trial with no other any more: its curve says nothing of its schedule."""
         self._pruner.forget(number)
 
+    def pause(self, number: int) -> None:
+        """Let a trial wait for what becomes of its peers."""
+        self._pruner.pause(number)
+
+    def unpause(self, number: int) -> None:
+        """It waits no longer, if it did: it goes on, or has ended."""
+        self._pruner.unpause(number)
+
+    def next_to_thaw(self) -> int | None:
+        """The paused trial that would be let go on now, the one that came furthest first; None for none."""
+        return self._pruner.next_to_thaw()
+
+    def reconsidered(self, number: int) -> DecisionRecord:
+        """Judge a paused trial against its peers of now: whether it is thawed, or stays worse."""
+        return self._pruner.reconsider(number, self._journal.evaluations(number)[-1].step)
+
     def taken_at(self, number: int, step: int) -> DecisionRecord | None:
-        """The decision that was taken upon an evaluation; the dispatcher's retries are none of those."""
-        taken = self._journal.decisions(number)
+        """The decision that stands upon an evaluation; the dispatcher's retries are none of those."""
+        taken = reversed(self._journal.decisions(number))
         return next((d for d in taken if d.step == step and d.action is not Decision.RETRY), None)
 
     def decide(

@@ -12,7 +12,7 @@ from lossweep.search.conducting.settings import SearchSettings
 from lossweep.search.conducting.turns import Turn, TurnKind, next_turn
 from lossweep.search.sampling.control_proposals import ControlProposer
 from lossweep.search.sampling.proposals import Proposer
-from lossweep.search.study.record import CONFIRMS, CONTROL, RETRIES, WARM_START, Proposal
+from lossweep.search.study.record import CONFIRMS, CONTROL, RETRIES, SEED, WARM_START, Proposal
 from lossweep.spaces.schedules.controls import PLAIN, named_controls
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.spaces.seeds import short_seed
@@ -42,6 +42,9 @@ class Searching:
         self._given_back = 0
         for _ in range(rejected):
             self.give_back()
+        self._common = short_seed(settings.seed, "search")
+        # A sweep begun before seeds were common goes on with a seed a trial.
+        self._own_seeds = not settings.common_seed or any(t.user_attrs[SEED] != self._common for t in counted)
         self._warmed = sum(WARM_START in t.user_attrs for t in counted)
         self._failed: deque[FrozenTrial] = deque()
         self._confirming = {t.number for t in trials if CONFIRMS in t.user_attrs}
@@ -70,7 +73,7 @@ class Searching:
         """Return the proposal of the trial that will have this number; the same one until it is `taken`."""
         if self._failed:
             return self._retry(self._failed[0])
-        seed = short_seed(self._settings.seed, "trial", number)
+        seed = self._seed_of(number)
         turn = self._turn()
         match turn.kind:
             case TurnKind.PROPOSAL:
@@ -120,6 +123,12 @@ class Searching:
         if self._control is not None and self._control.proposed(number):
             self._control.set_state(number, state)
 
+    def pause(self, number: int, reported: Mapping[int, float], violations: Mapping[str, float]) -> None:
+        """Let the samplers see a trial as pruned until it runs again or ends."""
+        self._proposer.pause(number, reported, violations)
+        if self._control is not None and self._control.proposed(number):
+            self._control.pause(number, reported, violations)
+
     def finish(
         self,
         number: int,
@@ -138,6 +147,10 @@ class Searching:
     def close(self) -> None:
         """End the proposing thread."""
         self._proposer.close()
+
+    def _seed_of(self, number: int) -> int:
+        """What a trial trains with: one seed for all, unless each has its own."""
+        return short_seed(self._settings.seed, "trial", number) if self._own_seeds else self._common
 
     def _turn(self) -> Turn:
         return next_turn(self._settings, self._names, self._warmed)

@@ -31,6 +31,8 @@ class PlanTemplate:
     measure: MeasureSpec
     own_training: Mapping[str, TrainingSpec] = dataclasses.field(default_factory=dict)
     """Training settings of the user's baselines that have their own, by name."""
+    branch_epochs: frozenset[int] = frozenset()
+    """Where schedules of the space that begin alike part within the first phase."""
 
     def plan(
         self,
@@ -59,6 +61,7 @@ class PlanTemplate:
             guards=self.guards,
             measure=self.measure,
             held_out=held_out,
+            branch_epochs=self.branch_epochs,
         )
 
 
@@ -123,6 +126,8 @@ class SearchSettings:
         trained_otherwise: names of the controls that have training settings of their own.
         retry_failed: whether what failed under earlier drivers is tried again, before anything else starts.
         seed: everything random follows from it.
+        common_seed: whether all trials of the search train with one seed, so that they share prefixes and
+            the luck of the seed; those of the confirmation have fresh ones.
     """
 
     space: Space
@@ -139,6 +144,7 @@ class SearchSettings:
     trained_otherwise: frozenset[str] = frozenset()
     retry_failed: bool = False
     seed: int = 0
+    common_seed: bool = True
 
     def check(self) -> None:
         """Make sure that the sampler fits what is searched.

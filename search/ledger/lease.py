@@ -97,13 +97,13 @@ class LeaseStore(Protocol):
     def swap_lease(
         self, sweep: str, expected: str | None, token: str | None, holder: dict[str, Any] | None
     ) -> bool:
-        """Replace the lease if it is still the expected one."""
+        """Replace the lease if it is still the expected one; one that is taken knows of no wish to stop."""
 
     def beat(self, sweep: str, token: str) -> bool:
         """Write a heartbeat; False when the lease is another's."""
 
     def stop_requested(self, sweep: str) -> bool:
-        """Whether somebody asked the sweep to stop."""
+        """Whether somebody asked the sweep to stop since the lease was taken."""
 
 
 def holder_of(book: LeaseStore, sweep: str) -> tuple[Holder | None, bool]:

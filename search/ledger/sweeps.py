@@ -168,7 +168,7 @@ class Ledger:
         return tuple(self.do(lambda session: list(session.scalars(query))))
 
     def enter(self, name: str, state: SweepState, note: str = "") -> None:
-        """Let a sweep enter a state, with one line on why. Taking it up also forgets an earlier stop request.
+        """Let a sweep enter a state, with one line on why.
 
         Raises:
             IllegalTransition: when the state cannot follow upon the sweep's present one.
@@ -182,8 +182,6 @@ class Ledger:
             if not before.may_become(state):
                 raise IllegalTransition(name, before, state)
             row.state, row.note = state.value, note
-            if state is SweepState.RUNNING:
-                row.stop_requested = None
 
         self.do(change)
 
@@ -205,7 +203,7 @@ class Ledger:
         self._update(name, stop_requested=datetime.now(UTC))
 
     def stop_requested(self, name: str) -> bool:
-        """Whether somebody asked the sweep to stop since it was last taken up."""
+        """Whether somebody asked the sweep to stop since its lease was last taken."""
         query = select(SweepRow.stop_requested).where(SweepRow.name == name)
         return self.do(lambda session: session.scalar(query)) is not None
 
@@ -221,7 +219,11 @@ class Ledger:
     def swap_lease(
         self, sweep: str, expected: str | None, token: str | None, holder: dict[str, Any] | None
     ) -> bool:
-        """Replace the lease if it is still the expected one, atomically."""
+        """Replace the lease if it is still the expected one, atomically.
+
+        Taking it forgets what an earlier driver was asked, by the same statement: from then on the heartbeat
+        looks whether this one is asked to stop.
+        """
         same = SweepRow.lease_token.is_(None) if expected is None else SweepRow.lease_token == expected
         moment = self.now() if token is not None else None
         statement = (
@@ -229,6 +231,8 @@ class Ledger:
             .where(SweepRow.name == sweep, same)
             .values(lease=holder, lease_token=token, heartbeat=moment)
         )
+        if token is not None:
+            statement = statement.values(stop_requested=None)
         return self._changed(statement)
 
     def beat(self, sweep: str, token: str) -> bool:

@@ -22,12 +22,13 @@ class PrunerAudit:
     """The audit of a sweep's pruner; as text, what a person is told of it.
 
     Attributes:
-        pruned: trials it ended.
+        pruned: trials it ended, at once or once they had waited to the end.
         spared: trials it wanted to end and that were let go on.
         finished: spared trials that used their whole budget: those that can be judged.
         wrong: finished ones that ended at or above the median of the proposals it let through on its own.
         winners: finished ones that beat the best of those.
         peers: proposals that it let through on its own and that used their whole budget.
+        thawed: trials it paused and let go on later.
     """
 
     pruned: int
@@ -36,6 +37,7 @@ class PrunerAudit:
     wrong: int
     winners: int
     peers: int
+    thawed: int = 0
 
     @property
     def error_rate(self) -> float | None:
@@ -58,6 +60,8 @@ class PrunerAudit:
             return "The pruner wanted no trial ended."
         unknown = "how often it is wrong is not known"
         ended = f"The pruner ended {_count(self.pruned, 'trial')}."
+        if self.thawed:
+            ended = f"{ended[:-1]}, and let {self.thawed} that it had paused go on after all."
         if not self.spared:
             return f"{ended} None that it wanted ended was let go on as a test, so {unknown}."
         tested = f"{ended} Of {self.spared} more that it wanted ended and that went on as a test of it"
@@ -98,6 +102,7 @@ def audit(history: SweepHistory) -> PrunerAudit:
         wrong=sum(one >= statistics.median(standard) for one in judged) if standard else 0,
         winners=sum(one > max(standard) for one in judged) if standard else 0,
         peers=len(standard),
+        thawed=sum(any(d.action is Decision.THAW for d in trial.decisions) for trial in proposals),
     )
 
 

@@ -11,8 +11,9 @@ from optuna.pruners import BasePruner
 
 from lossweep.search.pruning.curves import Curve
 from lossweep.search.pruning.imported import OptunaRule
-from lossweep.search.pruning.rules import RULES, Patient, Rule
+from lossweep.search.pruning.rules import RULES, Judgement, Patient, Rule
 from lossweep.search.pruning.spec import PruningSpec
+from lossweep.search.pruning.waiting import Waiting
 from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.spaces.metric_names import higher_is_better
@@ -53,6 +54,8 @@ class Pruner:
         self._rule = build_rule(spec)
         self._audit = spec.audit
         self._seed = seed
+        self._pauses = spec.pauses
+        self._waiting = Waiting()
         self._curves: dict[int, Curve] = {}
         self._exempt: set[int] = set()
         self._group_of: dict[int, str] = {}
@@ -77,37 +80,69 @@ class Pruner:
             if exempt:
                 self._exempt.add(number)
         for evaluation in evaluations:
-            self._curves[number].add(evaluation)
+            self.take(number, evaluation)
 
     def forget(self, number: int) -> None:
         """Leave a failed trial out of later comparisons: its curve says nothing of its schedule."""
         if self._curves.pop(number, None) is not None:
+            self._waiting.discard(number)
             del self._groups[self._group_of[number]][number]
+            self._waiting.left_out(self._group_of[number])
 
     def take(self, number: int, evaluation: Evaluation) -> None:
         """Take an evaluation in that somebody else decides upon: others are compared with it."""
-        self._curves[number].add(evaluation)
+        curve = self._curves[number]
+        before = curve.share
+        curve.add(evaluation)
+        self._waiting.came(self._group_of[number], before, curve.share)
+
+    def pause(self, number: int) -> None:
+        """Let a trial wait where it is; it is compared with the others as before."""
+        self._waiting.add(self._group_of[number], self._curves[number])
+
+    def unpause(self, number: int) -> None:
+        """Let a trial wait no longer, if it does."""
+        self._waiting.discard(number)
+
+    def next_to_thaw(self) -> int | None:
+        """Return the paused trial that the rule would let go on now; None for none.
+
+        Those that came furthest come first, and of those the best.
+        """
+        return self._waiting.next(lambda number: not self._judged(number).prune)
+
+    def reconsider(self, number: int, step: int) -> DecisionRecord:
+        """Judge a paused trial against its peers of now: thawed, or pruned if it has to end now."""
+        judgement = self._judged(number)
+        action = Decision.PRUNE if judgement.prune else Decision.THAW
+        return DecisionRecord(step, action, f"{self.metric}: {judgement.reason}", judgement.figures)
 
     def decide(self, number: int, evaluation: Evaluation) -> DecisionRecord:
-        """Take an evaluation in and decide whether its trial continues, is pruned, or spared."""
+        """Take an evaluation in and decide whether its trial continues, is paused, pruned, or spared."""
         self.take(number, evaluation)
-        curve = self._curves[number]
         if number in self._exempt:
             return DecisionRecord(evaluation.step, Decision.CONTINUE, "a control is never pruned")
-        judgement = self._rule.judge(curve, _Others(self._groups[self._group_of[number]], number))
+        judgement = self._judged(number)
+        reason, figures = f"{self.metric}: {judgement.reason}", judgement.figures
+        if not judgement.prune:
+            return DecisionRecord(evaluation.step, Decision.CONTINUE, judgement.reason, figures)
+        if self.audited(number):
+            return DecisionRecord(
+                evaluation.step, Decision.SPARE, f"{reason}; let go on as an audit", figures
+            )
+        action = Decision.PAUSE if self._pauses else Decision.PRUNE
+        return DecisionRecord(evaluation.step, action, reason, figures)
+
+    def _judged(self, number: int) -> Judgement:
+        """What the rule says of a trial at its newest evaluation, with figures as the metric has them."""
+        others = _Others(self._groups[self._group_of[number]], number)
+        judgement = self._rule.judge(self._curves[number], others)
         figures = {
             key: self._sign * value if key in ("own", "cutoff", "median") else value
             for key, value in judgement.figures.items()
             if math.isfinite(value)  # a trial without the metric stands at minus infinity
         }
-        if not judgement.prune:
-            return DecisionRecord(evaluation.step, Decision.CONTINUE, judgement.reason, figures)
-        reason = f"{self.metric}: {judgement.reason}"
-        if self.audited(number):
-            return DecisionRecord(
-                evaluation.step, Decision.SPARE, f"{reason}; let go on as an audit", figures
-            )
-        return DecisionRecord(evaluation.step, Decision.PRUNE, reason, figures)
+        return Judgement(judgement.prune, judgement.reason, figures)
 
     def audited(self, number: int) -> bool:
         """Whether this trial would be let go on if the rule wanted it pruned: by seed and number alone."""

@@ -24,6 +24,8 @@ class PruningSpec(Frozen):
             first on.
         keep: the share of the trials seen at a rung that goes on.
         min_peers: other trials that must have come as far before anything is pruned.
+        pause: whether what ``rungs`` hold back waits at its checkpoint, and goes on once it is among the best
+            ``keep`` after all. What still waits at the end is pruned; without, it is pruned at once.
         patience: prune only when the running best has not improved for so many evaluations.
         audit: the share of would-be-pruned trials that is let go on, to learn how often the pruner is wrong.
         parameters: keyword arguments of an imported pruner.
@@ -34,6 +36,7 @@ class PruningSpec(Frozen):
     rungs: Annotated[tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...], Field(min_length=1)] = (0.25, 0.5)
     keep: float = Field(default=0.5, gt=0.0, le=1.0)
     min_peers: int = Field(default=4, ge=1)
+    pause: bool = False
     patience: int | None = Field(default=None, ge=1)
     audit: float = Field(default=0.1, ge=0.0, le=1.0)
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -52,3 +55,8 @@ class PruningSpec(Frozen):
         if self.parameters and self.pruner in NAMED:
             raise ValueError("parameters belong to a pruner given by import path")
         return self
+
+    @property
+    def pauses(self) -> bool:
+        """Whether trials are paused rather than pruned."""
+        return self.pause and self.pruner == "rungs"

@@ -325,5 +325,5 @@ class Dispatcher:
             except SweepFailed:
                 self.stop.set("the first trials failed alike", StopKind.FAILURE)
                 raise
-        elif outcome.kind.is_final:
+        elif outcome.kind is not OutcomeKind.INTERRUPTED:
             self._alike.ended(None, self._conductor.group(number))

@@ -135,7 +135,9 @@ def run_sweep(
             shared = cluster_of(cluster) if spec.resources.runner == "tune" else ""
             with Lease(ledger, spec.name, stop.set, shared) as lease:
                 chosen = runner or runner_for(spec, workspace, cluster, work.gpu_share)
-                settings = replace(_settings(spec, work.prior, confirm), retry_failed=resume and retry_failed)
+                settings = replace(
+                    settings_of(spec, work.prior, confirm), retry_failed=resume and retry_failed
+                )
                 share = Share(spec.name, lambda: _claims(ledger, shared)) if shared else None
                 return _drive(spec, settings, ledger, lease, stop, work, chosen, tuple(listeners), share)
     finally:
@@ -160,7 +162,7 @@ def _prepared(
         if resume:
             _check_unchanged(ledger, spec, work)
         else:
-            _settings(spec, work.prior).check()  # before the sweep's name is taken
+            settings_of(spec, work.prior).check()  # before the sweep's name is taken
         if alone and task is None:
             share = share_of_a_gpu(spec, workspace, work.trainer, work.fingerprint)
             work = replace(work, gpu_share=share)
@@ -188,7 +190,7 @@ def _drive(
     conductor = Conductor(
         study,
         settings,
-        template_of(spec),
+        replace(template_of(spec), branch_epochs=_space(spec, work.prior).branch_epochs),
         ledger.journal(spec.name),
         listeners,
         slots=_slots(spec, work),
@@ -266,7 +268,14 @@ def _end_of(
     return SweepState.INTERRUPTED, "the runner had nothing to run on"
 
 
-def _settings(spec: SweepSpec, prior: ClassPrior, confirm: ConfirmSpec | None = None) -> SearchSettings:
+def settings_of(spec: SweepSpec, prior: ClassPrior, confirm: ConfirmSpec | None = None) -> SearchSettings:
+    """What a sweep searches, fitted to its data's classes.
+
+    Args:
+        spec: the sweep.
+        prior: classes and their frequencies.
+        confirm: what is confirmed at once, instead of what the sweep says.
+    """
     epochs = spec.budget.epochs
     controls, wanted = spec.controls, confirm or spec.confirm
     settings = None
@@ -278,7 +287,7 @@ def _settings(spec: SweepSpec, prior: ClassPrior, confirm: ConfirmSpec | None = 
         rates = controls.learning_rate or control_rates(spec.space)
         space = ControlSpace(rates, epochs, prior, controls.shapes, controls.warmup_steps)
         search = ControlSearch(space, controls.share, controls.at_least, controls.sampler)
-    schedules = ScheduleSpace(spec.space, epochs, prior)
+    schedules = _space(spec, prior)
     return SearchSettings(
         space=schedules,
         objective=spec.objective,
@@ -293,7 +302,12 @@ def _settings(spec: SweepSpec, prior: ClassPrior, confirm: ConfirmSpec | None = 
         warm_start=tuple(dict.fromkeys(_fitted(former, schedules) for former in spec.former_winners)),
         trained_otherwise=frozenset(controls.trainings),
         seed=spec.seed,
+        common_seed=spec.seeds == "common",
     )
+
+
+def _space(spec: SweepSpec, prior: ClassPrior) -> ScheduleSpace:
+    return ScheduleSpace(spec.space, spec.budget.epochs, prior)
 
 
 def _fitted(former: LossSchedule, space: ScheduleSpace) -> LossSchedule:

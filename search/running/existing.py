@@ -31,6 +31,7 @@ class ExistingSweep:
         counts: trials by outcome.
         left: trials that would start anew.
         unfinished: trials that would go on from their checkpoints.
+        paused: trials that would, if their peers turned out no better; what is left of them is pruned.
         failed: trials that failed and were not tried again.
         retried: how many of those would be tried again.
         unconfirmed: trainings of the confirmation that are not done, as far as it is planned.
@@ -47,6 +48,7 @@ class ExistingSweep:
     left: int
     unfinished: int
     holder: Holder | None
+    paused: int = 0
     changes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     spent: bool = False
@@ -57,7 +59,9 @@ class ExistingSweep:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do, or no time to do it in."""
-        return self.spent or not (self.left or self.unfinished or self.unconfirmed or self.retried)
+        if self.spent:  # a driver that died left what is paused, which is to be pruned then
+            return self.unfinished > 0 or not self.paused
+        return not (self.left or self.unfinished or self.paused or self.unconfirmed or self.retried)
 
     def check(self) -> None:
         """Make sure that the sweep can be gone on with.
@@ -75,16 +79,17 @@ class ExistingSweep:
         done = ", ".join(f"{count} {kind}" for kind, count in self.counts.items() if count) or "no trials yet"
         if self.holder is not None:
             return f"sweep {self.name} is being driven by {self.holder}: {done}"
-        if self.spent:
+        if self.spent and self.finished:
             return f"sweep {self.name} has spent its hours: {done}"
         if self.finished:
             return f"sweep {self.name} is finished: {done}"
         taken = f", by the new {', '.join(self.changes)}" if self.changes else ""
         confirming = f" and {self.unconfirmed} trainings that confirm" if self.unconfirmed else ""
+        waiting = f", with those of {self.paused} paused that turn out no worse" if self.paused else ""
         again = f", try {self.retried} failed ones again" if self.retried else ""
         return (
             f"sweep {self.name} is {self.state}: {done}; resuming would go on with {self.unfinished} "
-            f"unfinished trials from their checkpoints{again} and start {self.left} new ones"
+            f"unfinished trials from their checkpoints{waiting}{again} and start {self.left} new ones"
             f"{confirming}{taken}"
         )
 
@@ -122,7 +127,8 @@ def existing_sweep(
             note=history.note,
             counts=counts,
             left=0 if spent else max(0, budget.trials - len(history.standing)),
-            unfinished=sum(not trial.outcome.is_final for trial in history.recorded),
+            unfinished=sum(not t.outcome.is_final for t in history.recorded) - history.paused,
+            paused=history.paused,
             holder=holder if in_force else None,
             changes=_changes(submitted, spec) if spec is not None else (),
             problems=tuple(resume_problems(submitted, spec)) if spec is not None else (),

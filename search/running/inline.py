@@ -22,6 +22,7 @@ class _Slot:
     busy_until: float
     index: int
     attempt: str = field(default="", compare=False)
+    trial: int = field(default=0, compare=False)
     stream: Iterator[Evaluation] | None = field(default=None, compare=False)
     evaluation: Evaluation | None = field(default=None, compare=False)
 
@@ -52,6 +53,7 @@ class InlineRunner:
         busy: list[_Slot] = []
         free = [_Slot(0.0, index) for index in range(self.slots)]
         now = 0.0
+        trained: dict[int, int] = {}
         try:
             while True:
                 while free and (assignment := dispatcher.next()) is not None:
@@ -61,15 +63,16 @@ class InlineRunner:
                         prepared = True
                     slot = free.pop(0)
                     slot.attempt, slot.busy_until = assignment.attempt, now
+                    slot.trial = assignment.plan.number
                     slot.stream = iter(trainer.trial(assignment.plan))
-                    self._train_to_next_evaluation(slot, dispatcher, busy, free)
+                    self._train_to_next_evaluation(slot, dispatcher, busy, free, trained)
                 if not busy:
                     return
                 slot = heapq.heappop(busy)
                 now = slot.busy_until
                 assert slot.evaluation is not None
                 if dispatcher.evaluated(slot.attempt, slot.evaluation):
-                    self._train_to_next_evaluation(slot, dispatcher, busy, free)
+                    self._train_to_next_evaluation(slot, dispatcher, busy, free, trained)
                 else:
                     _end_training(slot)
                     free.append(slot)
@@ -78,9 +81,18 @@ class InlineRunner:
                 _end_training(slot)
 
     def _train_to_next_evaluation(
-        self, slot: _Slot, dispatcher: Dispatcher, busy: list[_Slot], free: list[_Slot]
+        self,
+        slot: _Slot,
+        dispatcher: Dispatcher,
+        busy: list[_Slot],
+        free: list[_Slot],
+        trained: dict[int, int],
     ) -> None:
-        """Train up to the next evaluation, which is reported when its seconds are over."""
+        """Train up to the next evaluation, which is reported when its seconds are over.
+
+        What a trial that goes on reports again was trained before, and takes none: ``trained`` holds how many
+        steps each trial has behind it.
+        """
         assert slot.stream is not None
         try:
             slot.evaluation = next(slot.stream, None)
@@ -92,7 +104,9 @@ class InlineRunner:
             free.append(slot)
             dispatcher.ended(slot.attempt)
             return
-        slot.busy_until += slot.evaluation.seconds
+        if slot.evaluation.step > trained.get(slot.trial, -1):
+            trained[slot.trial] = slot.evaluation.step
+            slot.busy_until += slot.evaluation.seconds
         heapq.heappush(busy, slot)
 
 

@@ -94,6 +94,10 @@ class ControlProposer:
         """Let a trial wait or run."""
         self._mirror.set_state(self._place[number], state)
 
+    def pause(self, number: int, reported: Mapping[int, float], violations: Mapping[str, float]) -> None:
+        """Let the sampler see a trial as pruned until it runs again or ends."""
+        self._mirror.pause(self._place[number], reported, violations)
+
     def finish(
         self,
         number: int,

@@ -20,14 +20,18 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lossweep.search.sampling.samplers import SamplerSpec, Sampling
-from lossweep.search.study.optuna_private import read_trials_anew
+from lossweep.search.study.optuna_private import read_trials_anew, reopen_trial
+from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.study.record import (
     CONFIRMS,
+    CONSTRAINT_PREFIX,
     CONTROL,
     DIVERGED,
+    PAUSED,
     SEED,
     WARM_START,
     Proposal,
+    outcome_of,
     schedule_of,
 )
 from lossweep.spaces.files.errors import UserError
@@ -76,6 +80,16 @@ class Mirror:
             seen = _searched(trial)
             if seen.state is TrialState.FAIL:
                 pass
+            elif outcome_of(trial).kind is OutcomeKind.PAUSED:
+                reported = seen.intermediate_values
+                seen = create_trial(
+                    state=TrialState.PRUNED,
+                    value=reported[max(reported)] if reported else None,
+                    params=seen.params,
+                    distributions=seen.distributions,
+                    system_attrs={**seen.system_attrs, PAUSED: True},
+                    intermediate_values=reported,
+                )
             elif self._stands_in(trial.constraints):
                 kept = {k: v for k, v in trial.system_attrs.items() if k != f"constraints:{DIVERGED}"}
                 seen = create_trial(
@@ -124,7 +138,16 @@ class Mirror:
 
     def set_state(self, number: int, state: TrialState) -> None:
         """Let a trial wait or run."""
+        self._reopen(number)
         self._storage.set_trial_state_values(self._trial_id(number), state)
+
+    def pause(self, number: int, reported: Mapping[int, float], violations: Mapping[str, float]) -> None:
+        """Let samplers see a trial as pruned until it runs again or ends. They are not told: it may run."""
+        trial_id = self._trial_id(number)
+        self._write(trial_id, reported, violations)
+        self._storage.set_trial_system_attr(trial_id, PAUSED, True)
+        value = (reported[max(reported)],) if reported else None
+        self._storage.set_trial_state_values(trial_id, TrialState.PRUNED, value)
 
     def finish(
         self,
@@ -135,17 +158,30 @@ class Mirror:
         violations: Mapping[str, float],
     ) -> None:
         """End a trial as it ended in the database, and let the sampler know."""
+        self._reopen(number)
         trial_id = self._trial_id(number)
-        trial = optuna.Trial(self._study, trial_id)
         if self._stands_in(violations):
             state, values = TrialState.COMPLETE, self._worst()
             violations = {name: value for name, value in violations.items() if name != DIVERGED}
+        self._write(trial_id, reported, violations)
+        complete = list(values) if values is not None and state is TrialState.COMPLETE else None
+        self._study.tell(optuna.Trial(self._study, trial_id), complete, state=state)
+
+    def _write(self, trial_id: int, reported: Mapping[int, float], violations: Mapping[str, float]) -> None:
+        trial = optuna.Trial(self._study, trial_id)
         for name, violation in violations.items():
             trial.set_constraint(name, violation)
         for step, value in reported.items():
             self._storage.set_trial_intermediate_value(trial_id, step, value)
-        complete = list(values) if values is not None and state is TrialState.COMPLETE else None
-        self._study.tell(trial, complete, state=state)
+
+    def _reopen(self, number: int) -> None:
+        """Let a paused trial run, as far as samplers can see, so that it may end another way."""
+        trial_id = self._trial_id(number)
+        held = self._storage.get_trial(trial_id).system_attrs
+        if PAUSED in held:
+            # Optuna sets a constraint once: what was violated by then is not what will be.
+            drop = (PAUSED, CONSTRAINT_PREFIX)
+            reopen_trial(self._storage, trial_id, {k: v for k, v in held.items() if not k.startswith(drop)})
 
     def _stands_in(self, violations: Mapping[str, float]) -> bool:
         return self._sampling.reads_completed_only and DIVERGED in violations
@@ -187,7 +223,7 @@ class Proposer:
         seed: int,
         trials: Sequence[FrozenTrial],
     ) -> None:
-        self._mirror = Mirror(directions, space, Sampling(spec, seed, len(directions)))
+        self._mirror = Mirror(directions, space, Sampling(spec, seed, len(directions), space))
         self._mirror.load(trials)
         self._thread = ThreadPoolExecutor(1, "proposer") if spec.ahead else None
         self._ahead: Future[tuple[LossSchedule, FrozenTrial]] | None = None
@@ -240,6 +276,10 @@ class Proposer:
     def set_state(self, number: int, state: TrialState) -> None:
         """Let a trial wait or run."""
         self._order(lambda: self._mirror.set_state(number, state))
+
+    def pause(self, number: int, reported: Mapping[int, float], violations: Mapping[str, float]) -> None:
+        """Let samplers see a trial as pruned until it runs again or ends."""
+        self._order(lambda: self._mirror.pause(number, reported, violations))
 
     def finish(
         self,

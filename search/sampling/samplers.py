@@ -20,22 +20,28 @@ from optuna.samplers import (
 )
 from pydantic import Field, field_validator, model_validator
 
+from lossweep.search.sampling.cost_aware.drawing import Suggesting
 from lossweep.search.sampling.hub import HUB, SPELLING, load_from_hub
-from lossweep.search.sampling.tpe import reseed, tpe
+from lossweep.search.sampling.tpe import cost_aware, reseed, tpe
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.spaces.losses.terms import Frozen
 from lossweep.spaces.seeds import short_seed
 from lossweep.trainers.imports import load_object
 
-NAMED: Final = ("tpe", "random", "gp", "cmaes", "nsga2", "nsga3")
+NAMED: Final = ("tpe", "cost_aware", "random", "gp", "cmaes", "nsga2", "nsga3")
+
+
+TPE: Final = {"multivariate": True, "group": True, "constant_liar": True}
 
 
 class SamplerSpec(Frozen):
     """What stands under ``sampler:``.
 
     Attributes:
-        sampler: ``tpe``, ``random``, ``gp``, ``cmaes``, ``nsga2``, ``nsga3``, ``package.module:Class`` of an
-            Optuna sampler, or ``hub:samplers/NAME`` from OptunaHub; see `search.sampling.hub`.
+        sampler: ``tpe``, ``cost_aware`` (TPE by what a schedule promises for each epoch that it still costs,
+            where the space's hints count at first), ``random``, ``gp``, ``cmaes``, ``nsga2``, ``nsga3``,
+            ``package.module:Class`` of an Optuna sampler, or ``hub:samplers/NAME`` from OptunaHub; see
+            `search.sampling.hub`.
         startup: proposals at random before TPE, GP or CMA-ES model anything.
         ahead: prepare the next proposal while trials train. It then knows every result up to the previous
             ask.
@@ -86,10 +92,14 @@ class Sampling:
         spec: which sampler.
         seed: the sweep's.
         objectives: how many metrics are optimized.
+        space: what schedules are drawn from, for samplers that look at whole schedules.
     """
 
-    def __init__(self, spec: SamplerSpec, seed: int, objectives: int) -> None:
+    def __init__(
+        self, spec: SamplerSpec, seed: int, objectives: int, space: Suggesting | None = None
+    ) -> None:
         self._spec = spec
+        self._space = space
         self._seed = seed
         self._objectives = objectives
         self._sampler: BaseSampler | None = None
@@ -108,7 +118,7 @@ class Sampling:
         seed = short_seed(self._seed, "sampler", number)
         if self._spec.sampler == "random":
             return RandomSampler(seed=seed)
-        again = self._spec.sampler == "tpe"
+        again = self._spec.sampler in ("tpe", "cost_aware")
         if self._sampler is None or (again and not reseed(self._sampler, seed)):
             self._sampler = self._build(seed)
         return self._sampler
@@ -123,8 +133,9 @@ class Sampling:
             try:
                 match self._spec.sampler:
                     case "tpe":
-                        groups = {"multivariate": True, "group": True, "constant_liar": True}
-                        return tpe(**(groups | startup | parameters), seed=seed)
+                        return tpe(**(TPE | startup | parameters), seed=seed)
+                    case "cost_aware":
+                        return cost_aware(self._space, **(TPE | startup | parameters), seed=seed)
                     case "gp":
                         return GPSampler(
                             **({"deterministic_objective": False} | startup | parameters), seed=seed

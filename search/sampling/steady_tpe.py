@@ -23,6 +23,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from lossweep.search.sampling.tpe_density import Density, Integrals
+from lossweep.search.study.record import PAUSED
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -31,7 +32,9 @@ _COMPLETE, _PRUNED, _INFEASIBLE = 1.0, 2.0, 3.0
 
 
 class TrialTable:
-    """The trials of a study as columns, a row a trial, by number. Ended trials are read once.
+    """The trials of a study as columns, a row a trial, by number.
+
+    Ended trials are read once; a paused one, which is marked, again when it has ended for good.
 
     Attributes:
         kind: complete, pruned or infeasible; 0 for trials that TPE doesn't look at.
@@ -42,6 +45,7 @@ class TrialTable:
     def __init__(self) -> None:
         self._size = 0
         self._open: list[int] = []
+        self._paused: set[int] = set()
         self._columns: dict[str, Floats] = {}
         self.kind: Floats = np.zeros(0)
         self.first: Floats = np.zeros(0)
@@ -50,9 +54,14 @@ class TrialTable:
     def read(self, trials: list[FrozenTrial], sign: float) -> list[FrozenTrial]:
         """Take in what has ended since the last call and return those trials, in order of number."""
         self._grow(len(trials))
-        fresh = [n for n in (*self._open, *range(self._size, len(trials))) if trials[n].state.is_finished()]
-        ended = set(fresh)
-        self._open = [n for n in (*self._open, *range(self._size, len(trials))) if n not in ended]
+        gone_on = {n for n in self._paused if PAUSED not in trials[n].system_attrs}
+        for number in gone_on:
+            self.kind[number] = 0.0
+        unread = (*self._open, *gone_on, *range(self._size, len(trials)))
+        fresh = sorted(n for n in unread if trials[n].state.is_finished())
+        self._open = sorted(set(unread).difference(fresh))
+        self._paused -= gone_on
+        self._paused |= {n for n in fresh if PAUSED in trials[n].system_attrs}
         self._size = len(trials)
         for number in fresh:
             for column in self._columns.values():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.samplers import BaseSampler, TPESampler
 
+from lossweep.search.sampling.cost_aware.drawing import Suggesting
 from lossweep.search.study.optuna_private import missing_tpe_parts
 
 if TYPE_CHECKING:  # it builds on private parts of Optuna, which may be gone
@@ -20,6 +21,23 @@ def tpe(**parameters: Any) -> TPESampler:
     """Return a TPE sampler with these parameters. Either one proposes the same; one is slower."""
     steady = _steady()
     return TPESampler(**parameters) if steady is None else steady(**parameters)
+
+
+def cost_aware(space: Suggesting | None, **parameters: Any) -> TPESampler:
+    """Return a TPE sampler that weighs gain by cost over a space; plain TPE without one, or its parts.
+
+    Raises:
+        ValueError: for a share that is none.
+    """
+    for name in ("fresh", "random"):
+        if not 0.0 <= (share := parameters.get(name, 0.0)) <= 1.0:
+            raise ValueError(f"{name} must be a share from 0 to 1, but got {share}")
+    if space is None or _steady() is None:
+        own = ("fresh", "random", "shared", "foresight", "prior")
+        return tpe(**{name: value for name, value in parameters.items() if name not in own})
+    from lossweep.search.sampling.cost_aware.sampler import CostAwareSampler
+
+    return CostAwareSampler(space, **parameters)
 
 
 def reseed(sampler: BaseSampler, seed: int) -> bool:

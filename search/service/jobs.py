@@ -25,6 +25,9 @@ from lossweep.spaces.files.errors import LossweepError, Problem, UserError, one_
 ANSWERS_WITHIN_S: Final = 20.0
 """How long the service itself may take to answer."""
 
+STOPS_WITHIN_S: Final = 60
+"""How long Ray's own ``ray job stop`` lets a driver write its end; by itself it kills after 3 seconds."""
+
 SWEEP, PART = "lossweep.sweep", "lossweep.part"
 """Metadata of a job: the sweep it is for, and whether it drives it."""
 
@@ -187,7 +190,7 @@ class Jobs:
             job: str = self._client.submit_job(
                 entrypoint=command,
                 submission_id=f"lossweep-{kind}-{sweep + '-' if sweep else ''}{uuid.uuid4().hex[:8]}",
-                runtime_env=dict(runtime_env),
+                runtime_env={**runtime_env, "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOPS_WITHIN_S)}},
                 metadata={SWEEP: sweep, PART: kind},
             )
         return job

@@ -27,6 +27,7 @@ class Entry:
         epoch: which one; 0 with ``begun``.
         pid: the process.
         attempt: its own name.
+        prefix: what was trained up to this epoch, in one word: the same for whichever trial.
     """
 
     deed: Deed
@@ -34,6 +35,7 @@ class Entry:
     epoch: int
     pid: int
     attempt: str
+    prefix: str
 
 
 class TrainingLog:
@@ -48,9 +50,17 @@ class TrainingLog:
         self.note("begun", trial, 0, attempt)
         return attempt
 
-    def note(self, deed: Deed, trial: int, epoch: int, attempt: str) -> None:
-        """Append a line; one write each, so that those of several processes never mix."""
-        line = f"{deed} {trial} {epoch} {os.getpid()} {attempt}\n".encode()
+    def note(self, deed: Deed, trial: int, epoch: int, attempt: str, prefix: str = "") -> None:
+        """Append a line; one write each, so that those of several processes never mix.
+
+        Args:
+            deed: what was done.
+            trial: by which.
+            epoch: which one.
+            attempt: by which.
+            prefix: what was trained up to it; of a trial that shares nothing, its number says it.
+        """
+        line = f"{deed} {trial} {epoch} {os.getpid()} {attempt} {prefix or f'{trial}:{epoch}'}\n".encode()
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             os.write(descriptor, line)
@@ -64,33 +74,48 @@ class TrainingLog:
         except FileNotFoundError:
             return
         for line in text.splitlines():
-            deed, trial, epoch, pid, attempt = line.split()
-            yield Entry(deed, int(trial), int(epoch), int(pid), attempt)  # type: ignore[arg-type] # as written
+            deed, trial, epoch, pid, attempt, prefix = line.split()
+            yield Entry(deed, int(trial), int(epoch), int(pid), attempt, prefix)  # type: ignore[arg-type] # as written
 
     def trained_needlessly(self) -> list[str]:
         """Say each time when an epoch was trained that a checkpoint held; empty as it must be.
 
-        An attempt trains nothing up to the newest checkpoint that stood when it began, and each later epoch
-        once, in order. What an orphaned worker saves later is no checkpoint that stood then.
+        An attempt trains nothing that a checkpoint held when it began, whichever trial had written it, and
+        each later epoch once, in order. What an orphaned worker saves later is no checkpoint that stood then.
         """
-        saved: dict[int, int] = {}
-        stood: dict[str, int] = {}
+        saved: dict[str, int] = {}
+        began: dict[str, int] = {}
         last: dict[str, int] = {}
         wrong: list[str] = []
-        for entry in self.entries():
+        for place, entry in enumerate(self.entries()):
             what = f"trial {entry.trial}, attempt {entry.attempt}: epoch {entry.epoch} was trained"
             match entry.deed:
                 case "begun":
-                    stood[entry.attempt] = saved.get(entry.trial, 0)
+                    began[entry.attempt] = place
                 case "saved":
-                    saved[entry.trial] = max(saved.get(entry.trial, 0), entry.epoch)
+                    saved.setdefault(entry.prefix, place)
                 case "trained":
                     before = last.get(entry.attempt)
-                    if entry.epoch <= stood[entry.attempt]:
-                        wrong.append(f"{what}, though {stood[entry.attempt]} was saved when it began")
+                    if saved.get(entry.prefix, place) < began[entry.attempt]:
+                        wrong.append(f"{what}, though it was saved when it began")
                     elif before is not None and entry.epoch != before + 1:
                         wrong.append(f"{what} after {before}")
                     last[entry.attempt] = entry.epoch
+        return wrong
+
+    def trained_twice(self) -> list[str]:
+        """Say each time when an epoch was trained that a checkpoint held by then, if not when it began.
+
+        Beyond `trained_needlessly`, that is what trials trained side by side that could have waited for one
+        another, and what an orphaned worker trained.
+        """
+        saved: set[str] = set()
+        wrong = []
+        for entry in self.entries():
+            if entry.deed == "saved":
+                saved.add(entry.prefix)
+            elif entry.deed == "trained" and entry.prefix in saved:
+                wrong.append(f"trial {entry.trial}: epoch {entry.epoch} was trained by another one meanwhile")
         return wrong
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,6 +16,32 @@ from lossweep.spaces.metric_names import higher_is_better
 from lossweep.spaces.schedules.controls import is_plain
 
 __all__ = ["SweepHistory", "TrialHistory"]
+
+
+@dataclass(frozen=True, slots=True)
+class Epochs:
+    """The epochs of a sweep's trials.
+
+    Attributes:
+        requested: that the trials went through.
+        trained: that were trained for it; the others are shared with trials that had trained them.
+    """
+
+    requested: int
+    trained: int
+
+    @classmethod
+    def of(cls, trials: Collection[TrialHistory]) -> Epochs:
+        """Count those of some trials."""
+        return cls(sum(trial.epochs for trial in trials), sum(trial.trained_epochs for trial in trials))
+
+    @property
+    def shared(self) -> int:
+        """That were trained by another trial before."""
+        return self.requested - self.trained
+
+    def __str__(self) -> str:
+        return f"trained {self.trained} of {self.requested} requested epochs; {self.shared} shared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +116,11 @@ class SweepHistory:
         return sum(trial.outcome.is_final for trial in self.standing)
 
     @property
+    def paused(self) -> int:
+        """How many trials of the budget are paused: they go on if their peers turn out no better."""
+        return sum(trial.outcome is OutcomeKind.PAUSED for trial in self.standing)
+
+    @property
     def failed_for_good(self) -> tuple[TrialHistory, ...]:
         """The failed trials that were not tried again: of the search, and of the newest confirmation."""
         arms = self.confirmation.plan if self.confirmation is not None else None
@@ -157,6 +188,11 @@ class SweepHistory:
 
     def _like_the_control(self, trial: TrialHistory) -> bool:
         return is_plain(trial.schedule) or trial.control in self.own_controls
+
+    @property
+    def epochs(self) -> Epochs:
+        """How many epochs its trials went through, confirming ones included, and how many of them trained."""
+        return Epochs.of(self.recorded)
 
     def tried(self) -> Tried:
         """How many schedules were tried on each side."""

@@ -1,13 +1,15 @@
 """What lossweep uses of Optuna beyond its public interface: a test fails by name when one of these changes.
 
-Of studies: the storage behind one, and its memory of trials. Of TPE: what `search.sampling.steady_tpe` and
-`search.sampling.tpe_density` build on; `missing_tpe_parts` says which of it is gone, and then Optuna's own
-TPE is used. Nothing else in lossweep touches an underscore of Optuna's.
+Of studies: the storage behind one, its memory of trials, and, of one in memory, that a trial can be put back.
+Of TPE: what `search.sampling.steady_tpe` and `search.sampling.tpe_density` build on; `missing_tpe_parts` says
+which of it is gone, and then Optuna's own TPE is used. Nothing else in lossweep touches an underscore of
+Optuna's.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
 import inspect
 import warnings
@@ -18,7 +20,7 @@ import sqlalchemy
 from optuna import Study
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import TPESampler
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState
 from sqlalchemy import Executable
 from sqlalchemy.dialects import postgresql, sqlite
@@ -39,6 +41,21 @@ def read_trials_anew(study: Study) -> None:
     """
     with contextlib.suppress(AttributeError):
         study._thread_local.cached_all_trials = None
+
+
+def reopen_trial(storage: InMemoryStorage, trial_id: int, attributes: Mapping[str, Any]) -> None:
+    """Let a finished trial of a study in memory run again; no storage offers that.
+
+    Args:
+        storage: of the study.
+        trial_id: the storage's.
+        attributes: the system attributes that it has from now on.
+    """
+    with storage._lock:
+        trial = copy.copy(storage._get_trial(trial_id))
+        trial.state, trial.values, trial.datetime_complete = TrialState.RUNNING, None, None
+        trial.system_attrs = dict(attributes)
+        storage._set_trial(trial_id, trial)
 
 
 def reported_value(dialect: str, trial_id: int, step: int, value: float) -> Executable | None:

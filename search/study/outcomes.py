@@ -21,6 +21,7 @@ class OutcomeKind(StrEnum):
     DIVERGED = "diverged"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    PAUSED = "paused"
 
     @property
     def optuna_state(self) -> TrialState:
@@ -34,8 +35,8 @@ class OutcomeKind(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more is to be done; an interrupted trial goes on when the sweep is resumed."""
-        return self not in (OutcomeKind.RUNNING, OutcomeKind.INTERRUPTED)
+        """Whether nothing more is to be done: an interrupted trial goes on, and a paused one may."""
+        return self not in (OutcomeKind.RUNNING, OutcomeKind.INTERRUPTED, OutcomeKind.PAUSED)
 
 
 _TABLE: Mapping[OutcomeKind, tuple[TrialState, str]] = {
@@ -46,6 +47,8 @@ _TABLE: Mapping[OutcomeKind, tuple[TrialState, str]] = {
     OutcomeKind.FAILED: (TrialState.FAIL, "FAILED"),
     # Optuna's WAITING: not RUNNING (nothing is), and not finished either (it goes on from its checkpoint).
     OutcomeKind.INTERRUPTED: (TrialState.WAITING, "KILLED"),
+    # MLflow's SCHEDULED: nothing ended it, and it may go on.
+    OutcomeKind.PAUSED: (TrialState.WAITING, "SCHEDULED"),
 }
 
 
@@ -105,5 +108,7 @@ def outcome_by(decision: DecisionRecord, finished: bool) -> Outcome | None:
             return Outcome(OutcomeKind.DIVERGED, decision.reason, decision.figures)
         case Decision.PRUNE:
             return Outcome(OutcomeKind.PRUNED, decision.reason, decision.figures)
-        case Decision.CONTINUE | Decision.SPARE | Decision.RETRY:
+        case Decision.PAUSE:
+            return Outcome(OutcomeKind.PAUSED, decision.reason, decision.figures)
+        case Decision.CONTINUE | Decision.SPARE | Decision.RETRY | Decision.THAW:
             return Outcome(OutcomeKind.COMPLETED, "trained its whole budget") if finished else None

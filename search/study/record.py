@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from optuna import Study
@@ -48,8 +49,11 @@ UNSEARCHED: Final = "confirmation"
 """The constraint that a confirmation trial violates: Optuna's ``best_trial`` is to be one of the search."""
 DIVERGED: Final = "diverged"
 """The constraint that a diverged trial violates; the sooner it diverged, the more."""
+PAUSED: Final = "paused"
+"""Of a trial as samplers see it: it is pruned to them only as long as it is paused."""
 
-_CONSTRAINT_PREFIX: Final = "constraints:"
+CONSTRAINT_PREFIX: Final = "constraints:"
+"""Of Optuna's names of the attributes that hold by how much a constraint is violated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ class StudyRecord:
         self._storage.set_trial_intermediate_value(self._trial_id(number), step, value)
 
     def resume(self, number: int) -> None:
-        """Let an interrupted trial run again."""
+        """Let an interrupted or a paused trial run again."""
         self._storage.set_trial_state_values(self._trial_id(number), TrialState.RUNNING)
 
     def note_code(self, number: int, code: Mapping[str, str]) -> None:
@@ -132,9 +136,11 @@ class StudyRecord:
         """Write that a trial is about to end because its code is gone."""
         self._storage.set_trial_user_attr(self._trial_id(number), OUTDATED, True)
 
-    def interrupt(self, number: int, outcome: Outcome) -> None:
-        """Mark a running trial as interrupted: neither running nor finished."""
-        self._end(number, outcome)
+    def interrupt(
+        self, number: int, outcome: Outcome, violations: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
+        """Mark a running trial as interrupted or paused: neither running nor finished."""
+        self._end(number, outcome, violations)
         self._storage.set_trial_state_values(self._trial_id(number), TrialState.WAITING)
 
     def finish(
@@ -144,15 +150,11 @@ class StudyRecord:
         values: Sequence[float] | None,
         violations: Mapping[str, float],
     ) -> None:
-        """End a running trial. The state is written last: until then the trial counts as unfinished."""
-        self._end(number, outcome)
-        for name, violation in violations.items():
-            self._storage.set_trial_system_attr(
-                self._trial_id(number), f"{_CONSTRAINT_PREFIX}{name}", violation
-            )
+        """End a running or a paused trial. The state is written last: until then it counts as unfinished."""
+        self._end(number, outcome, violations)
         self._storage.set_trial_state_values(self._trial_id(number), outcome.kind.optuna_state, values)
 
-    def _end(self, number: int, outcome: Outcome) -> None:
+    def _end(self, number: int, outcome: Outcome, violations: Mapping[str, float]) -> None:
         end = {
             "outcome": outcome.kind.value,
             "reason": outcome.reason,
@@ -160,6 +162,10 @@ class StudyRecord:
             "traceback": outcome.traceback,
         }
         self._storage.set_trial_user_attr(self._trial_id(number), END, end)
+        for name, violation in violations.items():
+            self._storage.set_trial_system_attr(
+                self._trial_id(number), f"{CONSTRAINT_PREFIX}{name}", violation
+            )
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
@@ -186,6 +192,8 @@ def outcome_of(trial: FrozenTrial) -> Outcome:
     if trial.state is TrialState.RUNNING:
         return Outcome(OutcomeKind.RUNNING)
     end = trial.user_attrs.get(END)
+    if end is not None and trial.state is TrialState.WAITING and end["outcome"] == OutcomeKind.PRUNED:
+        end = {**end, "outcome": OutcomeKind.PAUSED}  # its driver died before it could write the state
     if end is None or OutcomeKind(end["outcome"]).optuna_state is not trial.state:
         fallback = {
             TrialState.WAITING: OutcomeKind.INTERRUPTED,

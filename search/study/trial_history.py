@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -66,6 +67,37 @@ class TrialHistory:
     def rejected(self) -> bool:
         """Whether it ended before its first step: its loss has no gradient at first, or explodes."""
         return is_rejected(self.outcome, self.evaluations)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that it went through so far, those that other trials had trained included."""
+        return self.evaluations[-1].epoch if self.evaluations else 0
+
+    @property
+    def shared_epochs(self) -> Mapping[int, int]:
+        """Of its epochs, those that other trials had trained, by the number of the trial."""
+        shared: Counter[int] = Counter()
+        before = 0
+        for evaluation in self.evaluations:
+            if evaluation.trained_by is not None:
+                shared[evaluation.trained_by] += evaluation.epoch - before
+            before = evaluation.epoch
+        return shared
+
+    @property
+    def trained_epochs(self) -> int:
+        """Of its epochs, those that it trained itself."""
+        return self.epochs - sum(self.shared_epochs.values())
+
+    @property
+    def shares(self) -> str:
+        """What it shares with whom: ``shares 12 of 24 epochs with #7``; empty where it shares none."""
+        shared = self.shared_epochs
+        if not shared:
+            return ""
+        *others, last = (f"#{number}" for number in shared)
+        named = f"{', '.join(others)} and {last}" if others else last
+        return f"shares {sum(shared.values())} of {self.epochs} epochs with {named}"
 
     @property
     def scored(self) -> Evaluation | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lossweep.search.exporting.choice import exportable
 from lossweep.search.ledger import Ledger
 from lossweep.search.ledger.lease import Lease
-from lossweep.search.study.history import SweepHistory
+from lossweep.search.study.history import SweepHistory, TrialHistory
 from lossweep.search.workspace import Workspace
+from lossweep.spaces.schedules.common_prefix import identity
+from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.trainers.loop.checkpoint_storage import Place, check_reachable
+from lossweep.trainers.loop.prefix import TrainedEpoch, address
 
 if TYPE_CHECKING:
     from lossweep.trainers.loop.checkpoints import Checkpoint
@@ -39,7 +43,7 @@ class Cleared:
 
 def checkpoints_of(workspace: Workspace, sweep: str, number: int) -> tuple[Place, ...]:
     """The checkpoints that a trial wrote, shortest training first."""
-    mine = [one for one in _all(workspace, sweep) if _trial_of(one) == number]
+    mine = [one for one in all_checkpoints(workspace, sweep) if _trial_of(one) == number]
     return tuple(one.path for one in sorted(mine, key=lambda one: len(one.history)))
 
 
@@ -67,9 +71,11 @@ def gc(workspace: Workspace, name: str, *, leaders: int = 3, dry_run: bool = Fal
 
 def _clear(workspace: Workspace, history: SweepHistory, leaders: int, dry_run: bool) -> Cleared:
     needed = needed_trials(history, leaders)
-    whole = _all(workspace, history.name)
-    kept = [one for one in whole if _trial_of(one) in needed]
-    gone = [one for one in whole if _trial_of(one) not in needed]
+    whole = all_checkpoints(workspace, history.name)
+    # What a leader went through may have been trained, and written, by another trial.
+    through = {name for trial in history.recorded if trial.number in needed for name in prefixes_of(trial)}
+    kept = [one for one in whole if _trial_of(one) in needed or one.name in through]
+    gone = [one for one in whole if one not in kept]
     freed = sum(one.bytes for one in gone)
     if not dry_run:
         from lossweep.trainers.loop.checkpoints import CheckpointStore
@@ -89,7 +95,23 @@ def needed_trials(history: SweepHistory, leaders: int) -> frozenset[int]:
     return frozenset([*unfinished, *best, *exported, *([control.number] if control is not None else [])])
 
 
-def _all(workspace: Workspace, sweep: str) -> tuple[Checkpoint, ...]:
+def prefixes_of(trial: TrialHistory) -> Iterator[str]:
+    """The names of the prefixes that a trial went through, whoever trained them."""
+    evaluations = {evaluation.epoch: evaluation for evaluation in trial.evaluations if evaluation.epoch}
+    if not evaluations:
+        return
+    cursor, past = ScheduleCursor.start(trial.schedule, trial.evaluations[-1].epochs), list[TrainedEpoch]()
+    for epoch in range(1, trial.epochs + 1):
+        evaluation = evaluations.get(epoch)
+        phase = identity(cursor.current, trial.code)
+        past.append(TrainedEpoch(phase, cursor.epochs_in_phase, evaluation, trial.number))
+        if evaluation is not None:
+            yield address(past)
+        cursor = cursor.advance(evaluation.metrics if evaluation is not None else None)
+
+
+def all_checkpoints(workspace: Workspace, sweep: str) -> tuple[Checkpoint, ...]:
+    """Every whole checkpoint of a sweep, least recently written first."""
     from lossweep.trainers.loop.checkpoints import CheckpointStore
 
     place = workspace.checkpoints(sweep)
@@ -108,5 +130,5 @@ def orphans(workspace: Workspace, sweep: str, known: set[int]) -> tuple[Place, .
     check_reachable(folder)
     if not folder.is_dir():
         return ()
-    owned = {one.path for one in _all(workspace, sweep) if _trial_of(one) in known}
+    owned = {one.path for one in all_checkpoints(workspace, sweep) if _trial_of(one) in known}
     return tuple(sorted(path for path in folder.glob("*/*") if path.is_file() and path not in owned))

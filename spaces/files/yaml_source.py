@@ -308,17 +308,18 @@ def write_yaml(data: Mapping[str, Any], first: Sequence[str] = ()) -> str:
     parts = []
     for key, value in ordered.items():
         if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
-            items = "".join(f"  - {_flow(each)}\n" for each in value)
-            parts.append(f"{_flow(key)}:\n{items}")
-        elif isinstance(value, dict) and len(_flow(value)) > _LONG:
-            items = "".join(f"  {_flow(inner)}: {_flow(each)}\n" for inner, each in value.items())
-            parts.append(f"{_flow(key)}:\n{items}")
+            items = "".join(f"  - {flow(each)}\n" for each in value)
+            parts.append(f"{flow(key)}:\n{items}")
+        elif isinstance(value, dict) and len(flow(value)) > _LONG:
+            items = "".join(f"  {flow(inner)}: {flow(each)}\n" for inner, each in value.items())
+            parts.append(f"{flow(key)}:\n{items}")
         else:
-            parts.append(f"{_flow(key)}: {_flow(value)}\n")
+            parts.append(f"{flow(key)}: {flow(value)}\n")
     return "".join(parts)
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
+    """Write plain data as YAML on one line."""
     text = yaml.dump(
         value, Dumper=_Dumper, default_flow_style=True, width=10**9, sort_keys=False, allow_unicode=True
     )

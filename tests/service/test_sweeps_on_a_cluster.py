@@ -107,7 +107,7 @@ class Client:
         )
 
     def said(self, process: subprocess.Popen[str]) -> Said:
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=600)
         assert self.token not in out + err
         assert "geheim" not in out + err
         return process.returncode, out, err
@@ -116,7 +116,7 @@ class Client:
         return self.said(self.start(*arguments, **environment))
 
 
-def until(true: Callable[[], bool], patience: float = 180.0) -> None:
+def until(true: Callable[[], bool], patience: float = 600.0) -> None:
     deadline = time.monotonic() + patience
     while not true():
         assert time.monotonic() < deadline
@@ -213,3 +213,37 @@ def test_two_sweeps_from_submission_to_export(head: Head, tmp_path: Path) -> Non
     ]
     assert logs
     assert not [path for path in logs if head.token.encode() in path.read_bytes()]
+
+
+@pytest.mark.slow
+def test_rays_own_stop_ends_a_sweep_in_good_order(head: Head, tmp_path: Path) -> None:
+    """``ray job stop`` signals every process of the job at once, and kills what is left after a while."""
+    client, seen = Client(head, tmp_path), tmp_path / "seen"
+    seen.mkdir()
+    (client.folder / "my_model.py").write_text(MODEL.format(folder=str(seen)))
+    (client.folder / "three.yaml").write_text(yaml.safe_dump({"name": "three", **SWEEP}))
+    code, _, err = client.run("submit", "three.yaml")
+    assert code == 0, err
+    ledger = Ledger(Workspace.at(head.home).database_url)
+    until(lambda: any(trial.evaluations for trial in ledger.history("three").recorded))
+    logs = head.folder.rglob("job-driver-*-keeping-three-*.log")
+    (job,) = {path.stem.removeprefix("job-driver-") for path in logs}
+    command = [str(Path(sys.executable).parent / "ray"), "job", "stop", job, "--address", head.url]
+    environment = {**client.environment, "RAY_AUTH_MODE": "token"}
+    subprocess.run(command, env=environment, cwd=client.folder, check=True, capture_output=True)
+    code, followed, err = client.run("logs", "three", "-f")
+    assert "lost" not in followed, followed
+    assert holder_of(ledger, "three") == (None, False), followed
+    sweep = ledger.history("three")
+    assert sweep.state == "interrupted"
+    study = optuna.load_study(study_name="three", storage=ledger.storage)
+    assert "RUNNING" not in {trial.state.name for trial in study.trials}
+    before = {trial.number: len(trial.evaluations) for trial in sweep.recorded}
+    (seen / "hurry").touch()
+    code, _, err = client.run("resume", "three", "--follow")
+    assert code == 0, err
+    sweep = ledger.history("three")
+    assert {kind: count for kind, count in sweep.counts().items() if count} == {"completed": 4}
+    after = {trial.number: len(trial.evaluations) for trial in sweep.recorded}
+    assert all(after[number] >= count for number, count in before.items())
+    ledger.close()

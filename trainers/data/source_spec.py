@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -10,13 +9,17 @@ from pydantic import Field, field_validator, model_validator
 
 from lossweep.spaces.class_prior import IGNORE_INDEX
 from lossweep.spaces.losses.terms import Frozen
+from lossweep.trainers.data.layout_spec import FromTrain, Layout, compiling
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 Level = Annotated[int, Field(ge=0, le=65535)]
-Color = tuple[Level, Level, Level] | Level
+Triple = tuple[Level, Level, Level]
+Color = Triple | Level
 """What a class looks like in a mask file: an RGB color, or one grey value."""
+Colors = Color | Annotated[tuple[Triple, ...], Field(min_length=1)]
+"""Of a class that has several colors: all of them; a grey value among them is three equal ones."""
 
 
 class Augmentation(Frozen):
@@ -68,11 +71,7 @@ class Fractions(Frozen):
     @field_validator("group")
     @classmethod
     def _compiles(cls, group: str | None) -> str | None:
-        try:
-            re.compile(group or "")
-        except re.error as error:
-            raise ValueError(f"group must be a regular expression, but got {group!r}: {error}") from None
-        return group
+        return compiling(group)
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
@@ -124,24 +123,31 @@ def absolute(base: Path, path: str) -> str:
     return str((base / Path(path).expanduser()).absolute())
 
 
-class FilesSpec(SourceSpec):
-    """What sources read from files have.
+def triples(colors: Colors) -> tuple[Triple, ...]:
+    """Return the red, green and blue of each color that a class has."""
+    match colors:
+        case int():
+            return ((colors, colors, colors),)
+        case (int() as red, int() as green, int() as blue):
+            return ((red, green, blue),)
+        case _:
+            return tuple(each for each in colors if isinstance(each, tuple))
+
+
+class RootedSpec(SourceSpec):
+    """What sources have that list files of a folder.
 
     Attributes:
         root: the data set's folder; relative to the sweep file.
-        split: None: ``root`` holds the folders train, val and test. Fractions: it holds images and masks
-            itself.
-        colors: how classes look in the masks; None: a mask holds class indices. A class left out can't occur,
-            but the background is black when left out. The key ``ignore`` names the color of ignored pixels.
-        ignore_index: mask value of ignored pixels when there is no color map; None: there is none.
+        split: None: the files say which split they belong to. Fractions: they are divided.
+        from_train: splits that have no files of their own, taken from those of train.
         largest_image: pixels above which an image is refused rather than decoded.
         percentiles: float bands: the training percentiles that become the ends of the 16-bit range.
     """
 
     root: str
     split: Fractions | None = None
-    colors: dict[str, Color] | None = None
-    ignore_index: Level | None = IGNORE_INDEX
+    from_train: FromTrain | None = None
     largest_image: int = Field(default=100_000_000, ge=1)
     percentiles: tuple[float, float] = (0.1, 99.9)
 
@@ -151,6 +157,32 @@ class FilesSpec(SourceSpec):
         if not 0.0 <= percentiles[0] < percentiles[1] <= 100.0:
             raise ValueError(f"percentiles must be 0 <= low < high <= 100, but got {percentiles}")
         return percentiles
+
+    @model_validator(mode="after")
+    def _divided_once(self) -> Self:
+        if self.split is not None and self.from_train is not None:
+            raise ValueError("split divides all images: from_train is for those that files divide in part")
+        return self
+
+    def resolve(self, base: Path) -> Self:
+        """Return this source with ``root`` made absolute; a relative one starts at ``base``."""
+        return self.model_copy(update={"root": absolute(base, self.root)})
+
+
+class FilesSpec(RootedSpec):
+    """What sources have whose masks are files beside the images.
+
+    Attributes:
+        layout: where images and masks lie; None: in the folders ``images`` and ``masks`` of ``root/train``,
+            ``root/val`` and ``root/test``, or with ``split`` of ``root`` itself.
+        colors: how classes look in the masks; None: a mask holds class indices. A class left out can't occur,
+            but the background is black when left out. The key ``ignore`` names the color of ignored pixels.
+        ignore_index: mask value of ignored pixels when there is no color map; None: there is none.
+    """
+
+    layout: Layout | None = None
+    colors: dict[str, Colors] | None = None
+    ignore_index: Level | None = IGNORE_INDEX
 
     @model_validator(mode="after")
     def _colors_name_classes(self) -> Self:
@@ -164,12 +196,21 @@ class FilesSpec(SourceSpec):
             raise ValueError(
                 f"colors must name every class but the background; missing: {', '.join(missing)}"
             )
-        colors: dict[str, Color] = {self.classes[0]: 0, **self.colors}
-        given = [(color,) * 3 if isinstance(color, int) else color for color in colors.values()]
+        colors: dict[str, Colors] = {self.classes[0]: 0, **self.colors}
+        given = [color for each in colors.values() for color in triples(each)]
         if len(set(given)) < len(given):
             raise ValueError("colors must differ, but two classes share one (a background left out is black)")
         return self
 
-    def resolve(self, base: Path) -> Self:
-        """Return this source with ``root`` made absolute; a relative one starts at ``base``."""
-        return self.model_copy(update={"root": absolute(base, self.root)})
+    @model_validator(mode="after")
+    def _splits_are_said_once(self) -> Self:
+        if self.layout is None:
+            return self
+        if self.layout.says_splits and self.split is not None:
+            raise ValueError("layout says the splits, by {split} or lists, and so does split: leave one out")
+        if not self.layout.says_splits and self.split is None:
+            raise ValueError(
+                "layout says no splits: put {split} into its paths, give lists, or say how to divide the"
+                " images: split: {train: 0.7, val: 0.15, test: 0.15}"
+            )
+        return self

@@ -8,12 +8,14 @@ from pydantic import Field
 
 from lossweep.spaces.discovery import defined_in
 from lossweep.trainers.data import specs
+from lossweep.trainers.data.layout_spec import FromTrain, Layout, SplitWords
 from lossweep.trainers.data.source_spec import (
     SPLITS,
     Augmentation,
     Color,
     FilesSpec,
     Fractions,
+    RootedSpec,
     SourceSpec,
     SplitName,
 )
@@ -32,10 +34,14 @@ __all__ = [
     "FilesSpec",
     "FolderSource",
     "Fractions",
+    "FromTrain",
     "ImportSource",
+    "Layout",
     "RasterSource",
+    "RootedSpec",
     "ScenesSource",
     "SplitName",
+    "SplitWords",
 ]
 
 SOURCES: Final[tuple[type[SourceSpec], ...]] = defined_in(specs, SourceSpec)

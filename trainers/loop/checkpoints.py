@@ -50,6 +50,11 @@ class Checkpoint:
     digest: str
     offset: int
 
+    @property
+    def name(self) -> str:
+        """Of what was trained: `trainers.loop.prefix.address`."""
+        return address(self.history)
+
     @classmethod
     def open(cls, path: Place) -> Checkpoint:
         """Read a file's header.
@@ -106,13 +111,21 @@ class CheckpointStore:
         self.folder = located(folder)
 
     def newest(
-        self, context: str, fits: Callable[[Sequence[TrainedEpoch]], bool]
+        self,
+        context: str,
+        fits: Callable[[Sequence[TrainedEpoch]], bool],
+        among: Collection[str] | None = None,
     ) -> tuple[Checkpoint, dict[str, Any]] | None:
         """Return the checkpoint of most epochs that fits and is whole, with its state.
 
         Torn and foreign files are passed over, so that the one before is used.
+
+        Args:
+            context: of the training.
+            fits: whether what was trained is wanted.
+            among: the only addresses that could fit: no other file is opened. None for all.
         """
-        for checkpoint in self._of(context):
+        for checkpoint in self._of(context, among):
             if fits(checkpoint.history):
                 with suppress(CheckpointUnreadable, FileNotFoundError):
                     return checkpoint, checkpoint.state()
@@ -147,17 +160,25 @@ class CheckpointStore:
             raise
         return path
 
-    def thin(self, context: str, history: Sequence[TrainedEpoch], keep: int = 2) -> None:
+    def thin(
+        self,
+        context: str,
+        history: Sequence[TrainedEpoch],
+        keep: int = 2,
+        branches: Collection[int] = (),
+    ) -> None:
         """Delete a trial's checkpoints within its phases, but the newest ``keep``; those at phase ends stay.
 
         A phase's end is where other trials branch off, and where this one's first phase can be judged alone;
-        a cycle's end, which a last phase that goes on has too, is where its score may be taken from.
+        a cycle's end, which a last phase that goes on has too, is where its score may be taken from. They
+        branch off within the first phase as well, at ``branches``: where theirs would end.
         """
         inside = [
             epochs
             for epochs, epoch in enumerate(history, 1)
             if epoch.evaluation is not None
             and not (epoch.evaluation.phase_ended or epoch.evaluation.cycle_ended)
+            and not (epoch.evaluation.phase == 0 and epochs in branches)
         ]
         newest = {epochs for epochs, epoch in enumerate(history, 1) if epoch.evaluation is not None}
         spared = set(sorted(newest)[-keep:])
@@ -195,9 +216,11 @@ class CheckpointStore:
             freed += sizes.get(path, 0)
         return freed
 
-    def _of(self, context: str) -> Iterator[Checkpoint]:
+    def _of(self, context: str, among: Collection[str] | None) -> Iterator[Checkpoint]:
         found: Iterator[Place] = (self.folder / context).glob(f"*{SUFFIX}")
         for path in sorted(found, key=str, reverse=True):
+            if among is not None and path.name.removesuffix(SUFFIX).partition("-")[2] not in among:
+                continue
             with suppress(CheckpointUnreadable, FileNotFoundError):
                 yield Checkpoint.open(path)
 

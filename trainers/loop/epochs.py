@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from lossweep.spaces.files.errors import LossweepError
+from lossweep.spaces.schedules.common_prefix import evaluates, identity, needs_metrics
 from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.trainers.data.crops.batches import Batch
 from lossweep.trainers.data.loading import SegmentationData
@@ -28,13 +29,7 @@ from lossweep.trainers.loop.optimization import Optimization
 from lossweep.trainers.loop.outbox import Outbox
 from lossweep.trainers.loop.own_use import OwnUse
 from lossweep.trainers.loop.passes import PassSize
-from lossweep.trainers.loop.prefix import (
-    TrainedEpoch,
-    evaluates,
-    identity,
-    needs_metrics,
-    relabelled,
-)
+from lossweep.trainers.loop.prefix import TrainedEpoch, relabelled
 from lossweep.trainers.loop.retrieval import trained_model
 from lossweep.trainers.loop.step_log import StepLog
 from lossweep.trainers.loop.wall_time import DATA, EVALUATION, TRAINING, WallTime
@@ -165,7 +160,7 @@ class TrialInMemory:
         if verdict:
             return self._evaluate(done, verdict)
         after = None if needs_metrics(before) else before.advance(None)
-        measure = after is None or evaluates(plan, before, after)
+        measure = after is None or evaluates(before, after, plan.training.evaluate_every)
         evaluation = self._evaluate(done) if measure else None
         if after is None:
             assert evaluation is not None

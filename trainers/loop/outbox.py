@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
@@ -25,10 +25,17 @@ class Outbox:
         store: where checkpoints are kept; None keeps none.
         context: of the training.
         spent: of the trial.
+        branches: `trainers.plan.TrialPlan.branch_epochs`.
     """
 
-    def __init__(self, store: CheckpointStore | None, context: str, spent: WallTime) -> None:
-        self._store, self._context, self._spent = store, context, spent
+    def __init__(
+        self,
+        store: CheckpointStore | None,
+        context: str,
+        spent: WallTime,
+        branches: Collection[int] = (),
+    ) -> None:
+        self._store, self._context, self._spent, self._branches = store, context, spent, branches
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._held: tuple[Evaluation, Future[None] | None] | None = None
 
@@ -80,4 +87,4 @@ class Outbox:
 
     def _write(self, store: CheckpointStore, history: Sequence[TrainedEpoch], snapshot: Snapshot) -> None:
         store.save(self._context, history, snapshot.state())
-        store.thin(self._context, history)
+        store.thin(self._context, history, branches=self._branches)

@@ -6,16 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from lossweep.spaces.files.canonical import canonical_json, key_of
+from lossweep.spaces.files.canonical import key_of
 from lossweep.spaces.losses.terms import imported_terms
+from lossweep.spaces.schedules.common_prefix import evaluates, identity, measurements, needs_metrics
 from lossweep.spaces.schedules.cursor import ScheduleCursor
-from lossweep.spaces.schedules.schedule import Phase
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.plan import TrialPlan
 
 VERSIONS: Final = (2, 1)
 """Of training, the newest first. One is added when the same plan would train differently, so that no
 checkpoint of before is gone on from; what was trained to its end is found under the earlier ones."""
+
+MOST_WAYS: Final = 300
+"""Ways through a schedule that are followed side by side to name what may have been trained on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +55,40 @@ class TrainedEpoch:
         return cls(**{**data, "evaluation": Evaluation.from_dict(evaluation) if evaluation else None})
 
 
-def identity(phase: Phase, code: Mapping[str, str] | None = None) -> str:
-    """What of a phase decides how each of its epochs trains.
-
-    Its length is left out where nothing but its end depends on it, so that the first five epochs of a phase
-    are the same, whether it then ends or goes on.
-
-    Args:
-        phase: which.
-        code: digests of the user's own parts, by import path; those of the phase's losses count.
-    """
-    data = phase.model_dump(mode="json", exclude={"until", "epochs"})
-    own = {term.term for term in imported_terms(phase.loss)} & (code or {}).keys()
-    if own:
-        data["code"] = {path: (code or {})[path] for path in own}
-    if phase.shape != "constant" or phase.ramps:
-        data["most_epochs"] = phase.most_epochs
-    return canonical_json(data)
-
-
 def address(history: Sequence[TrainedEpoch]) -> str:
     """The name of a trained prefix: equal for equal ones, of whichever trial."""
-    trained = [[epoch.phase, epoch.epoch_in_phase, epoch.evaluation is not None] for epoch in history]
+    return _named([[epoch.phase, epoch.epoch_in_phase, epoch.evaluation is not None] for epoch in history])
+
+
+def _named(trained: Sequence[object]) -> str:
     return key_of(trained)[:20]
+
+
+def possible_addresses(plan: TrialPlan) -> frozenset[str] | None:
+    """The addresses of all that a trial may have trained on its way, whatever is measured.
+
+    So that among the checkpoints of all trials with its seed only its own prefixes need be opened.
+
+    Returns:
+        None when there are too many ways.
+    """
+    ways: list[tuple[ScheduleCursor, tuple[list[object], ...]]] = [(ScheduleCursor.start(plan.schedule), ())]
+    found: set[str] = set()
+    while ways and len(ways) <= MOST_WAYS:
+        further = {}
+        for cursor, past in ways:
+            for metrics in measurements(cursor):
+                after = cursor.advance(metrics)
+                measured = metrics is not None or evaluates(cursor, after, plan.training.evaluate_every)
+                trained = (*past, [identity(cursor.current, plan.code), cursor.epochs_in_phase, measured])
+                name = _named(trained)
+                if measured:
+                    found.add(name)
+                if not after.finished:
+                    place = after.phase, after.epochs_in_phase, after.exhausted
+                    further[name, place] = after, trained
+        ways = list(further.values())
+    return None if ways else frozenset(found)
 
 
 def context_key(plan: TrialPlan, *surroundings: str, version: int = VERSIONS[0]) -> str:
@@ -108,15 +122,6 @@ def context_key(plan: TrialPlan, *surroundings: str, version: int = VERSIONS[0])
     return key_of(content)[:32]
 
 
-def needs_metrics(cursor: ScheduleCursor) -> bool:
-    """Whether the cursor cannot tell what follows this epoch without an evaluation."""
-    phases, until = cursor.schedule.phases, cursor.current.until
-    if until and not cursor.exhausted and until.epochs[0] <= cursor.epochs_in_phase + 1 < until.epochs[1]:
-        return True
-    before = phases[(cursor.phase - 1) % len(phases)].until if cursor.phase else None
-    return before is not None and before.back_below is not None
-
-
 def retrace(
     plan: TrialPlan, history: Iterable[TrainedEpoch]
 ) -> tuple[ScheduleCursor, tuple[TrainedEpoch, ...]] | None:
@@ -138,8 +143,10 @@ def retrace(
         if after is None:
             return None
         evaluation = epoch.evaluation and relabelled(epoch.evaluation, cursor, after, plan.epochs)
-        if evaluation and epoch.trained_by != plan.number:
-            evaluation = replace(evaluation, seconds=0.0, spent={}, used={})
+        if evaluation and epoch.trained_by == plan.number:
+            evaluation = replace(evaluation, trained_by=None)
+        elif evaluation:
+            evaluation = replace(evaluation, seconds=0.0, spent={}, used={}, trained_by=epoch.trained_by)
         own.append(replace(epoch, evaluation=evaluation))
         cursor = after
     return cursor, tuple(own)
@@ -150,13 +157,9 @@ def advanced(plan: TrialPlan, cursor: ScheduleCursor, evaluation: Evaluation | N
     if needs_metrics(cursor):
         return cursor.advance(evaluation.metrics) if evaluation else None
     after = cursor.advance(None)
-    return after if evaluates(plan, cursor, after) == (evaluation is not None) else None
-
-
-def evaluates(plan: TrialPlan, cursor: ScheduleCursor, after: ScheduleCursor) -> bool:
-    """Whether the epoch from ``cursor`` to ``after`` ends with an evaluation."""
-    due = after.epoch % plan.training.evaluate_every == 0
-    return due or after.phase_ended or after.cycle_ended or after.finished
+    return (
+        after if evaluates(cursor, after, plan.training.evaluate_every) == (evaluation is not None) else None
+    )
 
 
 def relabelled(

@@ -84,7 +84,7 @@ def train(
     if not history and (rejected := within_memory(plan, trial.rejected)) is not None:
         yield replace(rejected, rehearsed=looked)
         return
-    with Outbox(checkpoints, context, trial.spent) as outbox:
+    with Outbox(checkpoints, context, trial.spent, plan.branch_epochs) as outbox:
         try:
             while not trial.cursor.finished:
                 evaluation = yield from trial.epoch(should_stop or _never, outbox)

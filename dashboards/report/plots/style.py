@@ -24,6 +24,7 @@ OUTCOME_COLORS: Final[Mapping[OutcomeKind, str]] = {
     OutcomeKind.DIVERGED: "#882255",
     OutcomeKind.FAILED: "#b3261e",
     OutcomeKind.INTERRUPTED: "#66717f",
+    OutcomeKind.PAUSED: "#56b4e9",
 }
 
 

@@ -138,8 +138,12 @@ def headline(history: SweepHistory, result: SweepResult) -> Headline:
             Tag(kind.value, kind.value, counts[kind.value]) for kind in OutcomeKind if counts[kind.value]
         ),
         budget=f"of {history.budget_trials} trials, {history.budget_epochs} epochs each; {history.state}. "
-        f"Objective: {history.objective}.",
+        f"Objective: {history.objective}.{_epochs(history)}",
     )
+
+
+def _epochs(history: SweepHistory) -> str:
+    return f" {str(history.epochs).capitalize()}." if history.epochs.shared else ""
 
 
 def _search_sentence(

@@ -26,6 +26,7 @@ class LeaderboardRow:
         held_against: whether it is the control.
         feasible: whether it meets the objective's constraints.
         schedule: its schedule.
+        shares: how many of its epochs others had trained, and who; empty where none.
         score: in words.
         difference: to the control, in words.
         figures: at 0.5, then at the tuned threshold, then AP.
@@ -37,6 +38,7 @@ class LeaderboardRow:
     held_against: bool
     feasible: bool
     schedule: ScheduleCell
+    shares: str
     score: str
     difference: str
     figures: tuple[str, ...]
@@ -151,6 +153,7 @@ def _row(
         held_against=trial is control,
         feasible=trial.feasible,
         schedule=ScheduleCell.of(trial),
+        shares=trial.shares,
         score=number(trial.score),
         difference=signed(above(trial, control)),
         figures=tuple(number(metrics.get(name)) for name in _FIGURES),

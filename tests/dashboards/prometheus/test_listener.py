@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sweep_events import events
 
 from lossweep.dashboards.prometheus.listener import MetricsAddress, PrometheusListener
+from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.events import SweepEnded, TrialEnded, TrialEvaluated, TrialStarted
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.study.sweep_state import SweepState
@@ -89,6 +90,23 @@ def test_a_running_and_a_resumed_trial(listener: PrometheusListener) -> None:
     listener.handle(evaluated[1])
     epochs = evaluated[1].evaluation.epoch
     assert of(scrape(listener), "epochs_total") == pytest.approx(epochs), "none counts twice"
+
+
+def test_a_paused_trial_that_is_pruned_in_the_end(listener: PrometheusListener) -> None:
+    told = events(SWEEP)
+    first = next(event for event in told if isinstance(event, TrialStarted))
+    listener.handle(told[0])
+    listener.handle(first)
+    retried = (DecisionRecord(8, Decision.RETRY, "a worker was lost"),)
+    waits = replace(first.trial, decisions=retried, outcome=OutcomeKind.PAUSED)
+    listener.handle(TrialEnded(waits))
+    figures = scrape(listener)
+    assert (of(figures, "trials", "paused"), of(figures, "trials", "running")) == (1, 0)
+    assert of(figures, "retries_total") == 0
+    listener.handle(TrialEnded(replace(waits, outcome=OutcomeKind.PRUNED)))
+    figures = scrape(listener)
+    assert (of(figures, "trials", "paused"), of(figures, "trials", "pruned")) == (0, 1)
+    assert of(figures, "retries_total") == 1
 
 
 def test_the_end_of_the_sweep_is_told_until_the_driver_goes(listener: PrometheusListener) -> None:

@@ -178,7 +178,7 @@ def test_status_the_end_of_a_sweep_and_the_report_list_the_pareto_front(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "1000")
     objective = ObjectiveSpec(metrics=("recall", "tuned_count_error"))
-    sweep = simulate_sweep(16, 0, objective=objective, sampler=SamplerSpec(sampler="nsga2"))
+    sweep = simulate_sweep(16, 1, objective=objective, sampler=SamplerSpec(sampler="nsga2"))
     done = [trial for trial in sweep.trials if trial.outcome is OutcomeKind.COMPLETED]
     assert all(trial.feasible for trial in done)
     # The more recall the better, the fewer miscounted the better; the most recall first.

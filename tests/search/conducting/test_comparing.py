@@ -24,7 +24,7 @@ from lossweep.spaces.proposing.control_space import ControlSpace, Range
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 from tests.search.sweeps import DIVERGED, EPOCHS, Ear, conductor, evaluation, schedule
 
-RUNG = PruningSpec(rungs=(0.25,), min_peers=1, audit=0.0)
+RUNG = PruningSpec(rungs=(0.25,), min_peers=1, audit=0.0, pause=False)
 
 
 def at_the_rung(level: float, verdict: GuardVerdict | None = None) -> Evaluation:

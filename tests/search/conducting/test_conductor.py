@@ -77,6 +77,7 @@ def test_observing_and_closing_again_changes_nothing() -> None:
         (Outcome(OutcomeKind.DIVERGED, "NaN", {"loss": math.nan}), TrialState.PRUNED, "diverged"),
         (Outcome(OutcomeKind.FAILED, "boom", traceback="Traceback..."), TrialState.FAIL, "failed"),
         (INTERRUPTED, TrialState.WAITING, "interrupted"),
+        (Outcome(OutcomeKind.PAUSED, "worse so far"), TrialState.WAITING, "paused"),
     ],
 )
 def test_each_outcome_in_the_study(outcome: Outcome, state: TrialState, counted: str) -> None:
@@ -130,7 +131,7 @@ def test_what_is_not_finite_is_never_stored() -> None:
 
 
 def test_pruning_writes_its_reason_and_figures() -> None:
-    boss = conductor(9, pruning=PruningSpec(min_peers=2, audit=0.0))
+    boss = conductor(9, pruning=PruningSpec(min_peers=2, audit=0.0, pause=False))
     for level in (0.9, 0.8, 0.7):
         finish(boss, level)
     plan = boss.ask()
@@ -146,7 +147,7 @@ def test_pruning_writes_its_reason_and_figures() -> None:
 
 
 def test_a_guards_verdict_comes_before_the_pruner() -> None:
-    boss = conductor(9, pruning=PruningSpec(min_peers=2, audit=0.0))
+    boss = conductor(9, pruning=PruningSpec(min_peers=2, audit=0.0, pause=False))
     for level in (0.9, 0.8, 0.7):
         finish(boss, level)
     plan = boss.ask()
@@ -168,6 +169,8 @@ def test_a_guards_verdict_comes_before_the_pruner() -> None:
         (Decision.CONTINUE, True, OutcomeKind.COMPLETED),
         (Decision.SPARE, False, None),
         (Decision.PRUNE, False, OutcomeKind.PRUNED),
+        (Decision.PAUSE, False, OutcomeKind.PAUSED),
+        (Decision.THAW, False, None),
         (Decision.DIVERGE, False, OutcomeKind.DIVERGED),
         (Decision.DIVERGE, True, OutcomeKind.DIVERGED),
     ],
@@ -307,7 +310,7 @@ def test_hours_are_counted_over_drivers() -> None:
 def test_several_objectives_store_all_values_and_prune_on_the_pilot() -> None:
     objective = ObjectiveSpec(metrics=("recall", "precision"), pilot="ap")
     study = optuna.create_study(directions=["maximize", "maximize"])
-    pruning = PruningSpec(min_peers=1, audit=0.0)
+    pruning = PruningSpec(min_peers=1, audit=0.0, pause=False)
     boss = conductor(3, study=study, objective=objective, sampler="nsga2", pruning=pruning)
     for level in (0.9, 0.1):
         plan = boss.ask()

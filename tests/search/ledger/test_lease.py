@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -101,6 +102,27 @@ def test_a_wish_to_stop_reaches_the_driver(ledger: Ledger) -> None:
         ledger.request_stop("small")
         assert lease.stop.wait(10)
     assert said == [("lossweep stop small", StopKind.USER)]
+
+
+def test_a_driver_does_not_stop_by_a_wish_that_was_for_the_one_before(ledger: Ledger) -> None:
+    """However long it takes from the lease to the first trial: a heartbeat looks within a second."""
+    with Lease(ledger, "small", _ignore) as lease:
+        ledger.request_stop("small")
+        assert lease.stop.wait(10)
+    looks: list[bool] = []
+    asked = ledger.stop_requested
+    enough = threading.Event()
+
+    def looking(sweep: str) -> bool:
+        looks.append(asked(sweep))
+        enough.set()
+        return looks[-1]
+
+    ledger.stop_requested = looking  # type: ignore[method-assign]
+    with Lease(ledger, "small", _ignore) as lease:
+        assert enough.wait(10)
+        assert not lease.stop.is_set()
+    assert not any(looks)
 
 
 def test_heartbeats_go_on(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,7 +205,11 @@ def test_a_stop_is_asked_for_and_forgotten(ledger: Ledger) -> None:
     assert not ledger.stop_requested("small")
     ledger.request_stop("small")
     assert ledger.stop_requested("small")
-    ledger.enter("small", SweepState.RUNNING)
+    assert ledger.swap_lease("small", None, "first", {"host": "here"})
     assert not ledger.stop_requested("small")
+    ledger.request_stop("small")
+    assert not ledger.swap_lease("small", "other's", "second", {"host": "here"})
+    assert ledger.swap_lease("small", "first", None, None)
+    assert ledger.stop_requested("small")
     with pytest.raises(UserError):
         ledger.request_stop("smal")

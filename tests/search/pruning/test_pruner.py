@@ -39,18 +39,21 @@ def test_the_audit_spares_about_its_share_by_seed_and_number() -> None:
     assert 0.2 < sum(spared) / (15 * 30) < 0.4
     assert decisions(PruningSpec(audit=0.3), 5) == decisions(PruningSpec(audit=0.3), 5)
     assert "spare" not in decisions(PruningSpec(audit=0.0)).values()
-    assert "prune" not in decisions(PruningSpec(audit=1.0)).values()
+    assert not {"prune", "pause"} & set(decisions(PruningSpec(audit=1.0)).values())
 
 
 def test_controls_and_the_first_trials_go_on() -> None:
-    found = decisions(PruningSpec(audit=0.0, min_peers=4))
+    found = decisions(PruningSpec(audit=0.0, min_peers=4, pause=False))
     assert [found[number] for number in range(4)] == ["continue"] * 4
     assert {found[number] for number in range(4, 19)} == {"prune"}
+    assert found[19] == "continue"
+    found = decisions(PruningSpec(audit=0.0, min_peers=4, pause=True))
+    assert {found[number] for number in range(4, 19)} == {"pause"}
     assert found[19] == "continue"
 
 
 def test_figures_are_in_the_metrics_own_direction() -> None:
-    pruner = Pruner(PruningSpec(metric="count_error", audit=0.0, min_peers=1), "ap", 0)
+    pruner = Pruner(PruningSpec(metric="count_error", audit=0.0, min_peers=1, pause=False), "ap", 0)
     for number, error in enumerate((0.2, 0.9)):
         pruner.add_trial(number, ONE, exempt=False)
         for epoch in (1, 2):

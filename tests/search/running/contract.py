@@ -16,7 +16,7 @@ from lossweep.search.study.faults import AlikeFailures, SweepFailed
 from lossweep.search.study.journal import MemoryJournal
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.study.record import DIVERGED
-from tests.search.sweeps import EPOCHS, conductor, schedule
+from tests.search.sweeps import EPOCHS, Scripted, conductor, evaluation, schedule
 
 CONTROLS = {"ce": schedule("cross_entropy"), "jaccard": schedule("jaccard")}
 
@@ -44,9 +44,11 @@ class RunnerContract:
     def runner(self) -> Runner:
         raise NotImplementedError
 
-    def test_every_end_is_told_as_it_was(self, runner: Runner) -> None:
+    @pytest.mark.parametrize("pause", [True, False])
+    def test_every_end_is_told_as_it_was(self, runner: Runner, pause: bool) -> None:
         study = optuna.create_study(direction="maximize")
-        boss = conductor(8, study=study, pruning=PruningSpec(min_peers=2, audit=0.0), controls=CONTROLS)
+        rungs = PruningSpec(min_peers=2, audit=0.0, pause=pause)
+        boss = conductor(8, study=study, pruning=rungs, controls=CONTROLS)
         trainer = SimulatedTrainer(planted={0: "memory", 3: "exception", 4: "diverge"})
         dispatcher = Dispatcher(boss)
         runner.run(dispatcher, trainer)
@@ -68,6 +70,34 @@ class RunnerContract:
             assert (epochs[-1:] == [EPOCHS]) == (trial.outcome is OutcomeKind.COMPLETED)
             stops = [d.step for d in trial.decisions if d.action in ("prune", "diverge")]
             assert stops in ([], [trial.evaluations[-1].step if trial.evaluations else 0])
+            waits = {d.action for d in trial.decisions} & {"pause", "thaw"}
+            assert not waits or pause
+
+    def test_a_paused_trial_goes_on_where_it_stood(self, runner: Runner) -> None:
+        study = optuna.create_study(direction="maximize")
+        rungs = PruningSpec(rungs=(0.25,), min_peers=1, audit=0.0, pause=True)
+        # Each is worse than all before it, so that most of the better half are paused when they come, whatever
+        # runs beside them.
+        levels = [0.9 - 0.05 * number for number in range(12)]
+        epochs = range(1, EPOCHS + 1)
+        trainer = Scripted({n: [evaluation(e, level) for e in epochs] for n, level in enumerate(levels)})
+        given = tuple(schedule("cross_entropy", rate=1e-3 * (n + 1)) for n in range(12))
+        boss = conductor(12, study=study, pruning=rungs, search={"warm_start": given})
+        runner.run(Dispatcher(boss), trainer)
+        boss.shut_down()
+
+        assert boss.finished
+        states = [trial.state for trial in study.get_trials()]
+        assert set(states) == {TrialState.COMPLETE, TrialState.PRUNED}
+        thawed = [n for n in range(12) if "thaw" in {d.action for d in boss.history(n).decisions}]
+        assert thawed
+        for number in thawed:
+            history = boss.history(number)
+            assert [each.epoch for each in history.evaluations] == list(range(1, EPOCHS + 1))
+            assert history.outcome is OutcomeKind.COMPLETED
+        pruned = [n for n in range(12) if states[n] is TrialState.PRUNED]
+        assert 4 <= len(pruned) <= 6
+        assert all("paused to the end" in boss.history(n).reason for n in pruned)
 
     def test_a_proposal_rejected_before_training_costs_no_trial(self, runner: Runner) -> None:
         study = optuna.create_study(direction="maximize")
@@ -112,5 +142,5 @@ class RunnerContract:
         with pytest.raises(SweepFailed, match="failed alike") as raised:
             runner.run(Dispatcher(boss, alike=AlikeFailures(3)), SimulatedTrainer(exceptions=1.0))
         assert "Traceback" in raised.value.traceback
-        failed = [n for n, kind in boss._outcomes.items() if kind is OutcomeKind.FAILED]
+        failed = [n for n, kind in boss._roll.kinds.items() if kind is OutcomeKind.FAILED]
         assert len(failed) == 3

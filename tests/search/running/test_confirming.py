@@ -16,8 +16,9 @@ from lossweep.search.running.existing import existing_sweep
 from lossweep.search.upkeep.doctor import examine
 from lossweep.search.verdicts.result import verdict_of
 from lossweep.search.verdicts.sentence import sentence
+from lossweep.spaces.schedules.common_prefix import identity
 from lossweep.trainers.loop.checkpoints import CheckpointStore
-from lossweep.trainers.loop.prefix import TrainedEpoch, identity
+from lossweep.trainers.loop.prefix import TrainedEpoch
 
 TRIALS = 6
 

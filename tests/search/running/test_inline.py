@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from lossweep.search.running.dispatcher import Dispatcher
 from lossweep.search.running.inline import InlineRunner
-from lossweep.search.running.runner import Runner
+from lossweep.search.running.runner import Runner, runner_for
 from lossweep.search.study.outcomes import OutcomeKind
 from tests.search.running.contract import RunnerContract
+from tests.search.small_sweeps import spec, workspace
 from tests.search.sweeps import EPOCHS, Scripted, conductor, evaluation
 
 
@@ -65,3 +69,14 @@ def test_a_process_that_lost_its_gpu_pauses_the_sweep() -> None:
     assert dispatcher.paused == "RuntimeError: CUDA error: device-side assert triggered"
     assert boss.history(0).outcome is OutcomeKind.INTERRUPTED
     assert started == [0]
+
+
+@pytest.mark.parametrize(("gpus", "visible"), [(0.0, ""), (None, "3"), (1.0, "3")])
+def test_a_process_whose_trials_hold_no_gpu_sees_none(
+    gpus: float | None, visible: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, "3")
+    monkeypatch.setenv("LOSSWEEP_GPUS_HIDDEN", "")
+    runner_for(spec(resources={"runner": "inline", "gpus_per_trial": gpus}), workspace(tmp_path))
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == os.environ["HIP_VISIBLE_DEVICES"] == visible

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lossweep.search.sampling import SamplerSpec, Sampling
 from lossweep.search.sampling.proposals import Direction, Mirror
-from lossweep.search.study.record import CONFIRMS, CONTROL, DIVERGED
+from lossweep.search.study.record import CONFIRMS, CONTROL, DIVERGED, END, PAUSED
 from tests.search.sweeps import SmallSpace
 
 BOTH: tuple[Direction, ...] = ("maximize", "minimize")
@@ -97,3 +97,39 @@ def test_failed_and_confirming_trials_hold_their_numbers_alone() -> None:
     assert [trial.state.name for trial in seen(made)] == ["FAIL", "FAIL", "COMPLETE", "FAIL"]
     assert [trial.params for trial in seen(made)] == [params, {}, {}, {}]
     assert made.propose()[1].number == 4
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_what_is_paused_is_pruned_to_samplers_until_it_ends(resumed: bool) -> None:
+    made = mirror(("maximize",), "tpe")
+    trial = made.propose()[1]
+    reported, violated = {8: 0.2, 16: 0.3}, {"recall": 0.4}
+    if resumed:
+        waiting = create_trial(
+            state=TrialState.WAITING,
+            params=trial.params,
+            distributions=trial.distributions,
+            intermediate_values=reported,
+            user_attrs={END: {"outcome": "paused", "reason": "", "figures": {}, "traceback": ""}},
+            system_attrs={"constraints:recall": 0.4},
+        )
+        made = mirror(("maximize",), "tpe")
+        made.load([waiting])
+    else:
+        made.pause(0, reported, violated)
+    paused = seen(made)[0]
+    assert (paused.state, paused.value, paused.intermediate_values) == (TrialState.PRUNED, 0.3, reported)
+    assert (paused.params, paused.constraints) == (trial.params, violated)
+    assert made.propose()[1].number == 1
+
+    made.set_state(0, TrialState.RUNNING)
+    running = seen(made)[0]
+    assert (running.state, running.value, running.params) == (TrialState.RUNNING, None, trial.params)
+    assert not running.constraints
+    assert PAUSED not in running.system_attrs
+    made.pause(0, {**reported, 24: 0.5}, {"recall": 0.1})
+    assert seen(made)[0].value == 0.5
+    made.finish(0, TrialState.COMPLETE, [0.9], {**reported, 24: 0.5, 32: 0.9}, {"recall": -0.1})
+    done = seen(made)[0]
+    assert (done.state, done.value, done.constraints) == (TrialState.COMPLETE, 0.9, {"recall": -0.1})
+    assert PAUSED not in done.system_attrs

@@ -141,6 +141,11 @@ class Unseeded(RandomSampler):
         ({"sampler": "no.such:Thing"}, "there is no module 'no'"),
         ({"sampler": "builtins:dict"}, "not an Optuna sampler"),
         ({"sampler": "nsga2", "parameters": {"wrong": 1}}, "cannot be built"),
+        ({"sampler": "cost_aware", "parameters": {"wrong": 1}}, "cannot be built"),
+        (
+            {"sampler": "cost_aware", "parameters": {"fresh": 2}},
+            "fresh must be a share .* got 2",
+        ),
         ({"sampler": "optuna.samplers:RandomSampler", "parameters": {"wrong": 1}}, "cannot be built"),
     ],
 )

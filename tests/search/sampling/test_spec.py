@@ -21,9 +21,12 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
 
 
 def test_a_sampler_is_named_imported_or_from_the_hub() -> None:
-    for name in ("tpe", "random", "gp", "cmaes", "nsga2", "nsga3", "mine:Sampler", "hub:samplers/auto"):
+    named = ("tpe", "cost_aware", "random", "gp", "cmaes", "nsga2", "nsga3")
+    for name in (*named, "mine:Sampler", "hub:samplers/auto"):
         assert SamplerSpec(sampler=name).sampler == name
-    with pytest.raises(ValidationError, match=r"unknown sampler 'tp'; allowed: tpe, random, .*module:Class"):
+    with pytest.raises(
+        ValidationError, match=r"unknown sampler 'tp'; allowed: tpe, cost_aware, .*module:Class"
+    ):
         SamplerSpec(sampler="tp")
 
 

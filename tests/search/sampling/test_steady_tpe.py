@@ -44,8 +44,15 @@ def proposals(sampler, seed: int, direction: str, liar: bool, trials: int = 60) 
         made = sampler(multivariate=True, group=True, constant_liar=liar, n_startup_trials=8, seed=0)
     mirror = Mirror([direction], SmallSpace(), Fixed(made))
     dice = random.Random(seed)
-    found, running = [], []
+    found, running, paused = [], [], []
     for _ in range(trials):
+        if paused and dice.random() < 0.3:
+            number = paused.pop(dice.randrange(len(paused)))
+            if dice.random() < 0.5:
+                mirror.set_state(number, TrialState.RUNNING)
+                running.append(number)
+            else:
+                mirror.finish(number, TrialState.PRUNED, None, {1: 0.3}, {})
         trial = mirror.propose()[1]
         found.append(dict(trial.params))
         running.append(trial.number)
@@ -60,8 +67,11 @@ def proposals(sampler, seed: int, direction: str, liar: bool, trials: int = 60) 
                 mirror.finish(number, TrialState.PRUNED, None, reported, {})
             elif end < 0.9:
                 mirror.finish(number, TrialState.PRUNED, None, {}, {"diverged": 1 + value})
-            elif end < 0.95:
+            elif end < 0.93:
                 mirror.finish(number, TrialState.FAIL, None, {}, {})
+            elif end < 0.97:
+                mirror.pause(number, {2: value}, {"recall": value - 0.7})
+                paused.append(number)
             else:
                 mirror.set_state(number, TrialState.WAITING)
     return found

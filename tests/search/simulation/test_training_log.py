@@ -47,7 +47,7 @@ def test_what_no_checkpoint_held_may_be_trained_again(tmp_path: Path, lines: lis
                 ("begun", 0, "b"),
                 ("trained", 1, "b"),
             ],
-            "epoch 1 was trained, though 1 was saved when it began",
+            "epoch 1 was trained, though it was saved when it began",
         ),
         ([("begun", 0, "a"), ("trained", 1, "a"), ("trained", 1, "a")], "epoch 1 was trained after 1"),
         ([("begun", 0, "a"), ("trained", 1, "a"), ("trained", 3, "a")], "epoch 3 was trained after 1"),

@@ -111,3 +111,24 @@ def test_leaders_are_of_another_kind_than_the_control_each_schedule_once() -> No
     infeasible = replace(best, feasible=False)
     assert leaders((infeasible, second), ("maximize",), 9) == (second,), "while any meets the constraints"
     assert leaders((infeasible,), ("maximize",), 9) == (infeasible,)
+
+
+def test_who_trained_the_epochs_of_a_trial_is_told_and_counted() -> None:
+    first, second = trained(0, LEADER, 0.0), trained(1, FIRST, 0.0)
+    assert (first.epochs, first.trained_epochs, first.shares) == (4, 4, "")
+    last = first.evaluations[-1]
+    third = replace(
+        second,
+        number=2,
+        evaluations=(
+            replace(last, epoch=4, epochs=24, step=1, trained_by=0),
+            replace(last, epoch=8, epochs=24, step=2, trained_by=1),
+            replace(last, epoch=12, epochs=24, step=3, trained_by=1),
+            replace(last, epoch=24, epochs=24, step=4),
+        ),
+    )
+    assert third.shared_epochs == {0: 4, 1: 8}
+    assert third.trained_epochs == 12
+    assert third.shares == "shares 12 of 24 epochs with #0 and #1"
+    epochs = of(first, second, third).epochs
+    assert str(epochs) == "trained 20 of 32 requested epochs; 12 shared"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState, create_trial
 
 import lossweep
@@ -18,6 +19,7 @@ from lossweep.search.study.optuna_private import (
     missing_tpe_parts,
     parameters_of,
     read_trials_anew,
+    reopen_trial,
     storage_of,
 )
 
@@ -30,6 +32,24 @@ def test_optuna_still_has_and_calls_alike(name: str) -> None:
 @pytest.mark.parametrize("path", TPE_ATTRIBUTES)
 def test_optunas_tpe_sampler_still_has(path: str) -> None:
     assert has_tpe_attribute(path)
+
+
+def test_optunas_storage_in_memory_still_lets_a_trial_be_put_back() -> None:
+    study = optuna.create_study()
+    trial = study.ask()
+    trial.report(0.4, 1)
+    study.tell(trial, state=TrialState.PRUNED)
+    storage = storage_of(study)
+    assert isinstance(storage, InMemoryStorage)
+    before = study.trials[0]
+    reopen_trial(storage, trial._trial_id, {"mark": 1})
+    again = study.trials[0]
+    assert again.system_attrs == {"mark": 1}
+    assert (again.state, again.values, again.datetime_complete) == (TrialState.RUNNING, None, None)
+    assert (again.intermediate_values, again.params) == (before.intermediate_values, before.params)
+    study.tell(trial, 0.7)
+    assert study.best_value == 0.7
+    assert before.state is TrialState.PRUNED  # what was read before is a trial of its own
 
 
 def test_optunas_study_still_has__storage(tmp_path: Path) -> None:

@@ -26,11 +26,12 @@ from lossweep.search.upkeep.export import export_best
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.files.errors import UserError
 from lossweep.spaces.losses.terms import CrossEntropy
+from lossweep.spaces.schedules.common_prefix import identity
 from lossweep.spaces.schedules.schedule import LossSchedule, Phase
 from lossweep.spaces.schedules.schedule_file import ScheduleFile, load_schedule
 from lossweep.trainers.evaluation import GuardVerdict
 from lossweep.trainers.loop.checkpoints import CheckpointStore
-from lossweep.trainers.loop.prefix import TrainedEpoch, identity
+from lossweep.trainers.loop.prefix import TrainedEpoch
 
 
 @pytest.fixture(scope="module")

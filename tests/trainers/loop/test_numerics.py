@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.losses.terms import Dice
+from lossweep.trainers.data.loading import SegmentationData
 from lossweep.trainers.loop import numerics as module
 from lossweep.trainers.loop.numerics import Numerics, best_device
+from lossweep.trainers.loop.optimization import Optimization
+from lossweep.trainers.loop.training import train
 from lossweep.trainers.losses import build_loss
-from lossweep.trainers.plan import TrainingSpec
+from lossweep.trainers.metrics import Meter
+from lossweep.trainers.plan import TrainingSpec, TrialPlan
 
 
 def test_cuda_without_a_number_is_the_gpu_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +43,56 @@ def test_float32_is_exact_unless_tf32_is_asked_for(
     with numerics.autocast():
         product = nn.Linear(2, 2)(torch.ones(1, 2))
     assert product.dtype is (dtype if dtype is torch.bfloat16 else torch.float32)
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("float32", False), ("tf32", True)])
+def test_a_trials_steps_and_evaluations_multiply_as_its_precision_says(
+    scenes: SegmentationData,
+    plan_of: Callable[..., TrialPlan],
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    allowed: bool,
+) -> None:
+    """The settings are a GPU's; that there is none changes nothing about who sets them."""
+    seen: dict[str, set[tuple[bool, bool]]] = defaultdict(set)
+
+    def looked(work: Callable[..., object]) -> Callable[..., object]:
+        def looking(*given: object, **named: object) -> object:
+            tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+            seen[work.__qualname__].add(tf32)
+            return work(*given, **named)
+
+        return looking
+
+    monkeypatch.setattr(Optimization, "step", looked(Optimization.step))
+    monkeypatch.setattr(Meter, "update", looked(Meter.update))
+    training = TrainingSpec.model_validate({"batch": 4, "precision": precision})
+    list(train(plan_of("dice @1e-3 x1", 1, training=training), scenes))
+    assert seen == {name: {(allowed, allowed)} for name in ("Optimization.step", "Meter.update")}
+
+
+def test_a_trials_losses_are_placed_for_its_device(
+    scenes: SegmentationData, plan_of: Callable[..., TrialPlan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU no other place shows that a loss was made fit for Apple's GPUs."""
+    placed, used = list[nn.Module](), list[nn.Module]()
+    place_loss, step = Numerics.place_loss, Optimization.step
+
+    def noting(self: Numerics, loss: nn.Module) -> nn.Module:
+        placed.append(place_loss(self, loss))
+        return placed[-1]
+
+    def stepping(
+        self: Optimization, images: object, masks: object, criterion: nn.Module, *rest: object
+    ) -> object:
+        used.append(criterion)
+        return step(self, images, masks, criterion, *rest)  # type: ignore[arg-type]  # passed on
+
+    monkeypatch.setattr(Numerics, "place_loss", noting)
+    monkeypatch.setattr(Optimization, "step", stepping)
+    list(train(plan_of("dice @1e-3 x1 -> jaccard @1e-3 x1", 2), scenes))
+    assert used
+    assert {id(each) for each in used} <= {id(each) for each in placed}
 
 
 class WithoutFloat64(nn.Module):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils import deterministic
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.losses.terms import CrossEntropy
@@ -62,6 +64,20 @@ def test_every_precision_and_optimizer_learns(precision: str, optimizer: str) ->
     assert all(parameter.dtype is torch.float32 for parameter in trained.model.parameters())
 
 
+@pytest.fixture
+def _unwritten_is_nan(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Memory that nobody has written holds NaN; else it is zeros as often as not, and tells nothing."""
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    monkeypatch.setattr(deterministic, "fill_uninitialized_memory", True)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+@pytest.mark.usefixtures("_unwritten_is_nan")
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_a_scaler_leaves_out_a_step_that_overflows_and_comes_back(optimizer: Literal["adamw", "sgd"]) -> None:
     trained = optimization(TrainingSpec(precision="float16", optimizer=optimizer))
@@ -174,3 +190,16 @@ def test_images_lie_in_memory_as_asked(channels_last: bool) -> None:
     laid_out = numerics.lay_out(cut)
     assert laid_out.is_contiguous(memory_format=torch.channels_last) is channels_last
     assert laid_out.is_contiguous() is not channels_last
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_a_model_gets_images_in_the_layout_that_was_asked_for(channels_last: bool) -> None:
+    trained = optimization(TrainingSpec(precision="float32", channels_last=channels_last))
+    seen: list[bool] = []
+    trained.model.register_forward_pre_hook(
+        lambda module, given: seen.append(given[0].is_contiguous(memory_format=torch.channels_last))
+    )
+    images, masks = batch()
+    as_cut = images.contiguous(memory_format=torch.channels_last)
+    trained.step(as_cut, masks, CRITERION, 1e-2)
+    assert seen == [channels_last]

@@ -157,7 +157,8 @@ def test_a_trial_is_not_trained_by_other_code_than_it_was_planned_for(
 
 
 def test_without_own_parts_checkpoints_are_found_by_what_they_were_found_by_before(plan_of: Any) -> None:
-    from lossweep.trainers.loop.prefix import context_key, identity
+    from lossweep.spaces.schedules.common_prefix import identity
+    from lossweep.trainers.loop.prefix import context_key
 
     plain: TrialPlan = plan_of("cross_entropy @1e-2 x1", 1)
     assert context_key(with_code(plain)) == context_key(plain)

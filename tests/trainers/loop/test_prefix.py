@@ -15,12 +15,13 @@ from pydantic import BaseModel
 from lossweep.spaces.losses.families.regions import Dice, Jaccard, Tversky
 from lossweep.spaces.losses.ramp import Ramp, settled
 from lossweep.spaces.losses.terms import Loss
+from lossweep.spaces.schedules.common_prefix import identity
 from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.spaces.schedules.schedule import LossSchedule, Phase, Until
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.loop import prefix
-from lossweep.trainers.loop.prefix import TrainedEpoch, context_key, identity, retrace
+from lossweep.trainers.loop.prefix import TrainedEpoch, context_key, retrace
 from lossweep.trainers.plan import MeasureSpec
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.metric_names import CURVE, LOWER_IS_BETTER, PIXEL, is_metric
 from lossweep.spaces.metrics import METRICS
+from lossweep.trainers.determinism import isolated
 from lossweep.trainers.metrics import Measured, Meter
 from lossweep.trainers.metrics.logit_scale import LARGEST
 from lossweep.trainers.metrics.objects import TrueObjects
@@ -344,3 +347,30 @@ def test_a_shattered_image_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_logits_of_the_wrong_shape_are_refused(channels: int) -> None:
     with pytest.raises(ValueError, match=r"logits must be \(2, 1, 8, 8\)"):
         Meter(BINARY, PLAIN, "cpu").update(torch.zeros(2, channels, 8, 8), torch.zeros(2, 8, 8).long())
+
+
+class Additions(TorchDispatchMode):
+    """How integers are added up: with deterministic kernels, or as comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deterministic: list[bool] = []
+
+    def __torch_dispatch__(
+        self, operator: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if operator.name().startswith("aten::scatter_add"):
+            assert not args[0].is_floating_point()
+            self.deterministic.append(torch.are_deterministic_algorithms_enabled())
+        return operator(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("prior", [BINARY, THREE])
+def test_pixels_are_counted_by_the_fast_kernels_in_a_deterministic_training_too(prior: ClassPrior) -> None:
+    """On a GPU a deterministic sum sorts first, and a sum of integers is the same in any order."""
+    logits, masks = scenes(prior)
+    meter = Meter(prior, PLAIN, "cpu")
+    with isolated(0, "evaluation", deterministic=True), Additions() as seen:
+        meter.update(logits, masks)
+    assert seen.deterministic
+    assert not any(seen.deterministic)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 _SAMPLED = 64
 """Names that are looked at for what may be common to all."""
 _SEPARATORS = "_-. "
-_Affix = tuple[str, str]
+Affix = tuple[str, str]
 """What stands before and behind a name's stem."""
 
 
@@ -20,10 +20,13 @@ class Difference:
     Attributes:
         sentence: it, for a person.
         masks: the stem of each image's mask, by the image's.
+        affixes: what stands before and behind the common part, of images and of masks; None where they
+            differ by case.
     """
 
     sentence: str
     masks: Mapping[str, str]
+    affixes: tuple[Affix, Affix] | None = None
 
 
 def difference(images: Set[str], masks: Set[str]) -> Difference | None:
@@ -33,7 +36,7 @@ def difference(images: Set[str], masks: Set[str]) -> Difference | None:
     """
     if folded := _by_case(images, masks):
         return Difference("names of images and masks differ in upper and lower case", folded)
-    votes = Counter[tuple[_Affix, _Affix]]()
+    votes = Counter[tuple[Affix, Affix]]()
     votes.update((("", ""), affix) for affix in _whole(sorted(masks)[:_SAMPLED], images))
     votes.update((affix, ("", "")) for affix in _whole(sorted(images)[:_SAMPLED], masks))
     votes.update(_both(images, sorted(masks)[:_SAMPLED]))
@@ -41,7 +44,7 @@ def difference(images: Set[str], masks: Set[str]) -> Difference | None:
         found = _paired(images, masks, of_images, of_masks)
         both = any(of_images) and any(of_masks)
         if len(found) >= max(2 if both else 1, min(len(images), len(masks)) / 2):
-            return Difference(_sentence(of_images, of_masks), found)
+            return Difference(_sentence(of_images, of_masks), found, (of_images, of_masks))
     return None
 
 
@@ -51,7 +54,7 @@ def _by_case(images: Set[str], masks: Set[str]) -> dict[str, str]:
     return {those[key]: folded[key] for key in sorted(those.keys() & folded.keys())}
 
 
-def _whole(longer: list[str], shorter: Set[str]) -> Iterator[_Affix]:
+def _whole(longer: list[str], shorter: Set[str]) -> Iterator[Affix]:
     """What some names have more than others; a number more is another name."""
     for name in longer:
         for cut in range(1, len(name)):
@@ -61,8 +64,8 @@ def _whole(longer: list[str], shorter: Set[str]) -> Iterator[_Affix]:
                 yield name[:cut], ""
 
 
-def _both(images: Set[str], masks: list[str]) -> Iterator[tuple[_Affix, _Affix]]:
-    affixes: dict[str, set[_Affix]] = {}
+def _both(images: Set[str], masks: list[str]) -> Iterator[tuple[Affix, Affix]]:
+    affixes: dict[str, set[Affix]] = {}
     for image in images:
         for base, affix in _split(image):
             affixes.setdefault(base, set()).add(affix)
@@ -71,28 +74,28 @@ def _both(images: Set[str], masks: list[str]) -> Iterator[tuple[_Affix, _Affix]]
             yield from ((other, affix) for other in affixes.get(base, ()) if other != affix)
 
 
-def _split(name: str) -> Iterator[tuple[str, _Affix]]:
+def _split(name: str) -> Iterator[tuple[str, Affix]]:
     """The parts of a name before and behind its last and its first separator."""
     for cut in {max(map(name.rfind, _SEPARATORS)), min(map(name.find, _SEPARATORS))} - {-1, 0}:
         yield name[:cut], ("", name[cut:])
         yield name[cut + 1 :], (name[: cut + 1], "")
 
 
-def _paired(images: Set[str], masks: Set[str], of_images: _Affix, of_masks: _Affix) -> dict[str, str]:
+def _paired(images: Set[str], masks: Set[str], of_images: Affix, of_masks: Affix) -> dict[str, str]:
     bases = {base: mask for mask in masks if (base := _stripped(mask, of_masks))}
     found = {image: bases.get(_stripped(image, of_images) or "") for image in sorted(images)}
     return {image: mask for image, mask in found.items() if mask is not None}
 
 
-def _stripped(name: str, affix: _Affix) -> str | None:
+def _stripped(name: str, affix: Affix) -> str | None:
     before, behind = affix
     if not (name.startswith(before) and name.endswith(behind)):
         return None
     return name[len(before) : len(name) - len(behind)]
 
 
-def _sentence(of_images: _Affix, of_masks: _Affix) -> str:
-    def words(affix: _Affix) -> str:
+def _sentence(of_images: Affix, of_masks: Affix) -> str:
+    def words(affix: Affix) -> str:
         before, behind = affix
         return f"end in {behind!r}" if behind else f"start with {before!r}"
 

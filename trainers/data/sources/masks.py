@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lossweep.spaces.class_prior import IGNORE_INDEX
 from lossweep.spaces.files.errors import Problem, UserError
-from lossweep.trainers.data.source_spec import Color, FilesSpec, SourceSpec
+from lossweep.trainers.data.source_spec import Colors, FilesSpec, SourceSpec, triples
 from lossweep.trainers.data.sources import mask_hints
 from lossweep.trainers.data.sources.picture import Picture, holds_nodata
 from lossweep.trainers.data.sources.source import MaskFile
@@ -270,9 +270,8 @@ def _color_table(spec: SourceSpec) -> dict[int, int] | None:
     if not isinstance(spec, FilesSpec) or spec.colors is None:
         return None
     indices = {name: index for index, name in enumerate(spec.classes)} | {"ignore": IGNORE_INDEX}
-    black: dict[str, Color] = {spec.classes[0]: 0}
+    black: dict[str, Colors] = {spec.classes[0]: 0}
     colors = {**black, **spec.colors}
     return {
-        int(_pack(np.array((color,) * 3 if isinstance(color, int) else color))): indices[name]
-        for name, color in colors.items()
+        int(_pack(np.array(color))): indices[name] for name, each in colors.items() for color in triples(each)
     }

@@ -1,22 +1,20 @@
-"""Finds images and their masks in folders, and divides them into splits; reads names only."""
+"""Finds images and their masks in folders, split by split; reads names only."""
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from lossweep.spaces.files.errors import Problem
 from lossweep.trainers.data.sources import affixes
+from lossweep.trainers.data.sources.dividing import divided, with_splits_from_train
+from lossweep.trainers.data.sources.laid_out import Pair, laid_out
 from lossweep.trainers.data.sources.source import Item, Listing, Problems
-from lossweep.trainers.data.spec import SPLITS, FolderSource, Fractions, RasterSource, SplitName
-
-Pair = tuple[Path, Path]
+from lossweep.trainers.data.spec import SPLITS, FolderSource, RasterSource, SplitName
 
 
 def list_pairs(spec: FolderSource | RasterSource, images: Sequence[str], masks: Sequence[str]) -> Listing:
@@ -32,11 +30,11 @@ def list_pairs(spec: FolderSource | RasterSource, images: Sequence[str], masks: 
     if spec.split is not None:
         found, pairs = find_pairs(spec, images, masks)
         problems, notes = Problems(list(found.problems)), list(found.notes)
-        chosen = _divided(root, pairs, spec.split, problems) if pairs else {}
+        chosen = divided(root, pairs, spec.split, problems) if pairs else {}
     else:
         problems, notes = Problems(), []
         there = _is_folder(root, problems, "data folder")
-        chosen = _by_folder(root, images, masks, problems, notes) if there else {}
+        chosen = _by_files(spec, images, masks, problems, notes) if there else {}
     items = tuple(
         Item(image.relative_to(root).as_posix(), split, (image, mask))
         for split in SPLITS
@@ -52,11 +50,17 @@ def list_pairs(spec: FolderSource | RasterSource, images: Sequence[str], masks: 
 def find_pairs(
     spec: FolderSource | RasterSource, images: Sequence[str], masks: Sequence[str]
 ) -> tuple[Listing, list[Pair]]:
-    """Find the pairs of ``root/{images,masks}``, undivided; the listing holds problems and notes only."""
+    """Find the pairs of ``root/{images,masks}``, or where a layout says that they lie, undivided.
+
+    The listing holds problems and notes only.
+    """
     problems, notes = Problems(), list[str]()
-    found = list[Pair]()
-    if _is_folder(Path(spec.root), problems, "data folder"):
-        found = _pairs(Path(spec.root), images, masks, problems, notes)
+    found, root = list[Pair](), Path(spec.root)
+    if _is_folder(root, problems, "data folder"):
+        if spec.layout is None:
+            found = _pairs(root, images, masks, problems, notes)
+        else:
+            found = laid_out(root, spec.layout, images, masks, problems, notes).get(None, [])
     return Listing((), tuple(problems.found), tuple(notes)), found
 
 
@@ -69,24 +73,6 @@ def missing_splits(items: Sequence[Item], root: Path) -> list[Problem]:
         for split in needed
         if split not in present
     ]
-
-
-def divide(units: Iterable[str], fractions: Fractions) -> dict[str, SplitName]:
-    """Divide units by the fractions, in an order that follows from the seed and each unit's name alone.
-
-    Adding a unit moves few others. With at least as many units as splits, no split asked for stays empty.
-    """
-    ordered = sorted(
-        set(units),
-        key=lambda unit: sha256(f"{fractions.seed}/{unit}".encode(errors="surrogatepass")).digest(),
-    )
-    wanted = [split for split in SPLITS if getattr(fractions, split) > 0.0]
-    sizes = {split: max(1, round(getattr(fractions, split) * len(ordered))) for split in wanted[1:]}
-    split_of: dict[str, SplitName] = {}
-    for split, size in sizes.items():
-        taken, ordered = ordered[:size], ordered[size:]
-        split_of |= dict.fromkeys(taken, split)
-    return split_of | dict.fromkeys(ordered, "train")
 
 
 def _is_folder(path: Path, problems: Problems, what: str) -> bool:
@@ -113,9 +99,30 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _by_folder(
-    root: Path, images: Sequence[str], masks: Sequence[str], problems: Problems, notes: list[str]
+def _by_files(
+    spec: FolderSource | RasterSource,
+    images: Sequence[str],
+    masks: Sequence[str],
+    problems: Problems,
+    notes: list[str],
 ) -> Mapping[SplitName, Sequence[Pair]]:
+    """The pairs by the split that their paths say, or a list of a layout."""
+    if spec.layout is None:
+        chosen = _by_folder(spec, images, masks, problems, notes)
+    else:
+        found = laid_out(Path(spec.root), spec.layout, images, masks, problems, notes)
+        chosen = {split: found.get(split, ()) for split in SPLITS}
+    return with_splits_from_train(spec, chosen, problems)
+
+
+def _by_folder(
+    spec: FolderSource | RasterSource,
+    images: Sequence[str],
+    masks: Sequence[str],
+    problems: Problems,
+    notes: list[str],
+) -> Mapping[SplitName, Sequence[Pair]]:
+    root = Path(spec.root)
     if not _is_there(root / "train") and _is_there(root / "images"):
         problems.add(
             "data folder holds images itself, not train, val and test",
@@ -125,7 +132,8 @@ def _by_folder(
         return {}
     chosen: dict[SplitName, Sequence[Pair]] = {}
     for split in SPLITS:
-        if split == "test" and not _is_there(root / split):
+        given = spec.from_train is not None and getattr(spec.from_train, split, None) is not None
+        if (split == "test" or given) and not _is_there(root / split):
             continue
         if _is_folder(root / split, problems, "folder"):
             chosen[split] = _pairs(root / split, images, masks, problems, notes)
@@ -246,28 +254,3 @@ def _by_stem(
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         notes.append(f"{others[0]}{more}: left out, neither of {', '.join(suffixes)}")
     return _Found(by_stem, left_out, suffixes)
-
-
-def _divided(
-    root: Path, pairs: Sequence[Pair], fractions: Fractions, problems: Problems
-) -> Mapping[SplitName, Sequence[Pair]]:
-    groups = [_group(image, fractions.group, problems) for image, _ in pairs]
-    wanted = sum(getattr(fractions, split) > 0.0 for split in SPLITS)
-    if pairs and len(set(groups)) < wanted:
-        what = "groups" if fractions.group else "images"
-        problems.add(f"{len(set(groups))} {what} can't be divided into {wanted} splits", root)
-    split_of = divide(groups, fractions)
-    chosen: dict[SplitName, list[Pair]] = {split: [] for split in SPLITS}
-    for pair, group in zip(pairs, groups, strict=True):
-        chosen[split_of[group]].append(pair)
-    return chosen
-
-
-def _group(image: Path, pattern: str | None, problems: Problems) -> str:
-    if pattern is None:
-        return image.stem
-    match = re.search(pattern, image.stem)
-    if match is None:
-        problems.add("file name doesn't match the group's regular expression", image, allowed=pattern)
-        return image.stem
-    return match[1] if match.re.groups and match[1] is not None else match[0]

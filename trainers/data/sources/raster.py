@@ -17,9 +17,11 @@ from lossweep.spaces.class_prior import IGNORE_INDEX
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.trainers.data.sources import grids, polygons
 from lossweep.trainers.data.sources.content import content_key
+from lossweep.trainers.data.sources.dividing import divide
 from lossweep.trainers.data.sources.folder import QUARTER_TURN, non_finite, non_finite_problem
+from lossweep.trainers.data.sources.laid_out import Pair
 from lossweep.trainers.data.sources.masks import CodedMask, MaskCoding
-from lossweep.trainers.data.sources.pairs import Pair, divide, find_pairs, list_pairs, missing_splits
+from lossweep.trainers.data.sources.pairs import find_pairs, list_pairs, missing_splits
 from lossweep.trainers.data.sources.picture import Picture, as_image
 from lossweep.trainers.data.sources.source import Decoded, Item, Listing, Progress
 from lossweep.trainers.data.sources.windows import Box, blocks, windows

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lossweep.spaces.class_prior import IGNORE_INDEX
 from lossweep.spaces.files.errors import Problem, UserError
-from lossweep.trainers.data.source_spec import SPLITS, FilesSpec, SourceSpec
+from lossweep.trainers.data.source_spec import SPLITS, RootedSpec, SourceSpec
 from lossweep.trainers.data.sources.agreement import MaskAgreement
 from lossweep.trainers.data.sources.source import Decoded, Item, Pixels, Progress, Source
 from lossweep.trainers.data.store.decoded import Meta, even_anchors
@@ -42,7 +42,7 @@ def build(
     Returns:
         The problems met; the store is fit for training only when there are none.
     """
-    percentiles = spec.percentiles if isinstance(spec, FilesSpec) else (0.1, 99.9)
+    percentiles = spec.percentiles if isinstance(spec, RootedSpec) else (0.1, 99.9)
     train = [item for item in items if item.split == "train"]
     writer = _Writer(spec, folder, scaling_of(source, train, percentiles, progress))
     with ExitStack() as stack:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores import make_store
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lossweep.trainers.data.crops.batches import Split
 from lossweep.trainers.data.crops.cutting import Crops, Flat, Shape, cut
@@ -89,3 +92,37 @@ def test_a_fault_while_packing_reaches_the_training(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(split, "_flat", lambda device: short)
     with pytest.raises(RuntimeError, match="out of bounds"):
         list(split.training_batches(0, 0, 4, "meta"))
+
+
+class Arithmetic(TorchDispatchMode):
+    """Where real numbers are computed with.
+
+    Attributes:
+        places: by the operator's name, the kinds of device.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: dict[str, set[str]] = {}
+
+    def __torch_dispatch__(
+        self, operator: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        name = operator.name().removeprefix("aten::").partition(".")[0]
+        if name in ("lerp", "addcmul"):
+            self.places.setdefault(name, set()).add(args[0].device.type)
+        return operator(*args, **(kwargs or {}))
+
+
+def test_pixels_off_the_device_are_computed_with_on_it_as_those_that_lie_there() -> None:
+    """Magnified crops once were interpolated where their pixels lay, so that bits hung on whether they fit.
+
+    torch's meta device stands for a GPU that nothing fits on.
+    """
+    split = Split(
+        random_store([(64, 64), (50, 90)], np.uint8, 1), "train", TILE, Augmentation(scale=(0.5, 2.0)), 8
+    )
+    with Arithmetic() as seen:
+        batches = list(split.training_batches(0, 0, 4, "meta"))
+    assert batches
+    assert seen.places == {"lerp": {"meta"}, "addcmul": {"meta"}}

@@ -16,8 +16,8 @@ from PIL import Image
 
 from lossweep.spaces.files.errors import UserError
 from lossweep.trainers.data.loading import SegmentationData, load_data
+from lossweep.trainers.data.sources.dividing import divide
 from lossweep.trainers.data.sources.images import read_picture
-from lossweep.trainers.data.sources.pairs import divide
 from lossweep.trainers.data.sources.picture import as_image
 from lossweep.trainers.data.spec import FolderSource, Fractions
 from lossweep.trainers.data.store.decoded import Store

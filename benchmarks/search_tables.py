@@ -1,0 +1,132 @@
+"""The tables of ``benchmarks/search.py``: medians with bootstrapped intervals, and which targets are met."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+BASELINES: Final = ("random", "TPE, stock", "TPE + rungs")
+CONFIRMING: Final = 4 * 3 * 12
+"""Epochs of a confirmation: three leaders and the control, three seeds each."""
+RESAMPLES: Final = 2000
+
+Row = Mapping[str, Any]
+
+
+def tables(rows: Sequence[Row]) -> list[str]:
+    """For each space: what each arm ends with, and what it costs to come as far as a baseline ends."""
+    lines: list[str] = []
+    for space, found in _by(rows, "space").items():
+        arms = _by(found, "arm")
+        lines += [f"\n**{space}**, {len(arms['random'])} seeds:\n", _head(), "| --- " * 9 + "|"]
+        ends = {name: float(np.median([_end(row) for row in arms[name]])) for name in BASELINES}
+        for name, own in arms.items():
+            lines.append(_line(name, own, arms, ends))
+    return lines
+
+
+def _head() -> str:
+    against = " | ".join(f"epochs to {name}'s end | times fewer" for name in BASELINES)
+    return f"| arm | true score at the end | epochs | {against} |"
+
+
+def _line(name: str, own: Sequence[Row], arms: Mapping[str, Sequence[Row]], ends: Mapping[str, float]) -> str:
+    cells = [
+        name,
+        _interval([_end(row) for row in own], np.median, "{:.4f}"),
+        f"{np.mean([row['epochs'] for row in own]):.0f}",
+    ]
+    for baseline, target in ends.items():
+        mine = np.array([_until(row, target, 0) for row in own])
+        theirs = np.array([row["epochs"] for row in arms[baseline]])
+        cells += [_number(float(np.median(mine))), _ratio(theirs, mine)]
+    return f"| {' | '.join(cells)} |"
+
+
+def wall_and_confirmation(rows: Sequence[Row], arm: str = "ours") -> list[str]:
+    """Wall time at eight workers, and epochs with a confirmation charged to both, of one arm."""
+    lines = [
+        "\n| space | baseline | times less wall time | times fewer epochs, confirmation charged |",
+        "| --- " * 4 + "|",
+    ]
+    for space, found in _by(rows, "space").items():
+        arms = _by(found, "arm")
+        for name in BASELINES:
+            target = float(np.median([_end(row) for row in arms[name]]))
+            seconds = np.array([_until(row, target, 1) for row in arms[arm]])
+            epochs = np.array([_until(row, target, 0) for row in arms[arm]])
+            wall = _ratio(np.array([row["seconds"] for row in arms[name]]), seconds)
+            spent = np.array([row["epochs"] for row in arms[name]])
+            lines.append(f"| {space} | {name} | {wall} | {_ratio(spent + CONFIRMING, epochs + CONFIRMING)} |")
+    return lines
+
+
+def small_tables(rows: Sequence[Row]) -> list[str]:
+    """For each small budget: how often the best schedule is truly better than the control, by how much.
+
+    Each sweep has its own; One-Epoch, which searches none, is held against that of the random search.
+    """
+    lines = [
+        "| space | trials | arm | truly better than the searched control | lead over it | epochs |",
+        "| --- " * 6 + "|",
+    ]
+    at_random = {_key(row): row["control"] for row in rows if row["arm"] == "random"}
+    for (space, trials), found in _by(rows, "space", "trials").items():
+        for arm, own in _by(found, "arm").items():
+            controls = [at_random.get(_key(row)) if row["control"] is None else row["control"] for row in own]
+            leads = [_end(row) - best for row, best in zip(own, controls, strict=True) if best is not None]
+            better = [float(lead > 0.0) for lead in leads]
+            share = _interval(better, np.mean, "{:.2f}")
+            lead = _interval([max(lead, -0.1) for lead in leads], np.mean, "{:+.4f}")
+            spent = np.mean([row["epochs"] for row in own])
+            lines.append(f"| {space} | {trials} | {arm} | {share} | {lead} | {spent:.0f} |")
+    return lines
+
+
+def _key(row: Row) -> tuple[str, int, int]:
+    return row["space"], row["trials"], row["seed"]
+
+
+def _by(rows: Sequence[Row], *names: str) -> dict[Any, list[Row]]:
+    found: defaultdict[Any, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row[names[0]] if len(names) == 1 else tuple(row[name] for name in names)].append(row)
+    return dict(found)
+
+
+def _end(row: Row) -> float:
+    """What the incumbent is truly worth at the end; nothing where no trial completed."""
+    return float(row["steps"][-1][2]) if row["steps"] else 0.0
+
+
+def _until(row: Row, target: float, column: int) -> float:
+    """What was spent until the incumbent was truly as good; infinite when it never was."""
+    return float(next((step[column] for step in row["steps"] if step[2] >= target), math.inf))
+
+
+def _ratio(theirs: np.ndarray, mine: np.ndarray) -> str:
+    """How many times less is spent: ratio of medians, with an interval over resampled seeds."""
+    dice = np.random.default_rng(0)
+    size = min(len(theirs), len(mine))
+    picks = dice.integers(0, size, (RESAMPLES, size))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        resampled = np.median(theirs[picks], axis=1) / np.median(mine[picks], axis=1)
+        ratio = float(np.median(theirs) / np.median(mine))
+    low, high = np.quantile(np.nan_to_num(resampled, nan=0.0), [0.025, 0.975])
+    return "never" if ratio == 0.0 else f"{ratio:.1f} ({low:.1f}..{high:.1f})"
+
+
+def _interval(values: Sequence[float], mean: Callable[[Any], Any], form: str) -> str:
+    dice = np.random.default_rng(0)
+    picks = dice.integers(0, len(values), (RESAMPLES, len(values)))
+    resampled = [mean(np.array(values)[pick]) for pick in picks]
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return f"{form.format(mean(values))} ({form.format(low)}..{form.format(high)})"
+
+
+def _number(value: float) -> str:
+    return "never" if math.isinf(value) else f"{value:.0f}"

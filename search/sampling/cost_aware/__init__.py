@@ -1,0 +1,1 @@
+"""Proposals by expected gain per epoch that they still cost, where trained prefixes are kept."""
