@@ -111,6 +111,8 @@ class Evaluation:
         seconds: wall-clock seconds since the previous evaluation, evaluation included.
         spent: what these seconds went to, by the parts of `trainers.loop.wall_time`; empty where nobody took
             note, as in ledgers of before.
+        used: what the trial's own process and GPU used meanwhile, by the names of `trainers.loop.own_use`;
+            empty likewise. Not compared: it says nothing of the training.
         phase_ended: the phase ended here: the next step, if any, is of another phase.
         cycle_ended: a whole cycle ended here.
         finished: the trial's budget is spent.
@@ -137,6 +139,7 @@ class Evaluation:
     images_per_second: float = 0.0
     seconds: float = 0.0
     spent: Mapping[str, float] = field(default_factory=dict)
+    used: Mapping[str, float] = field(default_factory=dict, compare=False)
     phase_ended: bool = False
     cycle_ended: bool = False
     finished: bool = False
@@ -158,7 +161,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data."""
         data = asdict(self)
-        for name in ("held_out", "object_sizes", "spent", "rehearsed"):
+        for name in ("held_out", "object_sizes", "spent", "used", "rehearsed"):
             if not data[name]:
                 del data[name]  # unknown to earlier versions
         if data["trained_by"] is None:

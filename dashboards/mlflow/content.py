@@ -121,6 +121,7 @@ def evaluation_points(evaluation: Evaluation, at: int) -> tuple[Point, ...]:
     }
     figures |= {f"threshold/{name}": value for name, value in evaluation.floor_thresholds.items()}
     figures |= {f"time/{part}": share for part, share in evaluation.time_shares.items()}
+    figures |= {f"use/{name}": value for name, value in evaluation.used.items()}
     return points_of(figures, at, evaluation.step)
 
 

@@ -30,7 +30,7 @@ DIGEST_TAG: Final = "lossweep.model"
 _SERVED: Final = Path(__file__).with_name("served_model.py")
 _SIDE: Final = 64
 """Of the example, in pixels."""
-_NO_QUALITY: Final = ("train/", "time/", "schedule/", "loss/")
+_NO_QUALITY: Final = ("train/", "time/", "use/", "schedule/", "loss/")
 """Figures of how a training went, which say nothing of the model that came of it."""
 
 

@@ -96,6 +96,7 @@ def evaluations(
                 images_per_second=120.0,
                 seconds=seconds,
                 spent={"training": 0.75 * seconds, "data": 0.05 * seconds, "evaluation": 0.2 * seconds},
+                used={"cores": 1.5, "memory_mib": 800.0},
                 phase_ended=left == lengths[phase],
                 finished=epoch == of,
             )

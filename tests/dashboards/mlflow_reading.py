@@ -73,6 +73,7 @@ def assert_equal(uri: str, sweep: SweepHistory) -> None:
             figures["threshold"] = evaluation.threshold
             figures |= {f"threshold/{k}": v for k, v in evaluation.floor_thresholds.items()}
             figures |= {f"time/{k}": v / evaluation.seconds for k, v in evaluation.spent.items()}
+            figures |= {f"use/{k}": v for k, v in evaluation.used.items()}
             for name, value in figures.items():
                 expected.setdefault(safe_key(name), []).append((evaluation.step, float(value)))
         if trial.held_out is not None:

@@ -12,9 +12,9 @@ import pytest
 
 from lossweep.__main__ import main
 from lossweep.search.ledger import Ledger
-from lossweep.search.study.confirmation import Role
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.verdicts.result import verdict_of
+from lossweep.search.verdicts.simplicity import complexity
 from lossweep.search.verdicts.verdict import Verdict
 from lossweep.search.workspace import Workspace
 from lossweep.trainers.inference.model_files import load_model
@@ -96,7 +96,8 @@ def test_of_a_tie_the_simpler_schedule_is_registered(home: Path, lossweep: Run) 
     verdict = verdict_of(history)
     assert verdict is not None
     assert verdict.headline.judged.verdict is Verdict.TIES
-    assert verdict.simplest.arm.role is Role.CONTROL
+    simple, leader = (scores.arm.schedule for scores in (verdict.simplest, verdict.headline.scores))
+    assert complexity(simple) < complexity(leader)
     assert "registered small version 1, which @champion points to now" in out
     import mlflow
 

@@ -43,3 +43,11 @@ def test_what_the_seconds_went_to_comes_back_and_is_missing_of_before() -> None:
     assert old.time_shares == {}
     assert old == replace(new, spent={})
     assert "spent" not in old.to_dict(), "written as it was read"
+
+
+def test_what_was_used_comes_back_and_makes_no_evaluation_another() -> None:
+    used = {"cores": 1.5, "memory_mib": 700.0}
+    new = replace(EVALUATION, used=used)
+    assert new == EVALUATION
+    assert Evaluation.from_dict(json.loads(json.dumps(new.to_dict()))).used == used
+    assert "used" not in EVALUATION.to_dict()

@@ -27,6 +27,7 @@ from lossweep.trainers.loop.memory import within_memory
 from lossweep.trainers.loop.numerics import Numerics
 from lossweep.trainers.loop.optimization import Optimization
 from lossweep.trainers.loop.outbox import Outbox
+from lossweep.trainers.loop.own_use import OwnUse
 from lossweep.trainers.loop.passes import PassSize
 from lossweep.trainers.loop.prefix import TrainedEpoch, relabelled
 from lossweep.trainers.loop.retrieval import trained_model
@@ -109,6 +110,7 @@ class TrialInMemory:
         if state:
             self._load_state_dict(state)
         self.spent = WallTime()
+        self._use = OwnUse(numerics.device)
         passes = (plan.epochs - cursor.epoch) * self._steps
         self._optimization.use_graphs(
             plan, data.channels, passes, lambda *path: self._isolated(self._numbers(*path))
@@ -312,6 +314,7 @@ class TrialInMemory:
             images_per_second=self._images / trained if trained else 0.0,
             seconds=sum(spent.values()),
             spent=spent,
+            used=self._use.taken(),
             verdict=verdict,
         )
         self._log.reset()

@@ -146,7 +146,7 @@ def retrace(
         if evaluation and epoch.trained_by == plan.number:
             evaluation = replace(evaluation, trained_by=None)
         elif evaluation:
-            evaluation = replace(evaluation, seconds=0.0, spent={}, trained_by=epoch.trained_by)
+            evaluation = replace(evaluation, seconds=0.0, spent={}, used={}, trained_by=epoch.trained_by)
         own.append(replace(epoch, evaluation=evaluation))
         cursor = after
     return cursor, tuple(own)

@@ -189,6 +189,8 @@ def test_what_was_measured_is_told_when_training_is_to_stop(
 def test_it_says_what_the_seconds_went_to(scenes: SegmentationData, plan_of: Plans, tmp_path: Path) -> None:
     first, *others = train(plan_of("cross_entropy @1e-3 x3", 3), scenes, CheckpointStore(tmp_path))
     assert {TRAINING, EVALUATION} <= first.spent.keys() <= set(PARTS)
+    assert first.used["cores"] > 0.0
+    assert first.used["memory_mib"] > 10.0
     for each in others:
         assert {TRAINING, EVALUATION, CHECKPOINT, WAITING} <= each.spent.keys() <= set(PARTS)
         assert all(seconds >= 0 for seconds in each.spent.values())
