@@ -63,7 +63,7 @@ class Measured:
     image_pixels: ImageCounts = ()
     image_objects: ImageCounts = ()
     object_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    curves: tuple[ConfusionCurve, ...] = ()
+    curves: tuple[ConfusionCurve, ...] = field(default=(), compare=False)
 
 
 class Meter:
