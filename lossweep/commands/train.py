@@ -100,8 +100,8 @@ def train(
     model = trained_model(plan, data, store, best.step)
     if model is None:
         raise LossweepError(f"the trained weights are gone from {store.folder}")
-    told = {"sweep": spec.name, "seed": used_seed, "schedule": str(schedule), "epoch": best.epoch}
-    about = spec_of(spec.model, plan.training, data, point.threshold, point.rule, **told)
+    known = {"sweep": spec.name, "seed": used_seed, "schedule": str(schedule), "epoch": best.epoch}
+    about = spec_of(spec.model, plan.training, data, point.threshold, point.rule, known)
     save_model(Segmenter.of(model, about, device="cpu"), output)
     found = f"the weights after epoch {best.epoch}, and the threshold {point.threshold:.4g} on logits"
     typer.echo(f"wrote {output}: {found} ({point.rule})")

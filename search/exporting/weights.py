@@ -47,16 +47,14 @@ def segmenter_spec(weights: TrainedWeights, exported: ScheduleFile) -> Segmenter
     from lossweep.trainers.inference.segmenter import spec_of
 
     told = exported.provenance
-    kept = {key: told[key] for key in ("sweep", "trial", "seed", "lossweep") if key in told}
+    kept: dict[str, Any] = {key: told[key] for key in ("sweep", "trial", "seed", "lossweep") if key in told}
     return spec_of(
         weights.plan.model,
         weights.plan.training,
         weights.data,
         exported.logit_threshold or 0.0,
         told.get("threshold_of", ""),
-        **kept,
-        schedule=str(exported.schedule),
-        epoch=weights.scored.epoch,
+        {**kept, "schedule": str(exported.schedule), "epoch": weights.scored.epoch},
     )
 
 

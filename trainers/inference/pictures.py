@@ -88,7 +88,8 @@ def of_picture(picture: Picture, normalization: Normalization, file: str | None 
     if problem := misfit(found, normalization, file):
         raise UserError(problem)
     valid, _ = replace(picture, notes=()).valid()
-    if pixels.dtype.kind == "f" and not (finite := np.isfinite(pixels).all(axis=2)).all():
+    if pixels.dtype.kind == "f":
+        finite = np.asarray(np.isfinite(pixels).all(axis=2))
         valid = finite if valid is None else valid & finite
     return Shown(pixels, valid)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -140,7 +140,7 @@ def spec_of(
     data: SegmentationData,
     threshold: float,
     rule: str = "",
-    **provenance: Any,
+    provenance: Mapping[str, Any] | None = None,
 ) -> SegmenterSpec:
     """Return what a model that was trained on some data is, beside its weights.
 
@@ -150,7 +150,7 @@ def spec_of(
         data: what on; its classes, normalization and tile.
         threshold: on logits.
         rule: what the threshold was chosen by.
-        provenance: where it comes from, plain data.
+        provenance: where it comes from, plain data; the data's fingerprint is added.
     """
     return SegmenterSpec(
         model=model,
@@ -160,5 +160,5 @@ def spec_of(
         rule=rule,
         tile=data.val.tile,
         training=training,
-        provenance={"data": data.fingerprint, **provenance},
+        provenance={"data": data.fingerprint, **(provenance or {})},
     )

@@ -48,6 +48,7 @@ class Measured:
         image_objects: likewise, of objects.
         object_sizes: of each foreground class that has objects, the largest area in pixels of a small and of
             a middle one, as metrics by size tell them apart.
+        curves: of each foreground class, its counts at every threshold.
         degenerate: images whose prediction had too many components to be matched, at the worst class and
             threshold.
     """
@@ -62,6 +63,7 @@ class Measured:
     image_pixels: ImageCounts = ()
     image_objects: ImageCounts = ()
     object_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    curves: tuple[ConfusionCurve, ...] = field(default=(), compare=False)
 
 
 class Meter:
@@ -207,6 +209,7 @@ class Meter:
                 for name, third in zip(classes, self._thirds, strict=False)
                 if third is not None
             },
+            curves=tuple(curves),
         )
 
     def _thresholds(

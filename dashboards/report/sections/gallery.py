@@ -77,20 +77,15 @@ def gallery(tiles: Sequence[OverlayTile], ours: str, control: str) -> Gallery:
         ours: what the trial is that is held against the control.
         control: what that is.
     """
-    key = (
-        (TRUE_POSITIVE, "found (true positive)"),
-        (FALSE_POSITIVE, "false alarm (false positive)"),
-        (FALSE_NEGATIVE, "missed (false negative)"),
-    )
     return Gallery(
         control=control,
-        key=tuple(ColorKey(f"rgb{color}", name) for color, name in key),
+        key=color_keys(),
         pairs=tuple(
             Pair(
                 tile.name,
                 (
-                    _picture("control", tile.control, tile.control_counts),
-                    _picture(ours, tile.winner, tile.winner_counts),
+                    picture("control", tile.control, tile.control_counts),
+                    picture(ours, tile.winner, tile.winner_counts),
                 ),
             )
             for tile in tiles
@@ -98,5 +93,16 @@ def gallery(tiles: Sequence[OverlayTile], ours: str, control: str) -> Gallery:
     )
 
 
-def _picture(role: str, png: bytes, counts: tuple[int, int, int]) -> Picture:
+def color_keys() -> tuple[ColorKey, ...]:
+    """Return what the colours of overlays mean."""
+    key = (
+        (TRUE_POSITIVE, "found (true positive)"),
+        (FALSE_POSITIVE, "false alarm (false positive)"),
+        (FALSE_NEGATIVE, "missed (false negative)"),
+    )
+    return tuple(ColorKey(f"rgb{color}", name) for color, name in key)
+
+
+def picture(role: str, png: bytes, counts: tuple[int, int, int]) -> Picture:
+    """Return an overlay, with its pixels found, falsely alarmed and missed."""
     return Picture(role, base64.b64encode(png).decode("ascii"), *counts)

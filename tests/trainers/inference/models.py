@@ -18,9 +18,10 @@ CLASSES = ("background", "vehicle", "truck", "bus")
 BYTES = Normalization(mean=(100.0, 90.0, 80.0), std=(50.0, 40.0, 30.0))
 
 
-def untrained(classes: int = 2, model: ModelSpec = TINY, **changes: Any) -> Segmenter:
+def untrained(classes: int | tuple[str, ...] = 2, model: ModelSpec = TINY, **changes: Any) -> Segmenter:
     """A model with random weights, whose predictions are of all classes."""
-    spec = SegmenterSpec(model=model, classes=CLASSES[:classes], normalization=BYTES, tile=64)
+    names = CLASSES[:classes] if isinstance(classes, int) else classes
+    spec = SegmenterSpec(model=model, classes=names, normalization=BYTES, tile=64)
     spec = spec.model_copy(update=changes)
     torch.manual_seed(0)
     network = create(spec.model, spec.normalization.bands, spec.channels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -80,6 +81,7 @@ class Split:
         self.sizes = tuple(
             zip(items.heights[self._rows].tolist(), items.widths[self._rows].tolist(), strict=True)
         )
+        self._normalization = Normalization.of(store.meta)
         self._first = int(self._offsets[self._rows[0]]) if len(self._rows) else 0
         self._extent = slice(self._first, self._first + store.pixels_of(name))
 
@@ -243,7 +245,19 @@ class Split:
     @property
     def normalization(self) -> Normalization:
         """What images are normalized by."""
-        return Normalization.of(self._store.meta)
+        return self._normalization
+
+    def normalized_by(self, normalization: Normalization) -> Split:
+        """Return the same images for a model that was trained on other data: evaluated as it was shown those.
+
+        Args:
+            normalization: of that data; of as many bands and the same kind of values.
+        """
+        if normalization == self._normalization:
+            return self
+        found = copy.copy(self)
+        found._normalization = normalization.of_stored_by(self._normalization)
+        return found
 
     def leave(self, device: torch.device) -> None:
         """Let go of what is kept on a device: whether it fits is seen anew when it is next asked for."""

@@ -61,9 +61,24 @@ class Normalization(Frozen):
 
     def stored(self, image: Pixels) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """An image (height, width, bands) of this `kind` as a store has it."""
-        if image.dtype == np.float32:
-            return Scaling(self.ranges).scaled(image)
-        return image
+        return Scaling(self.ranges).scaled(image) if self.ranges else np.asarray(image, self.dtype)
+
+    def of_stored_by(self, other: Normalization) -> Normalization:
+        """Return the same for images that another data set stored, whose floats may have had other ranges.
+
+        With s the other's stored values and s' those that this one's ranges would give, s' = a s + b.
+        """
+        if other.ranges == self.ranges:
+            return self
+        means, stds = list[float](), list[float]()
+        for mean, std, (low, high), (lowest, highest) in zip(
+            self.mean, self.std, self.ranges, other.ranges, strict=True
+        ):
+            a = (highest - lowest) / (high - low)
+            b = (lowest - low) / (high - low) * 65535.0
+            means.append((mean - b) / a)
+            stds.append(std / a)
+        return self.model_copy(update={"mean": tuple(means), "std": tuple(stds), "ranges": other.ranges})
 
     def factors(self, device: torch.device | str) -> tuple[Tensor, Tensor]:
         """What stored values are multiplied by, and what is then added: (bands,) each, float32."""

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from lossweep.spaces.class_prior import IGNORE_INDEX
 from lossweep.spaces.files.errors import Problem, UserError
-from lossweep.trainers.data.sources import grids, polygons
+from lossweep.trainers.data.sources import geotiff, grids, polygons
 from lossweep.trainers.data.sources.content import content_key
 from lossweep.trainers.data.sources.dividing import divide
 from lossweep.trainers.data.sources.folder import QUARTER_TURN, non_finite, non_finite_problem
+from lossweep.trainers.data.sources.geotiff import line
 from lossweep.trainers.data.sources.laid_out import Pair
 from lossweep.trainers.data.sources.masks import CodedMask, MaskCoding
 from lossweep.trainers.data.sources.pairs import find_pairs, list_pairs, missing_splits
@@ -166,13 +167,7 @@ class Raster:
         return Decoded(image, mask, (*image_notes, *notes), suspicions, said)
 
     def _opened(self, path: Path) -> Any:
-        try:
-            dataset = self._rasterio.open(path, driver="GTiff")
-            # GDAL reads these when they are asked for, and raises then what is wrong with them.
-            _ = dataset.crs, dataset.bounds, dataset.colorinterp, dataset.nodata
-            return dataset
-        except Exception as error:  # GDAL raises many kinds on damaged files
-            raise UserError(Problem(f"no readable GeoTIFF: {_line(error)}", file=str(path))) from None
+        return geotiff.opened(path)
 
     def _window(self, box: Box) -> Any:
         row, column, height, width = box
@@ -180,24 +175,10 @@ class Raster:
 
     def _picture(self, path: Path, dataset: Any, window: Any) -> Picture:
         """A window's bands as stored, and what the file says of them."""
-        meanings = list(zip(dataset.indexes, dataset.colorinterp, strict=True))
-        alphas = [i for i, meaning in meanings if meaning == self._rasterio.enums.ColorInterp.alpha]
-        bands = [i for i, _ in meanings if i not in alphas]
         try:
-            values = np.moveaxis(dataset.read(bands, window=window), 0, -1)
-            alpha = dataset.read(alphas[0], window=window) > 0 if alphas else None
+            return geotiff.window_picture(dataset, window)
         except Exception as error:  # GDAL raises many kinds on damaged files
             raise self._damaged(path, error) from None
-        single = len(bands) == 1
-        bits = int(dataset.tags(bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 8)) if bands else 8
-        return Picture(
-            values,
-            alpha=alpha,
-            palette=_palette(dataset) if single else None,
-            step=255 // (2**bits - 1) if single and bits < 8 else 1,
-            nodata=dataset.nodata,
-            lossy=dataset.compression == self._rasterio.enums.Compression.jpeg,
-        )
 
     def _shown(self, path: Path, dataset: Any, window: Any) -> NDArray[np.uint8]:
         """GDAL's own mask of a window: of nodata, an alpha band, or a page or a file that masks the image."""
@@ -232,7 +213,7 @@ class Raster:
 
     def _damaged(self, path: Path, error: Exception) -> UserError:
         """The error of a file that can't be read; what was said of its first window stands for the others."""
-        problem = Problem(f"damaged GeoTIFF: {_line(error.__cause__ or error)}", file=str(path))
+        problem = Problem(f"damaged GeoTIFF: {line(error.__cause__ or error)}", file=str(path))
         return UserError(self._damages.setdefault(path, problem))
 
     def _grids_differ(self, piece: _Piece, image: Any, mask: Any) -> tuple[Problem, ...]:
@@ -256,7 +237,7 @@ class Raster:
         try:
             return polygons.read_labels(path, self._spec.class_field, self._spec.layer)
         except (ValueError, OSError) as error:
-            raise UserError(Problem(f"labels can't be read: {_line(error)}", file=str(path))) from None
+            raise UserError(Problem(f"labels can't be read: {line(error)}", file=str(path))) from None
 
     def _burn(self, piece: _Piece, dataset: Any, window: Any) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
         """Rasterize the polygons that lie in a window; later ones lie on top."""
@@ -289,7 +270,7 @@ class Raster:
                 shapes = self._warp.transform_geom(system, crs, shapes)
             bounds = [self._features.bounds(shape) for shape in shapes]
         except Exception as error:  # PROJ and GDAL raise many kinds
-            raise UserError(Problem(f"labels can't be placed: {_line(error)}", file=str(path))) from None
+            raise UserError(Problem(f"labels can't be placed: {line(error)}", file=str(path))) from None
         values = [value for _, value in labels.shapes]
         return list(zip(shapes, bounds, values, strict=True))
 
@@ -308,18 +289,3 @@ class Raster:
         allowed = f"{', '.join(classes)}, ignore, or 0 to {len(classes) - 1}"
         field = f"label whose {self._spec.class_field} is no class"
         raise UserError(Problem(field, file=str(path), found=repr(value), allowed=allowed))
-
-
-def _palette(dataset: Any) -> NDArray[np.uint8] | None:
-    """The colors (colors, 3) of a one-band file with a color table."""
-    if dataset.dtypes[0] not in ("uint8", "uint16"):
-        return None
-    try:
-        table = dataset.colormap(1)
-    except ValueError:  # it has none
-        return None
-    return np.array([table.get(index, (0, 0, 0))[:3] for index in range(max(table) + 1)], np.uint8)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__

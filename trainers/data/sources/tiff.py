@@ -49,25 +49,38 @@ def read_tiff(path: Path, file: BinaryIO) -> Picture:
     """
     with TiffFile(file) as tiff:
         page, *masks = _pages(tiff)
-        inverted = int(page.photometric) == 0  # "white is zero"
-        values = _decoded(path, file, page)
-        valid = [np.asarray(mask.asarray()).reshape(mask.shape[:2]) > 0 for mask in masks]
-        # Associated or unassociated alpha.
-        alpha = any(int(extra) in (1, 2) for extra in page.extrasamples) and values.shape[2] > 1
-        colormap, bits = page.colormap, page.bitspersample
-        nodata, said, lossy = _nodata(page), _orientation(page), int(page.compression) in _LOSSY
-    if colormap is not None:
-        picture = Picture(values, palette=_palette(np.asarray(colormap)))
+        picture = page_picture(page, _decoded(path, file, page))
+        for mask in masks:
+            part = np.asarray(mask.asarray()).reshape(mask.shape[:2]) > 0
+            picture = replace(picture, alpha=part if picture.alpha is None else picture.alpha & part)
+    return picture
+
+
+def image_page(tiff: TiffFile) -> TiffPage:
+    """Return the page that holds the image.
+
+    Raises:
+        NotUnderstood: there are several.
+    """
+    return _pages(tiff)[0]
+
+
+def page_picture(page: TiffPage, values: NDArray[Any]) -> Picture:
+    """Return samples (height, width, bands) of a page, all or a part, with what the page says of them."""
+    # Associated or unassociated alpha.
+    alpha = any(int(extra) in (1, 2) for extra in page.extrasamples) and values.shape[2] > 1
+    if page.colormap is not None:
+        picture = Picture(values, palette=_palette(np.asarray(page.colormap)))
     elif values.dtype == bool:
         # As it is shown: in a file that calls 0 white, the white is stored as 0.
+        inverted = int(page.photometric) == 0  # "white is zero"
         picture = Picture((values ^ inverted).astype(np.uint8), step=255)
     else:
         picture = split_alpha(values, alpha)
-        if bits in (2, 4) and values.shape[2] == 1:
-            picture = replace(picture, step=255 // (2**bits - 1))
-    for part in valid:
-        picture = replace(picture, alpha=part if picture.alpha is None else picture.alpha & part)
-    return replace(picture, nodata=nodata, orientation=said, lossy=lossy)
+        if page.bitspersample in (2, 4) and values.shape[2] == 1:
+            picture = replace(picture, step=255 // (2**page.bitspersample - 1))
+    lossy = int(page.compression) in _LOSSY
+    return replace(picture, nodata=_nodata(page), orientation=_orientation(page), lossy=lossy)
 
 
 def _pages(tiff: TiffFile) -> list[TiffPage]:
