@@ -36,7 +36,7 @@ class PruningSpec(Frozen):
     rungs: Annotated[tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...], Field(min_length=1)] = (0.25, 0.5)
     keep: float = Field(default=0.5, gt=0.0, le=1.0)
     min_peers: int = Field(default=4, ge=1)
-    pause: bool = False
+    pause: bool = True
     patience: int | None = Field(default=None, ge=1)
     audit: float = Field(default=0.1, ge=0.0, le=1.0)
     parameters: dict[str, Any] = Field(default_factory=dict)

@@ -76,8 +76,8 @@ class RunnerContract:
     def test_a_paused_trial_goes_on_where_it_stood(self, runner: Runner) -> None:
         study = optuna.create_study(direction="maximize")
         rungs = PruningSpec(rungs=(0.25,), min_peers=1, audit=0.0, pause=True)
-        # Each is worse than all before it, so that most of the better half are paused when they come, whatever
-        # runs beside them.
+        # Each is worse than all before it, so that most of the better half are paused when they come,
+        # whatever runs beside them.
         levels = [0.9 - 0.05 * number for number in range(12)]
         epochs = range(1, EPOCHS + 1)
         trainer = Scripted({n: [evaluation(e, level) for e in epochs] for n, level in enumerate(levels)})
