@@ -314,7 +314,7 @@ def listening(arguments: argparse.Namespace, template: Path) -> list[str]:
         "| events written together | ms an evaluation | of a core |",
         "| --- | --- | --- |",
     ]
-    for gather, name in ((0.0, "none"), (5.0, "those of 5 s")):
+    for gather, name in ((0.0, "none"), (10.0, "those of 10 s")):
         with fresh_workspace(template) as root:
             listener = MlflowListener(f"sqlite:///{root}/mlflow.db", report=None, gather=gather)
             used, started = time.process_time(), time.perf_counter()

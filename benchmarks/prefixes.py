@@ -26,7 +26,7 @@ BOOKKEEPING = ("add", "begins", "takes", "ends", "awaited", "may_wait")
 
 
 class Clock:
-    """Adds up the seconds spent in some methods."""
+    """Adds up the seconds that some methods compute."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -36,11 +36,11 @@ class Clock:
 
         @functools.wraps(method)
         def timed(*given: Any, **named: Any) -> Any:
-            before = time.perf_counter()
+            before = time.thread_time()
             try:
                 return method(*given, **named)
             finally:
-                self.seconds += time.perf_counter() - before
+                self.seconds += time.thread_time() - before
 
         return timed
 

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from lossweep.spaces.files.errors import LossweepError, UserError
     from lossweep.spaces.schedules.schedule import LossSchedule
     from lossweep.sweeping import Sweep, sweep
-    from lossweep.trainers.callbacks import LossScheduleCallback, ScheduledLoss
+    from lossweep.trainers.callbacks import LossScheduleCallback, LossScheduleTrainerCallback, ScheduledLoss
     from lossweep.trainers.losses import build_loss
 
 __all__ = [
     "ClassPrior",
     "LossSchedule",
     "LossScheduleCallback",
+    "LossScheduleTrainerCallback",
     "LossweepError",
     "ScheduledLoss",
     "Sweep",
@@ -38,6 +39,7 @@ _HOMES = {
     "ClassPrior": "lossweep.spaces.class_prior",
     "LossSchedule": "lossweep.spaces.schedules.schedule",
     "LossScheduleCallback": "lossweep.trainers.callbacks",
+    "LossScheduleTrainerCallback": "lossweep.trainers.callbacks",
     "LossweepError": "lossweep.spaces.files.errors",
     "ScheduledLoss": "lossweep.trainers.callbacks",
     "Sweep": "lossweep.sweeping",

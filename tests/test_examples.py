@@ -41,6 +41,25 @@ def test_a_schedule_in_ones_own_loop(tmp_path: Path) -> None:
     assert recalls[-1] > 0.5
 
 
+def test_a_schedule_in_lightning(tmp_path: Path) -> None:
+    said = script("train_in_lightning.py", folder=tmp_path)
+    epochs = [line.split() for line in said.splitlines() if line.startswith("epoch ")]
+    assert 6 <= len(epochs) <= 12
+    assert (epochs[0][2], epochs[-1][2]) == ("weighted_ce", "jaccard")
+    assert float(epochs[-1][5]) > 0.5
+
+
+def test_a_schedule_in_hugging_faces_trainer(tmp_path: Path) -> None:
+    said = script("train_in_hugging_face.py", folder=tmp_path)
+    recalls = [float(found) for found in re.findall(r"'eval_recall': '([\d.]+)'", said)]
+    assert len(recalls) == 8
+    assert recalls[-1] > 0.5
+    rates = [float(found) for found in re.findall(r"'learning_rate': '([\d.]+)'", said)]
+    assert len(rates) == 8
+    assert set(rates) == {0.01, 0.003}
+    assert (tmp_path / "trained" / "checkpoint-64" / "trainer_state.json").exists()
+
+
 def test_a_sweep_from_python(tmp_path: Path) -> None:
     said = script("run_a_sweep.py", "found", folder=tmp_path)
     assert "sweep short, finished: 4 of 4 trials" in said
@@ -52,4 +71,9 @@ def test_a_sweep_from_python(tmp_path: Path) -> None:
 
 def test_there_is_a_test_for_each() -> None:
     scripts = {path.name for path in (ROOT / "examples").glob("*.py")}
-    assert scripts == {"train_with_a_schedule.py", "run_a_sweep.py"}
+    assert scripts == {
+        "run_a_sweep.py",
+        "train_in_hugging_face.py",
+        "train_in_lightning.py",
+        "train_with_a_schedule.py",
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -20,6 +21,7 @@ from lossweep.dashboards.mlflow.content import (
     trial_content,
 )
 from lossweep.dashboards.mlflow.database import make_database, settle
+from lossweep.dashboards.mlflow.held import Held
 from lossweep.dashboards.mlflow.internals.locations import forget_locations
 from lossweep.dashboards.mlflow.internals.names import (
     CONTEXT_TAG,
@@ -94,8 +96,8 @@ class MlflowStore:
         self.parent = ""
         self.runs: dict[int, str] = {}
         self.requests = 0
-        self._held: dict[str, set[Point]] = {}
-        """What was written of runs that have not ended: MLflow takes a value twice, but slowly."""
+        self._held: defaultdict[str, Held] = defaultdict(Held)
+        """What was written of runs that have not ended."""
         self._find(sweep)
         if not self.parent:
             self.parent = self._create(sweep_content(sweep))
@@ -103,23 +105,20 @@ class MlflowStore:
         for key, value in saved_views(sweep).items():
             self.client.set_experiment_tag(self.experiment_id, key, value)
 
-    def start_trial(self, trial: TrialHistory, sweep: SweepHistory) -> None:
-        """Create the trial's run, or take up the one it has."""
+    def start_trial(self, trial: TrialHistory, sweep: SweepHistory, since: Sequence[Point] = ()) -> None:
+        """Create the trial's run, or take up the one it has, with the metrics of what it did since then."""
         content = trial_content(trial, sweep)
         run = self.runs.get(trial.number)
         if run is None:
             run = self.runs[trial.number] = self._create(content, parent=self.parent)
             self.client.log_text(run, _schedule_yaml(trial), "schedule.yaml")
-            self._write(run, content, tagged=True)
         else:
-            self.client.update_run(run, status=content.status)
-            self._write(run, content)
+            self._enter(run, content.status)
+        self._write(run, content, since)
 
     def log_points(self, number: int, points: Sequence[Point]) -> None:
-        """Write the metrics of one evaluation."""
-        run = self.runs[number]
-        self._log(run, points=self._new(run, points))
-        self._held[run].update(points)
+        """Write the metrics of some evaluations."""
+        self._log(self.runs[number], points)
 
     def end_trial(self, trial: TrialHistory, sweep: SweepHistory) -> None:
         """Write a trial's end: final figures, tags and status, and all else that may be missing."""
@@ -153,6 +152,7 @@ class MlflowStore:
         MLflow can't take a value back.
         """
         changed = 0
+        self._held.clear()  # others may have written, too
         found = {run.info.run_id: run for run in runs_of(self.client, self.experiment_id, sweep)}
         for trial in sweep.recorded:
             content = trial_content(trial, sweep)
@@ -206,24 +206,28 @@ class MlflowStore:
     def _create(self, content: RunContent, parent: str | None = None) -> str:
         tags = dict(content.tags) | ({PARENT_TAG: parent} if parent else {})
         run = self.client.create_run(self.experiment_id, content.started, tags, run_name=content.name)
+        held = self._held[run.info.run_id]
+        held.status = run.info.status
+        held.add(tags=tags)
         self.client.log_inputs(run.info.run_id, datasets=[self._data])
         return str(run.info.run_id)
 
-    def _write(self, run: str, content: RunContent, tagged: bool = False) -> None:
-        """Write what a run does not hold yet; ``tagged`` when it was made with its tags just now."""
-        points, tags = self._new(run, content.points), {} if tagged else content.tags
-        self._log(run, points, content.params, {**tags, DIGEST_TAG: content.digest()})
-        self._held[run].update(points)
-
-    def _new(self, run: str, points: Sequence[Point]) -> list[Point]:
-        held = self._held.setdefault(run, set())
-        return [point for point in points if point not in held]
+    def _write(self, run: str, content: RunContent, more: Sequence[Point] = ()) -> None:
+        self._log(
+            run, [*content.points, *more], content.params, {**content.tags, DIGEST_TAG: content.digest()}
+        )
 
     def _close(self, run: str, content: RunContent) -> None:
         if content.ended is None:
-            self.client.update_run(run, status=content.status)
+            self._enter(run, content.status)
         else:
             self.client.set_terminated(run, content.status, content.ended)
+            self._held[run].status = content.status
+
+    def _enter(self, run: str, status: str) -> None:
+        if self._held[run].status != status:
+            self.client.update_run(run, status=status)
+            self._held[run].status = status
 
     def _log(
         self,
@@ -232,23 +236,26 @@ class MlflowStore:
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Write in batches, one where all fits; the tags, and so the fingerprint, last."""
+        """Write what a run does not hold yet in batches, one where all fits; the fingerprint, a tag, last."""
         from mlflow.entities import Metric, Param, RunTag
 
+        held = self._held[run]
+        points, params, tags = held.missing(points, params or {}, tags or {})
         metrics = list(_chunks([Metric(p.key, p.value, p.at, p.step) for p in points], _METRICS_A_BATCH))
-        texts = list(_chunks([Param(k, v) for k, v in (params or {}).items()], _TEXTS_A_BATCH))
-        marks = list(_chunks([RunTag(k, v) for k, v in (tags or {}).items()], _TEXTS_A_BATCH))
+        texts = list(_chunks([Param(k, v) for k, v in params.items()], _TEXTS_A_BATCH))
+        marks = list(_chunks([RunTag(k, v) for k, v in tags.items()], _TEXTS_A_BATCH))
         # MLflow writes a batch's parameters, figures and tags in this order.
         together = max(len(metrics), len(texts), len(marks)) <= 1 and len(metrics) + len(texts) + len(marks)
         if together:
             self._batch(run, *(next(iter(parts), []) for parts in (metrics, texts, marks)))
-            return
-        for chunk in metrics:
-            self._batch(run, metrics=chunk)
-        for chunk in texts:
-            self._batch(run, params=chunk)
-        for chunk in marks:
-            self._batch(run, tags=chunk)
+        else:
+            for chunk in metrics:
+                self._batch(run, metrics=chunk)
+            for chunk in texts:
+                self._batch(run, params=chunk)
+            for chunk in marks:
+                self._batch(run, tags=chunk)
+        held.add(points, params, tags)
 
     def _batch(
         self,
@@ -324,13 +331,20 @@ def _dataset(sweep: SweepHistory) -> Any:
 
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
+    name, digest = dataset_named(sweep)
     fingerprint = sweep.data_fingerprint or "unknown"
     classes = dict(zip(sweep.prior.names, sweep.prior.frequencies, strict=True))
     dataset = Dataset(
-        name=f"{sweep.name} data",
-        digest=fingerprint.removeprefix("sha256:")[:32],
+        name=name,
+        digest=digest,
         source_type="lossweep",
         source=json.dumps({"fingerprint": fingerprint}),
         profile=json.dumps({"class_frequencies": classes}),
     )
     return DatasetInput(dataset=dataset, tags=[InputTag(CONTEXT_TAG, "training")])
+
+
+def dataset_named(sweep: SweepHistory) -> tuple[str, str]:
+    """Return what MLflow knows a sweep's data set by: its name, and the beginning of its fingerprint."""
+    fingerprint = sweep.data_fingerprint or "unknown"
+    return f"{sweep.name} data", fingerprint.removeprefix("sha256:")[:32]

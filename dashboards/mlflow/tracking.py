@@ -59,10 +59,11 @@ class MlflowListener:
         system_metrics: bool = False,
         report: Callable[[SweepHistory], str] | None = build_report,
         patience: float = 60.0,
+        away: float = 15.0,
         retry: tuple[float, float] = (0.5, 15.0),
         stopping: Callable[[], str] = str,
         telling: float = 5.0,
-        gather: float = 5.0,
+        gather: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare to listen; nothing is imported from MLflow and nothing connected before the first event.
@@ -74,6 +75,7 @@ class MlflowListener:
             system_metrics: also record this machine's CPU, GPU and memory use with the sweep's run.
             report: what builds the report that is stored when the sweep ends; None for none.
             patience: seconds `close` waits while nothing of what is left gets written.
+            away: the same where MLflow is known to be away: the driver keeps its sweep meanwhile.
             retry: the first and the longest pause between tries, in seconds.
             stopping: why the sweep is about to stop; empty as long as it is not.
             telling: seconds after which `close` says, again and again, how much is left.
@@ -89,7 +91,8 @@ class MlflowListener:
             retry,
         )
         self._stopping, self._telling, self._clock = stopping, telling, clock
-        self._gather = gather
+        self._gather, self._away = gather, away
+        self._is_away = False
         self._refusals: set[tuple[str, str]] = set()
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -155,7 +158,7 @@ class MlflowListener:
         self._thread = None
 
     def _wait(self, thread: threading.Thread) -> None:
-        """Return when all is written, nothing was for ``patience`` seconds, or somebody asks for an end."""
+        """Return when all is written, nothing was for too many seconds, or somebody asks for an end."""
         asked_before, got_on = self._stopping(), self._clock()
         before, told = self._progress, got_on
         while thread.is_alive() and self._stopping() == asked_before:
@@ -163,7 +166,7 @@ class MlflowListener:
             now = self._clock()
             if self._progress != before:
                 before, got_on = self._progress, now
-            if now - got_on > self._patience:
+            if now - got_on > (min(self._away, self._patience) if self._is_away else self._patience):
                 return
             if now - told > self._telling and self.pending:
                 told = now
@@ -209,24 +212,25 @@ class MlflowListener:
     def _write_until_done(self, write: Write) -> bool:
         """Write, trying again while the store is away. False when `close` gave up meanwhile."""
         pause, longest = self._retry
-        warned = False
         while True:
             try:
                 self._write(write)
+                self._is_away = False
                 return True
             except Exception as error:
                 if not is_outage(error):
+                    self._is_away = False
                     self.dropped += write.events
                     self._say_refused(error)
                     return True
-                if not warned:
+                if not self._is_away:
                     # Not the error's own text, which may hold the address with its password.
                     log.warning(
                         "MLflow at %s can't be reached (%s); the sweep goes on and its numbers are kept",
                         shown(self._uri),
                         type(error).__name__,
                     )
-                    warned = True
+                    self._is_away = True
             if self._abandon.wait(pause):
                 return False
             pause = min(2.0 * pause, longest)
@@ -282,13 +286,14 @@ class MlflowListener:
             case TrialWrite(ended=TrialHistory() as trial):
                 store.end_trial(trial, self._current())
             case TrialWrite(number, started, evaluations):
-                if started is not None or number not in store.runs:
-                    store.start_trial(self._trials[number], self._current())
                 sweep, trial, points = self._current(), self._trials[number], list[Point]()
                 for evaluation in evaluations:
                     at = moment(trial, sweep, self._seconds[number][evaluation.step])
                     points += evaluation_points(evaluation, at)
-                store.log_points(number, points)
+                if started is not None or number not in store.runs:
+                    store.start_trial(trial, sweep, points)
+                else:
+                    store.log_points(number, points)
 
     def _current(self) -> SweepHistory:
         if self._sweep is None:

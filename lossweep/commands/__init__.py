@@ -16,6 +16,7 @@ from lossweep.commands import (
     list_sweeps,
     logs,
     losses,
+    publish,
     replay,
     report,
     resume,
@@ -58,7 +59,7 @@ _PANELS = {
         answered(report.report),
         answered(compare.compare),
     ),
-    "Use what it found": (answered(export.export), train.train, replay.replay),
+    "Use what it found": (answered(export.export), answered(publish.publish), train.train, replay.replay),
     "Look things up": (losses.losses, space.space, schema.schema),
     "Keep house": (answered(doctor.doctor), answered(sync.sync), answered(gc.gc)),
 }

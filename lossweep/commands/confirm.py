@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossweep.commands.arguments import JsonLog, MetricsPort, SweepName, SystemMetrics, WorkspaceFolder
+from lossweep.commands.publish import publish as publish_winner
 from lossweep.commands.service import Cluster
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ def confirm(
             show_default="as last time, else 0.005",
         ),
     ] = None,
+    publish: Annotated[
+        bool,
+        typer.Option("--publish", help="Then register what the verdict stands behind; see lossweep publish."),
+    ] = False,
     workspace: WorkspaceFolder = None,
     system_metrics: SystemMetrics = False,
     metrics_port: MetricsPort = None,
@@ -79,6 +84,8 @@ def confirm(
         cluster=cluster,
     )
     _say_verdict(history_of(name, where))
+    if publish:
+        publish_winner(name, workspace=workspace)
 
 
 def asked_for(

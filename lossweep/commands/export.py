@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +12,6 @@ from lossweep.commands.arguments import Output, SweepName, WorkspaceFolder, chec
 
 if TYPE_CHECKING:
     from lossweep.search.exporting.operating import AskedPoint
-    from lossweep.search.sweep_spec import SweepSpec
-    from lossweep.search.workspace import Workspace
 
 
 class Format(StrEnum):
@@ -81,7 +78,7 @@ def export(
     """
     from dataclasses import replace
 
-    from lossweep.commands.reading import existing, history_of, home_words
+    from lossweep.commands.reading import existing, history_of, home_words, spec_of
     from lossweep.search.exporting.choice import Preference, choose
     from lossweep.search.exporting.operating import asked_point, best_at, floor_metric, weights_of
     from lossweep.search.study.front import front_of
@@ -102,7 +99,7 @@ def export(
                 "not a file of weights", key="--checkpoint", found=str(checkpoint), allowed="FILE.safetensors"
             )
         )
-    spec = _spec(name, where)
+    spec = spec_of(name, where)
     point = None
     front = front_of(history) if floor is not None and trial is None and prefer is None else ()
     if floor is not None and front:
@@ -152,11 +149,3 @@ def _of_front(number: int, count: int, point: AskedPoint) -> str:
         f"Exported is trial {number}: of the {count} trials on the Pareto front it has the highest "
         f"{point.rule} on validation, {point.value:.3f}."
     )
-
-
-def _spec(name: str, workspace: Workspace) -> SweepSpec:
-    from lossweep.search.ledger import Ledger
-    from lossweep.search.running.existing import stored_spec
-
-    with closing(Ledger(workspace.database_url, read_only=True)) as ledger:
-        return stored_spec(ledger.sweep(name))

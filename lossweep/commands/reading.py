@@ -6,11 +6,15 @@ import os
 import shlex
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lossweep.search.service.messages import CLIENT_WORDS
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.files.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from lossweep.search.sweep_spec import SweepSpec
 
 
 def existing(folder: Path | None) -> Workspace:
@@ -49,6 +53,19 @@ def history_of(name: str, workspace: Workspace) -> SweepHistory:
 
     with closing(Ledger(workspace.database_url, read_only=True)) as ledger:
         return ledger.history(name)
+
+
+def spec_of(name: str, workspace: Workspace) -> SweepSpec:
+    """Read a sweep's file as it was submitted.
+
+    Raises:
+        UserError: when there is no sweep of that name.
+    """
+    from lossweep.search.ledger import Ledger
+    from lossweep.search.running.existing import stored_spec
+
+    with closing(Ledger(workspace.database_url, read_only=True)) as ledger:
+        return stored_spec(ledger.sweep(name))
 
 
 def newest(workspace: Workspace) -> str:

@@ -20,6 +20,7 @@ from lossweep.commands.service import Cluster
 
 if TYPE_CHECKING:
     from lossweep.search.running.existing import ExistingSweep
+    from lossweep.search.sweep_spec import SweepSpec
     from lossweep.search.workspace import Workspace
 
 
@@ -41,6 +42,9 @@ def submit(
     ] = None,
     workspace: WorkspaceFolder = None,
     retry_failed: RetryFailed = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would cost; nothing is started or recorded.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Go on with an unfinished sweep unasked.")] = False,
     system_metrics: SystemMetrics = False,
     metrics_port: MetricsPort = None,
@@ -60,6 +64,10 @@ def submit(
         given["warm_start"] = [_former_winner(each, where) for each in warm_start]
     spec = SweepSpec.load(sweep_file, given)
 
+    if dry_run:
+        _say_what_it_costs(spec, where)
+        return
+
     from lossweep.search.running.existing import existing_sweep
 
     state = existing_sweep(where, spec.name, spec, retry_failed=retry_failed)
@@ -78,6 +86,25 @@ def submit(
         retry_failed=retry_failed,
         cluster=cluster,
     )
+
+
+def _say_what_it_costs(spec: SweepSpec, workspace: Workspace) -> None:
+    """Check the sweep as it would be before it starts, simulate it, and measure how fast a trial trains."""
+    from lossweep.search.running.task import segmentation
+    from lossweep.search.simulation.forecast import calibrated, forecast
+    from lossweep.trainers.visible_gpus import hide_gpus
+
+    if spec.resources.gpus_per_trial == 0:
+        hide_gpus()
+    task = segmentation(spec, workspace)
+    expected = forecast(spec, task.prior)
+    typer.echo(str(expected))
+    measured, parallel = calibrated(spec, task), spec.resources.parallel or 1
+    hours = measured.hours(expected.trained)
+    beside = f", {hours / parallel:.2g} with {parallel} side by side" if parallel > 1 else ""
+    typer.echo(f"  hours         about {hours:.2g} of one worker{beside}, without evaluations:")
+    typer.echo(f"                {measured}")
+    typer.echo("Nothing was started.")
 
 
 def _former_winner(named: str, workspace: Workspace) -> dict[str, object]:

@@ -30,28 +30,21 @@ class Pausing:
         self._roll = roll
         self._judging = judging
         self._ending = ending
-        self._thawed: deque[int] = deque()
-        self._given_up: deque[int] = deque()
+        self._thawed = deque(n for n in roll.paused if self._newest(n).action is Decision.THAW)
         for number in roll.paused:
-            match self._newest(number).action:
-                case Decision.THAW:
-                    self._thawed.append(number)
-                case Decision.PRUNE:
-                    self._given_up.append(number)
-                case _:
-                    judging.pause(number)
+            judging.pause(number)
 
     @property
     def next(self) -> int | None:
         """The paused trial that its rule would let go on now, the one that came furthest first; or None."""
+        while self._thawed and self._roll.kinds[self._thawed[0]] is not OutcomeKind.PAUSED:
+            self._thawed.popleft()
         return self._thawed[0] if self._thawed else self._judging.next_to_thaw()
 
     def thaw(self, number: int) -> None:
         """Write that a paused trial goes on, and why."""
-        if self._thawed and self._thawed[0] == number:
-            self._thawed.popleft()
-            return
-        self._journal.record_decision(number, self._judging.reconsidered(number))
+        if self._newest(number).action is not Decision.THAW:
+            self._journal.record_decision(number, self._judging.reconsidered(number))
 
     def end(self, number: int, why: str) -> None:
         """End a paused trial as pruned: it was no better than its peers to the end.
@@ -66,17 +59,13 @@ class Pausing:
             reason = f"{now.reason}; paused {why or 'to the end of the search'}"
             decision = DecisionRecord(now.step, Decision.PRUNE, reason, now.figures)
             self._journal.record_decision(number, decision)
-        if number in self._thawed:
-            self._thawed.remove(number)
         self._ending.finish(number, Outcome(OutcomeKind.PRUNED, decision.reason, decision.figures))
 
-    def end_given_up(self) -> tuple[int, ...]:
-        """End what a dead driver had decided to end; return the trials' numbers."""
-        ended = tuple(self._given_up)
-        while self._given_up:
-            self.end(self._given_up[0], "")
-            self._given_up.popleft()
-        return ended
+    def end_given_up(self) -> None:
+        """End what a dead driver had decided to end."""
+        for number in self._roll.paused:
+            if self._newest(number).action is Decision.PRUNE:
+                self.end(number, "")
 
     def _newest(self, number: int) -> DecisionRecord:
         """The decision a paused trial stands by; the dispatcher's retries are none."""

@@ -9,7 +9,7 @@ leaves it to the next one, which finds the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,9 +39,10 @@ class Awaited:
 
 @dataclass(slots=True)
 class _Training:
-    """One trial: its plan, the epochs that it has done, and whether it runs."""
+    """One trial: its plan, how it begins, the epochs that it has done, and whether it runs."""
 
     plan: TrialPlan
+    beginning: str
     done: int
     runs: bool = False
 
@@ -51,7 +52,7 @@ class Prefixes:
 
     def __init__(self) -> None:
         self._trainings: dict[int, _Training] = {}
-        self._alike: dict[tuple[object, ...], list[int]] = {}
+        self._alike: dict[str, list[_Training]] = {}
         self._common: dict[tuple[int, int], int] = {}
 
     def add(self, plan: TrialPlan, evaluations: Sequence[Evaluation] = ()) -> None:
@@ -62,8 +63,9 @@ class Prefixes:
             evaluations: what it has reported so far.
         """
         done = evaluations[-1].epoch if evaluations else 0
-        self._trainings[plan.number] = _Training(plan, done)
-        self._alike.setdefault(_beginning(plan), []).append(plan.number)
+        training = _Training(plan, _beginning(plan), done)
+        self._trainings[plan.number] = training
+        self._alike.setdefault(training.beginning, []).append(training)
 
     def begins(self, number: int) -> None:
         """A trial runs from now on."""
@@ -83,32 +85,35 @@ class Prefixes:
 
         None where nobody trains any of it beyond what was trained already.
         """
-        sharing = [(self._trainings[other], common) for other, common in self._sharing(number)]
-        trained = max((min(each.done, common) for each, common in sharing), default=0)
-        trained = max(trained, self._trainings[number].done)
+        mine = self._trainings[number]
+        alike = [each for each in self._alike[mine.beginning] if each is not mine]
         training = [
             Awaited(each.plan.number, common)
-            for each, common in sharing
-            if each.runs and common > max(trained, each.done)
+            for each in alike
+            if each.runs and (common := self._shared(mine, each)) > max(mine.done, each.done)
         ]
-        return max(training, key=lambda each: each.epochs, default=None)
+        most = max(training, key=lambda each: each.epochs, default=None)
+        if most is None:
+            return None
+        # What was trained already is gone on from, and only then does anybody else's progress matter.
+        trained = max(min(each.done, self._shared(mine, each)) for each in alike)
+        return most if most.epochs > trained else None
 
     def may_wait(self, waiting: int) -> bool:
         """Whether one more may wait beside so many: as many as run, so that no proposal gets too old."""
         return waiting < max(LEAST_WAITING, sum(each.runs for each in self._trainings.values()))
 
-    def _sharing(self, number: int) -> Iterator[tuple[int, int]]:
-        """The trials that begin as this one, with the epochs that both surely train alike."""
-        mine = self._trainings[number].plan
-        for other in self._alike[_beginning(mine)]:
-            if other != number:
-                pair = min(number, other), max(number, other)
-                if pair not in self._common:
-                    first, second = (self._trainings[each].plan.schedule for each in pair)
-                    self._common[pair] = common_epochs(first, second, mine.training.evaluate_every)
-                yield other, self._common[pair]
+    def _shared(self, one: _Training, other: _Training) -> int:
+        """The epochs that two trials surely train alike."""
+        pair = one.plan.number, other.plan.number
+        if pair not in self._common:
+            schedules = one.plan.schedule, other.plan.schedule
+            common = common_epochs(*schedules, one.plan.training.evaluate_every)
+            self._common[pair] = self._common[pair[::-1]] = common
+        return self._common[pair]
 
 
-def _beginning(plan: TrialPlan) -> tuple[object, ...]:
+def _beginning(plan: TrialPlan) -> str:
     """What trials that share anything have in common; so few of them are looked at."""
-    return plan.seed, plan.training.model_dump_json(), identity(plan.schedule.phases[0], plan.code)
+    phase = identity(plan.schedule.phases[0], plan.code)
+    return f"{plan.seed} {plan.training.model_dump_json()} {phase}"

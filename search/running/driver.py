@@ -135,7 +135,9 @@ def run_sweep(
             shared = cluster_of(cluster) if spec.resources.runner == "tune" else ""
             with Lease(ledger, spec.name, stop.set, shared) as lease:
                 chosen = runner or runner_for(spec, workspace, cluster, work.gpu_share)
-                settings = replace(_settings(spec, work.prior, confirm), retry_failed=resume and retry_failed)
+                settings = replace(
+                    settings_of(spec, work.prior, confirm), retry_failed=resume and retry_failed
+                )
                 share = Share(spec.name, lambda: _claims(ledger, shared)) if shared else None
                 return _drive(spec, settings, ledger, lease, stop, work, chosen, tuple(listeners), share)
     finally:
@@ -160,7 +162,7 @@ def _prepared(
         if resume:
             _check_unchanged(ledger, spec, work)
         else:
-            _settings(spec, work.prior).check()  # before the sweep's name is taken
+            settings_of(spec, work.prior).check()  # before the sweep's name is taken
         if alone and task is None:
             share = share_of_a_gpu(spec, workspace, work.trainer, work.fingerprint)
             work = replace(work, gpu_share=share)
@@ -266,7 +268,14 @@ def _end_of(
     return SweepState.INTERRUPTED, "the runner had nothing to run on"
 
 
-def _settings(spec: SweepSpec, prior: ClassPrior, confirm: ConfirmSpec | None = None) -> SearchSettings:
+def settings_of(spec: SweepSpec, prior: ClassPrior, confirm: ConfirmSpec | None = None) -> SearchSettings:
+    """What a sweep searches, fitted to its data's classes.
+
+    Args:
+        spec: the sweep.
+        prior: classes and their frequencies.
+        confirm: what is confirmed at once, instead of what the sweep says.
+    """
     epochs = spec.budget.epochs
     controls, wanted = spec.controls, confirm or spec.confirm
     settings = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -29,6 +29,11 @@ class Epochs:
 
     requested: int
     trained: int
+
+    @classmethod
+    def of(cls, trials: Collection[TrialHistory]) -> Epochs:
+        """Count those of some trials."""
+        return cls(sum(trial.epochs for trial in trials), sum(trial.trained_epochs for trial in trials))
 
     @property
     def shared(self) -> int:
@@ -187,8 +192,7 @@ class SweepHistory:
     @property
     def epochs(self) -> Epochs:
         """How many epochs its trials went through, confirming ones included, and how many of them trained."""
-        recorded = self.recorded
-        return Epochs(sum(t.epochs for t in recorded), sum(t.trained_epochs for t in recorded))
+        return Epochs.of(self.recorded)
 
     def tried(self) -> Tried:
         """How many schedules were tried on each side."""

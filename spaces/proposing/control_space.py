@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -19,6 +20,8 @@ PREFIX: Final = "control."
 """Before the names of its parameters: its rates are another search's than those of the proposals."""
 DEFAULT_RATES: Final = Range(low=1e-4, high=1e-2, log=True, levels=9)
 """Searched when the space gives its first phase no range of rates."""
+APART: Final = 0.25
+"""Decades between the values of the control's rates, where they are from a grid."""
 _START_SHAPES: Final[tuple[Shape, ...]] = ("drop", "cosine")
 """A rate that falls at the end has seldom done worse than a constant one; the sampler may try that."""
 
@@ -98,7 +101,8 @@ class ControlSpace:
 def control_rates(spec: SpaceSpec) -> Range:
     """The rates of the control's search: all that the space allows its first phase's losses.
 
-    A lead that comes from a rate which the control was not allowed to have is no lead of the loss's.
+    A lead that comes from a rate which the control was not allowed to have is no lead of the loss's. Where a
+    space takes its rates from few values, so that first phases coincide, the control gets those between, too.
     """
     first = (spec.spelled_out().phases or ())[0]
     found = [loss.learning_rate or first.learning_rate for loss in first.losses]
@@ -109,8 +113,17 @@ def control_rates(spec: SpaceSpec) -> Range:
     low = min(float(rate.low) for rate in ranges)
     high = max(float(rate.high) for rate in ranges)
     if (low, high) == (float(widest.low), float(widest.high)):
-        return widest.model_copy(update={"usual": ()})  # usual there is what suits other losses
+        return _finer(widest.model_copy(update={"usual": ()}))  # usual there is what suits other losses
     return Range(low=low, high=high, log=True)
+
+
+def _finer(rates: Range) -> Range:
+    """The same range with values at most `APART` decades apart; all of the old ones are among them."""
+    if not rates.log or rates.levels is None:
+        return rates
+    steps = rates.levels - 1
+    apart = math.log10(float(rates.high) / float(rates.low)) / steps
+    return rates.model_copy(update={"levels": steps * math.ceil(round(apart / APART, 6)) + 1})
 
 
 def _one_of(values: Sequence[str] | Sequence[int]) -> Choice | str | int:

@@ -75,7 +75,7 @@ def common_epochs(first: LossSchedule, second: LossSchedule, evaluate_every: int
         after: dict[tuple[object, ...], _Pair] = {}
         kept = True
         for pair in reached.values():
-            for metrics in _measurements(pair):
+            for metrics in measurements(*pair):
                 then = pair[0].advance(metrics), pair[1].advance(metrics)
                 seen = tuple(
                     needs_metrics(before) or evaluates(before, now, evaluate_every)
@@ -101,16 +101,16 @@ def _alike(pair: _Pair, mine: tuple[str, ...], other: tuple[str, ...]) -> bool:
     )
 
 
-def _measurements(pair: _Pair) -> Iterator[dict[str, float] | None]:
-    """What an epoch may measure that could part the two: values at, above and below each level in question.
+def measurements(*cursors: ScheduleCursor) -> Iterator[dict[str, float] | None]:
+    """What an epoch may measure that decides how it goes on: values at, above and below each level.
 
-    None where neither waits for anything.
+    None where none of the cursors waits for anything.
     """
-    if not any(needs_metrics(cursor) for cursor in pair):
+    if not any(needs_metrics(cursor) for cursor in cursors):
         yield None
         return
     levels: dict[str, set[float]] = {}
-    for cursor in pair:
+    for cursor in cursors:
         if until := cursor.current.until:
             levels.setdefault(until.metric, set()).add(until.at_least)
         if (before := _before(cursor)) and before.back_below is not None:

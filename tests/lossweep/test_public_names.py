@@ -16,6 +16,7 @@ NAMES = {
     "ClassPrior",
     "LossSchedule",
     "LossScheduleCallback",
+    "LossScheduleTrainerCallback",
     "LossweepError",
     "ScheduledLoss",
     "Sweep",

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lossweep.spaces.class_prior import ClassPrior
 from lossweep.spaces.files.errors import Problem, UserError, nearest
-from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.spaces.schedules.schedule_file import load_schedule
+from lossweep.trainers.callbacks.following import Following
 from lossweep.trainers.callbacks.scheduled_loss import ScheduledLoss
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
 except ImportError as error:
     raise UserError("LossScheduleCallback needs Lightning: pip install lightning") from error
-
-
-_ENDLESS = 10**9
 
 
 class LossScheduleCallback(Callback):
@@ -56,14 +52,7 @@ class LossScheduleCallback(Callback):
             schedule = load_schedule(schedule)
         self.scheduled = ScheduledLoss(schedule, prior)
         self._attribute = attribute
-        self._metrics = metrics
-        self._cursor: ScheduleCursor | None = None
-        self._measured: dict[str, float] | None = None
-        if metrics is not None and (missing := sorted(self.scheduled.schedule.metrics - set(metrics))):
-            problem = Problem(
-                "phases wait for a metric", found=", ".join(missing), allowed=", ".join(metrics)
-            )
-            raise UserError(problem)
+        self._following = Following(self.scheduled, metrics)
 
     @property
     def state_key(self) -> str:
@@ -73,11 +62,11 @@ class LossScheduleCallback(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Forget an earlier ``fit``. Lightning loads a checkpoint's state after this."""
         if stage == "fit" and trainer.current_epoch == 0:
-            self._cursor = self._measured = None
+            self._following.forget()
 
     def state_dict(self) -> dict[str, Any]:
         """Return where in the schedule training stands, and what was measured in the epoch since."""
-        return {"cursor": self._cursor.to_dict() if self._cursor else None, "measured": self._measured}
+        return self._following.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave.
@@ -85,20 +74,7 @@ class LossScheduleCallback(Callback):
         Raises:
             UserError: it is of a schedule that trains otherwise from there back.
         """
-        if self._metrics is None or state_dict["cursor"] is None:
-            return
-        cursor, schedule = ScheduleCursor.from_dict(state_dict["cursor"]), self.scheduled.schedule
-        if cursor.schedule.unrolled() != schedule.unrolled():
-            try:
-                cursor = cursor.moved_to(schedule, cursor.epochs)
-            except ValueError:
-                problem = Problem(
-                    "the checkpoint was trained by another schedule",
-                    found=str(cursor.schedule),
-                    allowed=str(schedule),
-                )
-                raise UserError(problem) from None
-        self._cursor, self._measured = cursor, state_dict.get("measured")
+        self._following.load_state_dict(state_dict)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check that the module can be trained by a schedule."""
@@ -110,7 +86,7 @@ class LossScheduleCallback(Callback):
             raise UserError(
                 "the schedule sets the learning rate: configure_optimizers must not return schedulers"
             )
-        if self._waits and not trainer.enable_validation:
+        if self._following.waits and not trainer.enable_validation:
             problem = Problem(
                 "phases wait for metrics of a validation, and this fit has none",
                 found=", ".join(sorted(self.scheduled.schedule.metrics)),
@@ -121,11 +97,8 @@ class LossScheduleCallback(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take up the schedule where this epoch stands in it, if no checkpoint says where."""
-        if self._metrics is not None and self._cursor is None:
-            # A trainer that knows its own end ends by itself, and may be resumed with a later one.
-            endless = trainer.max_epochs is not None and trainer.max_epochs > 0
-            epochs = _ENDLESS if endless else self.scheduled.schedule.budget
-            self._cursor = replace(self.scheduled.position(trainer.current_epoch), epochs=epochs)
+        ends_by_itself = trainer.max_epochs is not None and trainer.max_epochs > 0
+        self._following.begin(trainer.current_epoch, ends_by_itself)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -135,8 +108,8 @@ class LossScheduleCallback(Callback):
         Raises:
             UserError: the training loader has no length, and a learning rate needs one.
         """
-        self._advance_to(trainer.current_epoch)  # a checkpoint of a validation's end is of the epoch before
-        cursor = self._cursor or self.scheduled.position(trainer.current_epoch)
+        # A checkpoint of a validation's end is of the epoch before.
+        cursor = self._following.at(trainer.current_epoch)
         steps = self._steps(trainer)
         step = 0 if steps is None else batch_idx // trainer.accumulate_grad_batches
         criterion, rate = self.scheduled.of(cursor, step, steps)
@@ -154,28 +127,14 @@ class LossScheduleCallback(Callback):
         Raises:
             UserError: the validation doesn't log the schedule's metrics.
         """
-        if self._metrics is None or trainer.sanity_checking or trainer.state.fn != "fit":
-            return
-        logged = trainer.callback_metrics
-        if absent := [name for name in self._metrics.values() if name not in logged]:
-            problem = Problem("the schedule's metrics were not logged", found=", ".join(absent))
-            raise UserError(problem)
-        self._measured = {name: float(logged[key]) for name, key in self._metrics.items()}
+        if not trainer.sanity_checking and trainer.state.fn == "fit":
+            self._following.note(trainer.callback_metrics)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let the schedule decide by the epoch's last validation, which Lightning has run by now."""
-        self._advance_to(trainer.current_epoch + 1)
-        if self._cursor is not None and self._cursor.finished:
+        self._following.advance_to(trainer.current_epoch + 1)
+        if self._following.finished:
             trainer.should_stop = True
-
-    @property
-    def _waits(self) -> bool:
-        """Whether phases end by metrics."""
-        return self._metrics is not None and bool(self.scheduled.schedule.metrics)
-
-    def _advance_to(self, epoch: int) -> None:
-        while self._cursor is not None and self._cursor.epoch < epoch and not self._cursor.finished:
-            self._cursor, self._measured = self._cursor.advance(self._measured), None
 
     def _steps(self, trainer: Trainer) -> int | None:
         """Optimizer steps of an epoch; None where nobody can know and nothing asks."""

@@ -111,13 +111,21 @@ class CheckpointStore:
         self.folder = located(folder)
 
     def newest(
-        self, context: str, fits: Callable[[Sequence[TrainedEpoch]], bool]
+        self,
+        context: str,
+        fits: Callable[[Sequence[TrainedEpoch]], bool],
+        among: Collection[str] | None = None,
     ) -> tuple[Checkpoint, dict[str, Any]] | None:
         """Return the checkpoint of most epochs that fits and is whole, with its state.
 
         Torn and foreign files are passed over, so that the one before is used.
+
+        Args:
+            context: of the training.
+            fits: whether what was trained is wanted.
+            among: the only addresses that could fit: no other file is opened. None for all.
         """
-        for checkpoint in self._of(context):
+        for checkpoint in self._of(context, among):
             if fits(checkpoint.history):
                 with suppress(CheckpointUnreadable, FileNotFoundError):
                     return checkpoint, checkpoint.state()
@@ -208,9 +216,11 @@ class CheckpointStore:
             freed += sizes.get(path, 0)
         return freed
 
-    def _of(self, context: str) -> Iterator[Checkpoint]:
+    def _of(self, context: str, among: Collection[str] | None) -> Iterator[Checkpoint]:
         found: Iterator[Place] = (self.folder / context).glob(f"*{SUFFIX}")
         for path in sorted(found, key=str, reverse=True):
+            if among is not None and path.name.removesuffix(SUFFIX).partition("-")[2] not in among:
+                continue
             with suppress(CheckpointUnreadable, FileNotFoundError):
                 yield Checkpoint.open(path)
 

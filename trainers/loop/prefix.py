@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from lossweep.spaces.files.canonical import key_of
 from lossweep.spaces.losses.terms import imported_terms
-from lossweep.spaces.schedules.common_prefix import evaluates, identity, needs_metrics
+from lossweep.spaces.schedules.common_prefix import evaluates, identity, measurements, needs_metrics
 from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.plan import TrialPlan
@@ -16,6 +16,9 @@ from lossweep.trainers.plan import TrialPlan
 VERSIONS: Final = (2, 1)
 """Of training, the newest first. One is added when the same plan would train differently, so that no
 checkpoint of before is gone on from; what was trained to its end is found under the earlier ones."""
+
+MOST_WAYS: Final = 300
+"""Ways through a schedule that are followed side by side to name what may have been trained on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,38 @@ class TrainedEpoch:
 
 def address(history: Sequence[TrainedEpoch]) -> str:
     """The name of a trained prefix: equal for equal ones, of whichever trial."""
-    trained = [[epoch.phase, epoch.epoch_in_phase, epoch.evaluation is not None] for epoch in history]
+    return _named([[epoch.phase, epoch.epoch_in_phase, epoch.evaluation is not None] for epoch in history])
+
+
+def _named(trained: Sequence[object]) -> str:
     return key_of(trained)[:20]
+
+
+def possible_addresses(plan: TrialPlan) -> frozenset[str] | None:
+    """The addresses of all that a trial may have trained on its way, whatever is measured.
+
+    So that among the checkpoints of all trials with its seed only its own prefixes need be opened.
+
+    Returns:
+        None when there are too many ways.
+    """
+    ways: list[tuple[ScheduleCursor, tuple[list[object], ...]]] = [(ScheduleCursor.start(plan.schedule), ())]
+    found: set[str] = set()
+    while ways and len(ways) <= MOST_WAYS:
+        further = {}
+        for cursor, past in ways:
+            for metrics in measurements(cursor):
+                after = cursor.advance(metrics)
+                measured = metrics is not None or evaluates(cursor, after, plan.training.evaluate_every)
+                trained = (*past, [identity(cursor.current, plan.code), cursor.epochs_in_phase, measured])
+                name = _named(trained)
+                if measured:
+                    found.add(name)
+                if not after.finished:
+                    place = after.phase, after.epochs_in_phase, after.exhausted
+                    further[name, place] = after, trained
+        ways = list(further.values())
+    return None if ways else frozenset(found)
 
 
 def context_key(plan: TrialPlan, *surroundings: str, version: int = VERSIONS[0]) -> str:

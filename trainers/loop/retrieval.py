@@ -13,7 +13,7 @@ from torch import nn
 from lossweep.trainers.data.loading import SegmentationData
 from lossweep.trainers.loop.checkpoints import Checkpoint, CheckpointStore
 from lossweep.trainers.loop.numerics import NAMES, Numerics
-from lossweep.trainers.loop.prefix import VERSIONS, TrainedEpoch, context_key, retrace
+from lossweep.trainers.loop.prefix import VERSIONS, TrainedEpoch, context_key, possible_addresses, retrace
 from lossweep.trainers.models import raw_model
 from lossweep.trainers.own_code import is_current, with_code
 from lossweep.trainers.plan import TrialPlan
@@ -43,8 +43,9 @@ def trained_model(
         last = past[-1].evaluation if past else None
         return (step is None or (last is not None and last.step == step)) and retrace(plan, past) is not None
 
+    possible = possible_addresses(plan)
     for context in _contexts(plan, data.fingerprint):
-        if found := checkpoints.newest(context, wanted):
+        if found := checkpoints.newest(context, wanted, possible):
             spec = plan.model.model_copy(update={"weights": None})
             model = raw_model(spec, data.prior, data.channels, plan.seed)
             model.load_state_dict(found[1]["model"])
@@ -67,6 +68,7 @@ def longest_prefix(
         checkpoints: where.
     """
     longest: tuple[Checkpoint, dict[str, Any]] | None = None
+    possible = possible_addresses(plan)
     for tried in _attempts(plan):
         if tried.images_a_pass < plan.images_a_pass:
             break
@@ -77,7 +79,8 @@ def longest_prefix(
             mine = past[-1].trained_by == plan.number
             return retrace(plan, past) is not None and (mine or not earlier)
 
-        found = checkpoints.newest(context_key(tried, fingerprint, str(numerics), torch.__version__), fits)
+        context = context_key(tried, fingerprint, str(numerics), torch.__version__)
+        found = checkpoints.newest(context, fits, possible)
         if found and (longest is None or len(found[0].history) >= len(longest[0].history)):
             longest = found
     return longest

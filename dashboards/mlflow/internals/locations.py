@@ -11,6 +11,8 @@ LOCATIONS: Final = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
 )
 """The tables and columns that hold addresses of artifacts; no public call changes one."""
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Final
+
+from lossweep.spaces.files.errors import Problem
 
 PARENT_TAG: Final = "mlflow.parentRunId"
 RUN_NAME_TAG: Final = "mlflow.runName"
@@ -21,6 +24,8 @@ QUIET: Final[Mapping[str, str]] = {
     "GIT_PYTHON_REFRESH": "quiet",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # Else a model takes the pyproject.toml along that happens to lie where somebody stands.
+    "MLFLOW_UV_AUTO_DETECT": "false",
     # The listener buffers and tries again by itself: a request that hangs in MLflow's retries helps nobody.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -77,3 +82,20 @@ OUTDATED: Final = "out-of-date database schema"
 def folders_allowed() -> bool:
     """Whether this person has told MLflow to go on recording into folders."""
     return os.environ.get(ALLOW_FOLDERS, "").lower() in ("true", "1")
+
+
+def registered_name_problem(name: str) -> Problem | None:
+    """What is wrong with a name for a registered model, as MLflow takes them."""
+    if name.strip() and name not in (".", "..") and not set("/:'") & set(name):
+        return None
+    return Problem(
+        "no name for a registered model", key="--as", found=repr(name), allowed="any without / : and '"
+    )
+
+
+def alias_problem(alias: str) -> Problem | None:
+    """What is wrong with an alias of a registered model: MLflow keeps ``latest`` and versions for itself."""
+    if re.fullmatch(r"[\w\-]+", alias) and alias.lower() != "latest" and not re.fullmatch(r"[vV]\d+", alias):
+        return None
+    allowed = "letters, digits, _ and -, but neither latest nor a version such as v1"
+    return Problem("no alias of a registered model", key="--alias", found=repr(alias), allowed=allowed)

@@ -185,3 +185,33 @@ def test_the_client_still_remembers_locations_by_run() -> None:
     utils._artifact_repos_cache["run"] = object()
     locations.forget_locations()
     assert not utils._artifact_repos_cache
+
+
+ALIASES = ["champion", "a-b_2", "latest", "Latest", "v1", "V20", "v", "", "a b", "a@b", "é"]
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_aliases_are_what_mlflow_takes(alias: str) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils import validation
+
+    try:
+        validation._validate_model_alias_name(alias)
+        validation._validate_model_alias_name_reserved(alias)
+    except MlflowException:
+        assert names.alias_problem(alias) is not None
+    else:
+        assert names.alias_problem(alias) is None
+
+
+@pytest.mark.parametrize("name", ["small", "small.v2", "two words", "a/b", "a:b", "", " ", ".", ".."])
+def test_names_of_registered_models_are_what_mlflow_takes(name: str) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils import validation
+
+    try:
+        validation._validate_model_name(name)
+    except MlflowException:
+        assert names.registered_name_problem(name) is not None
+    else:
+        assert names.registered_name_problem(name) is None

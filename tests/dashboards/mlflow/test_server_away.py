@@ -112,7 +112,7 @@ class Outage:
 def test_every_number_arrives(mlflow_template: Path, tmp_path: Path) -> None:
     shutil.copy(mlflow_template, tmp_path / "mlflow.db")
     server = Server(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    listener = MlflowListener(server.uri, artifacts=tmp_path, report=None, retry=(0.05, 0.2))
+    listener = MlflowListener(server.uri, artifacts=tmp_path, report=None, retry=(0.05, 0.2), away=60.0)
     outage = Outage(server, listener)
     workspace = Workspace(tmp_path, f"sqlite:///{tmp_path / 'lossweep.db'}", server.uri)
     work = TrainingTask(PlantedTrainer(tmp_path / "work", 0.02), PRIOR, "sha256:0")

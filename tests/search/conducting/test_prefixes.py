@@ -130,6 +130,19 @@ def test_hours_that_run_out_leave_nobody_waiting() -> None:
     assert boss.finished
 
 
+def test_a_sweep_begun_with_a_seed_a_trial_goes_on_so() -> None:
+    """As one that an earlier version began; and one with a common seed keeps to that."""
+    study, journal = optuna.create_study(), MemoryJournal()
+    before = conductor(8, study=study, journal=journal)
+    seeds = [before.ask().seed for _ in range(2)]
+    after = few(8, study=study, journal=journal)
+    seeds += [after.ask().seed for _ in range(2)]
+    assert len(set(seeds)) == 4
+    study, journal = optuna.create_study(), MemoryJournal()
+    first = few(8, study=study, journal=journal).ask()
+    assert {asked.seed for asked in iter(few(8, study=study, journal=journal).ask, None)} == {first.seed}
+
+
 @settings(max_examples=15)
 @given(slots=st.integers(1, 6), seed=st.integers(0, 99))
 def test_no_epoch_is_trained_twice_whatever_runs_beside(

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,39 +14,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from lossweep.search.exporting.card import file_card
 from lossweep.search.exporting.operating import TrainedWeights
-from lossweep.search.exporting.weights import card_of, model_card, write_weights
-from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.search.exporting.weights import card_of, write_weights
 from lossweep.spaces.schedules.schedule_file import ScheduleFile
-from lossweep.trainers.data.loading import load_data
-from lossweep.trainers.data.spec import ScenesSource
-from lossweep.trainers.evaluation import Evaluation
-from lossweep.trainers.guards.spec import GuardSpec
-from lossweep.trainers.models import build_model
-from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
-
-SMP = ModelSpec(encoder="tu-test_resnet", options={"encoder_depth": 3, "decoder_channels": (32, 16, 16)})
-OWN = ModelSpec(architecture="card_model:build", options={"width": 4})
-MODULE = """\
-from torch import nn
-
-
-def build(in_channels, classes, width):
-    return nn.Sequential(nn.Conv2d(in_channels, width, 3, padding=1), nn.Conv2d(width, classes, 1))
-"""
-SCHEDULE = LossSchedule.parse("dice @1e-3 x2 | 2 epochs")
-SCORED = Evaluation(
-    step=4, epoch=2, epochs=2, phase=0, cycle=0, loss_name="dice", learning_rate=1e-3, metrics={}
-)
-TOLD: dict[str, Any] = {
-    "data": "sha256:abc",
-    "sweep": "cards",
-    "trial": 3,
-    "seed": 11,
-    "lossweep": "0.1.0",
-    "scores": {"tuned_f1": 0.61234},
-    "threshold_of": "tuned_f1",
-}
+from lossweep.trainers.plan import ModelSpec
+from tests.search.exporting.exported_models import OWN, SMP, exported_model
 
 
 @pytest.fixture
@@ -53,24 +27,8 @@ def made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[TrainedWeights, ScheduleFile]]:
     """Weights of a model for as many classes, and their schedule."""
-    (tmp_path / "card_model.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
-
-    def made(model: ModelSpec, *classes: str, **told: Any) -> tuple[TrainedWeights, ScheduleFile]:
-        spec = ScenesSource(source="scenes", classes=classes, tile=64, train=2, val=1, test=1)
-        data = load_data(spec, tmp_path / "cache")
-        training, guards, measure = TrainingSpec(), GuardSpec(), MeasureSpec()
-        plan = TrialPlan(3, 11, SCHEDULE, spec, model, training, guards, measure)
-        network = build_model(model, data.prior, data.channels, 11).eval()
-        *_, weight, bias = network.parameters()  # the head, which starts at the prior: all background
-        torch.nn.init.normal_(weight, generator=torch.Generator().manual_seed(0))
-        torch.nn.init.constant_(bias, -0.25)
-        points = {"threshold": 0.4, "logit_threshold": -0.25}
-        provenance = {**TOLD, **told}
-        exported = ScheduleFile(**dict(SCHEDULE), **points, classes=classes, provenance=provenance)
-        return TrainedWeights(network, data, plan, SCORED), exported
-
-    return made
+    return partial(exported_model, tmp_path)
 
 
 @pytest.mark.parametrize("model", [SMP, OWN], ids=["smp", "own"])
@@ -106,7 +64,7 @@ def test_the_code_on_the_card_loads_the_weights_and_predicts(
 
 def test_the_card_says_what_the_weights_are(made: Any) -> None:
     weights, exported = made(SMP, "background", "vehicle")
-    card = model_card("best.safetensors", weights, exported)
+    card = file_card("best.safetensors", weights, exported)
     normalization = weights.data.val.normalization
     mean, std = normalization.mean, normalization.std
     rows = dict(re.findall(r"^\| ([^|]+) \| (.*) \|$", card, re.MULTILINE))
@@ -125,28 +83,38 @@ def test_the_card_says_what_the_weights_are(made: Any) -> None:
 
 
 def test_the_card_says_what_was_confirmed(made: Any) -> None:
-    told = {"verdict": {"sentence": "It beats the control."}}
-    own = {"n": 3, "metric": "tuned_f1", "mean": 0.5, "deviation": 0.0125}
-    once = {**own, "n": 1}
-    del once["deviation"]
+    verdict = {"sentence": "It beats the control.", "seeds": 3, "margin": 0.005, "reads_before": 0}
+    own = {"n": 3, "metric": "tuned_f1", "mean": 0.5, "deviation": 0.0125, "scores": [0.49, 0.5, 0.51]}
+    once = {"n": 1, "metric": "tuned_f1", "mean": 0.4, "scores": [0.4], "diverged": 1}
     classes = ("background", "vehicle", "truck")
     weights, _ = made(OWN, *classes)
-    cards = []
-    for confirmed in (own, once, None):
-        more = told if confirmed is None else {**told, "confirmed": confirmed}
-        cards.append(
-            model_card("w.safetensors", weights, made(OWN, "background", "vehicle", "truck", **more)[1])
-        )
-    said = "this schedule has tuned_f1 0.500"
-    assert (
-        f"It beats the control. Trained 3 times with fresh seeds, {said} ± 0.013 on the test split."
-        in cards[0]
-    )
-    assert f"Trained 1 times with fresh seeds, {said} on the test split." in cards[1]
-    assert "It beats the control.\n" in cards[2]
-    assert "| threshold | none: the likeliest class is predicted |" in cards[0]
-    assert "| model | `card_model:build` |" in cards[0]
+
+    def card(**told: Any) -> str:
+        return file_card("w.safetensors", weights, made(OWN, *classes, **told)[1])
+
+    spread = card(verdict=verdict, confirmed=own, against={"confirmed": once})
+    assert "It beats the control.\n\n| test tuned_f1, fresh seeds | mean ± SD | seeds | each |" in spread
+    assert "| this schedule | 0.500 ± 0.013 | 3 | 0.490, 0.500, 0.510 |" in spread
+    assert "| the control | 0.400 | 1 (1 diverged) | 0.400 |" in spread
+    assert "The verdict is of 1 test images and 3 seeds; a difference of 0.005 counts as none." in spread
+    assert "had been read" not in spread
+    again = card(verdict={**verdict, "reads_before": 6})
+    assert "It beats the control.\n\n## Limits" in again
+    assert "had been read 6 times before" in again
+    assert "| threshold | none: the likeliest class is predicted |" in again
+    assert "The threshold was chosen" not in again
+    assert "| model | `card_model:build` |" in again
     pretrained = replace(
         weights, plan=replace(weights.plan, model=SMP.model_copy(update={"weights": "imagenet"}))
     )
-    assert "encoder weights before training: imagenet" in model_card("w", pretrained, made(SMP, "a", "b")[1])
+    assert "encoder weights before training: imagenet" in file_card("w", pretrained, made(SMP, "a", "b")[1])
+
+
+def test_the_card_says_where_the_limits_are(made: Any) -> None:
+    weights, exported = made(SMP, "background", "vehicle")
+    card = file_card("best.safetensors", weights, exported)
+    limits = card.partition("## Limits\n\n")[2].partition("\n\n##")[0]
+    assert "- Images must have 3 bands of uint8, with values as those of the training images." in limits
+    assert "crops of 64 x 64 pixels" in limits
+    assert "another may be right" in limits
+    assert "Nothing says that another training by this schedule comes out as well" in limits

@@ -13,7 +13,7 @@ from lossweep.spaces.schedules.common_prefix import common_epochs, evaluates, id
 from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.evaluation import Evaluation
-from lossweep.trainers.loop.prefix import TrainedEpoch, retrace
+from lossweep.trainers.loop.prefix import TrainedEpoch, address, possible_addresses, retrace
 from lossweep.trainers.plan import TrainingSpec, TrialPlan
 
 BUDGET = 4
@@ -69,3 +69,24 @@ def test_common_is_what_is_retraced_whatever_is_measured(
         LossSchedule.parse(first).with_budget(BUDGET), LossSchedule.parse(second).with_budget(BUDGET), every
     )
     assert common == min(found)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(line=LINES, other=LINES, every=st.sampled_from((1, 1, 2)), data=st.data())
+def test_whatever_is_gone_on_from_is_among_the_possible_addresses(
+    plan_of: Any, line: str, other: str, every: int, data: st.DataObject
+) -> None:
+    training = TrainingSpec(evaluate_every=every)
+    mine, theirs = (plan_of(each, BUDGET, training=training) for each in (line, other))
+    possible = possible_addresses(mine)
+    assert possible is not None
+    recalls = data.draw(st.tuples(*[st.sampled_from(RECALLS)] * BUDGET))
+    for past in (list(trained(mine, recalls)), list(trained(theirs, recalls))):
+        for count in range(1, BUDGET + 1):
+            if past[count - 1].evaluation and retrace(mine, past[:count]):
+                assert address(past[:count]) in possible
+
+
+def test_too_many_ways_are_not_followed(plan_of: Any) -> None:
+    waits = "dice @1e-3 until recall>=0.5 in 1..20 back <0.3 -> jaccard @1e-3 until recall>=0.6 in 1..20"
+    assert possible_addresses(plan_of(f"{waits} | 9 cycles", 99)) is None

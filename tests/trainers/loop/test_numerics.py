@@ -68,8 +68,7 @@ def test_a_trials_steps_and_evaluations_multiply_as_its_precision_says(
     monkeypatch.setattr(Meter, "update", looked(Meter.update))
     training = TrainingSpec.model_validate({"batch": 4, "precision": precision})
     list(train(plan_of("dice @1e-3 x1", 1, training=training), scenes))
-    both = {(allowed, allowed)}
-    assert seen == {"Optimization.step": both, "Meter.update": both}
+    assert seen == {name: {(allowed, allowed)} for name in ("Optimization.step", "Meter.update")}
 
 
 def test_a_trials_losses_are_placed_for_its_device(

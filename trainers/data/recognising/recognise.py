@@ -10,9 +10,11 @@ from typing import Any, Final
 from lossweep.spaces.files.errors import Problem, UserError
 from lossweep.trainers.data.layout_spec import Layout
 from lossweep.trainers.data.recognising import choosing, dividing
+from lossweep.trainers.data.recognising.by_value import Coding
 from lossweep.trainers.data.recognising.candidate import Candidate
-from lossweep.trainers.data.recognising.coding import Coding, coding_of
-from lossweep.trainers.data.recognising.known import Value
+from lossweep.trainers.data.recognising.class_lists import table_beside
+from lossweep.trainers.data.recognising.coding import coding_of
+from lossweep.trainers.data.recognising.known import ColorTable, Value, tables
 from lossweep.trainers.data.recognising.scenes import as_scenes
 from lossweep.trainers.data.recognising.tree import Tree
 from lossweep.trainers.data.recognising.values import look
@@ -100,7 +102,8 @@ def _described(
     layout = chosen.layout
     assert layout is not None
     every = [pair for split in (None, *SPLITS) for pair in pairs.get(split, ())]
-    coding, shares, shown = _coded(chosen, every, asked, progress)
+    table = tables()[chosen.table] if chosen.table else table_beside(tree)
+    coding, shares, shown = _coded(chosen, every, asked, table, progress)
     said = frozenset(split for split in pairs if split is not None and pairs[split])
     first = len(pairs["train"] if said else pairs[None])
     shown_there = {value: {at for at in positions if at < first} for value, positions in shown.items()}
@@ -118,13 +121,17 @@ def _described(
 
 
 def _coded(
-    chosen: Candidate, pairs: Sequence[Pair], asked: Asked, progress: Progress
+    chosen: Candidate,
+    pairs: Sequence[Pair],
+    asked: Asked,
+    table: ColorTable | None,
+    progress: Progress,
 ) -> tuple[Coding, dict[str, float], dict[Value, set[int]]]:
     """Classes and colors, each class's share of the pixels, and which masks show which value."""
     if chosen.classes is not None:
         return Coding(asked.classes or chosen.classes, None, ()), {}, {}
     found = look([mask for _, mask in pairs], progress)
-    coding = coding_of(found, asked.classes, asked.ignored, chosen.table)
+    coding = coding_of(found, asked.classes, asked.ignored, table)
     shares = {
         name: sum(map(found.share, values))
         for name, values in zip(coding.classes, coding.values, strict=True)

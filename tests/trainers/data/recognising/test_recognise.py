@@ -290,6 +290,26 @@ def test_what_values_of_masks_mean_is_proposed_and_said(tmp_path: Path, kind: st
     assert check_data(spec, tmp_path / "cache").ok
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("class_dict.csv", "name, r, g, b\nroad, 200, 0, 0\nfar sky,0,0,200\nVoid,0,0,0\nunseen,1,2,3\n"),
+        ("label_colors.txt", "200 0 0\t\troad\n0 0 200\t\tfar sky\n0 0 0\t\tVoid\n"),
+        (
+            "labelmap.txt",
+            "# label:color_rgb:parts:actions\nroad:200,0,0::\nfar sky:0,0,200::\nvoid:0,0,0::\n",
+        ),
+    ],
+)
+def test_a_list_of_classes_beside_the_images_names_the_colors(tmp_path: Path, file: str, text: str) -> None:
+    pairs(tmp_path, "images/{name}.png", "masks/{name}.png", [(0, 0, 0), (200, 0, 0), (0, 0, 200)])
+    (tmp_path / file).write_text(text)
+    found = recognise(tmp_path)
+    assert found.data["classes"] == ["road", "far sky"]
+    assert found.data["colors"] == {"road": [200, 0, 0], "far sky": [0, 0, 200], "ignore": [0, 0, 0]}
+    assert any(f"those of {file}" in remark for remark in found.remarks)
+
+
 def test_names_and_ignored_values_of_a_person_are_taken(tmp_path: Path) -> None:
     pairs(tmp_path, "images/{name}.png", "masks/{name}.png", [0, 10, 20])
     found = recognise(tmp_path, Asked(classes=("sea", "ship"), ignored=(20,)))

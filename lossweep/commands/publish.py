@@ -1,0 +1,157 @@
+"""``lossweep publish``: the winner as a model, registered in MLflow or as a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lossweep.commands.arguments import SweepName, WorkspaceFolder
+
+if TYPE_CHECKING:
+    from lossweep.search.study.history import SweepHistory
+    from lossweep.search.upkeep.models import SweepModel
+    from lossweep.search.workspace import Workspace
+    from lossweep.spaces.files.errors import Problem
+
+
+def publish(
+    name: SweepName,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to",
+            metavar="FOLDER",
+            help="Write the model into a folder that smp.from_pretrained loads, and register nothing.",
+            show_default=False,
+        ),
+    ] = None,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Also write it as ONNX; needs the extra 'onnx'.")
+    ] = False,
+    registered: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="Register under a name.", show_default="the sweep's"),
+    ] = None,
+    alias: Annotated[
+        str, typer.Option("--alias", help="That points to the registered version.")
+    ] = "champion",
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Register what no verdict stands behind; its tags say so.")
+    ] = False,
+    trial: Annotated[
+        int | None, typer.Option("--trial", help="Another trial than the winner.", show_default=False)
+    ] = None,
+    nominal_best: Annotated[
+        bool,
+        typer.Option("--nominal-best", help="The best confirmed mean, though a simpler schedule is as good."),
+    ] = False,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="FLOOR",
+            help='The threshold that keeps a floor on validation: "precision>=0.3" or "recall>=0.9".',
+            show_default=False,
+        ),
+    ] = None,
+    workspace: WorkspaceFolder = None,
+) -> None:
+    """Register what a sweep found as a model in MLflow: images in, masks out at the tuned threshold.
+
+    Only what the sweep's verdict stands behind is registered: the simplest schedule that the fresh seeds
+    can't tell from the best. Nothing is sent anywhere but to the MLflow store that the sweep records in.
+    """
+    from lossweep.commands.reading import existing, history_of, home_words, spec_of
+    from lossweep.search.exporting.choice import choose
+    from lossweep.search.exporting.folder import check_folder
+    from lossweep.search.exporting.operating import asked_point, floor_metric
+    from lossweep.search.exporting.support import doubt as doubt_of
+    from lossweep.search.service.messages import CLIENT_WORDS
+    from lossweep.search.upkeep.models import model_of
+    from lossweep.spaces.files.errors import Problem, UserError
+
+    if to is not None and CLIENT_WORDS in os.environ:
+        hint = f"load it from MLflow, or: lossweep export {name} --checkpoint FILE.safetensors"
+        raise UserError(Problem("no folder comes back from a cluster", key="--to", found=str(to), hint=hint))
+    if trial is not None and nominal_best:
+        raise UserError(Problem("choose by one of --trial and --nominal-best"))
+    where = existing(workspace)
+    history = history_of(name, where)
+    floor = floor_metric(at) if at is not None else None
+    home = home_words(where)
+    chosen = choose(history, number=trial, nominal_best=nominal_best, home=home)
+    doubt = doubt_of(history, chosen, home)
+    if to is None:
+        from lossweep.dashboards.mlflow.publishing import check_names
+
+        check_names(registered or name, alias)
+        if doubt is not None and not anyway:
+            raise UserError(_refused(doubt))
+    else:
+        check_folder(to)
+    if onnx:
+        from lossweep.trainers.inference.onnx_file import check_onnx
+
+        check_onnx()
+    spec = spec_of(name, where)
+    point = asked_point(floor, chosen.trial, spec, where) if floor is not None else None
+    model = model_of(history, chosen, spec, where, point, device="cpu")
+    for line in chosen.said:
+        typer.echo(line, err=True)
+    if to is not None:
+        from lossweep.search.exporting.folder import write_folder
+
+        files = write_folder(to, model.segmenter, model.weights, model.exported, onnx)
+        typer.echo(f"wrote {to}: {', '.join(files)}")
+    else:
+        _register(model, history, where, registered or name, alias, doubt, onnx)
+
+
+def _refused(doubt: Problem) -> Problem:
+    """One line: why nothing is registered, and what to type."""
+    from dataclasses import replace
+
+    hint = f"{doubt.hint}; to register it as it stands: --anyway"
+    return replace(doubt, message=f"nothing was registered: {doubt.message}", hint=hint)
+
+
+def _register(
+    model: SweepModel,
+    history: SweepHistory,
+    workspace: Workspace,
+    name: str,
+    alias: str,
+    doubt: Problem | None,
+    onnx: bool,
+) -> None:
+    from tempfile import TemporaryDirectory
+
+    from lossweep.dashboards.mlflow.publishing import publish as publish_model
+    from lossweep.search.addresses import shown
+    from lossweep.search.exporting.folder import write_folder
+
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        write_folder(folder, model.segmenter, model.weights, model.exported, onnx)
+        published = publish_model(
+            model,
+            folder,
+            history,
+            workspace.mlflow_uri,
+            name=name,
+            alias=alias,
+            doubt=doubt,
+            artifacts=workspace.artifacts,
+        )
+    said = "registered" if published.anew else "is registered already:"
+    typer.echo(
+        f"trial {model.chosen.trial.number} {said} {published.name} version {published.version},"
+        f" which @{alias} points to now"
+    )
+    if doubt is not None:
+        typer.echo(f"no verdict stands behind it, and its tags say so: {doubt.message}", err=True)
+    typer.echo(f"MLFLOW_TRACKING_URI={shown(workspace.mlflow_uri)}")
+    typer.echo(f'model = mlflow.pyfunc.load_model("{published.uri}"); masks = model.predict(images)')
