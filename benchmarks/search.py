@@ -72,7 +72,7 @@ class Arm:
     Attributes:
         sampler: what proposes.
         pruning: what ends trials early.
-        keeps: whether prefixes are kept; then all trials have one seed.
+        keeps: whether prefixes are kept; then all trials have one seed, and otherwise each its own.
         parameters: of the sampler.
     """
 
@@ -224,7 +224,7 @@ def _even(kind: BaseDistribution, dice: random.Random) -> Any:
 def run(arm: Arm, setting: Setting, seed: int, trials: int, small: bool = False) -> dict[str, Any]:
     """One sweep; with ``small``, one that searches its control as well."""
     common = short_seed(seed, "common") if arm.keeps else None
-    trainer = PrefixTrainer(curves=setting.curves, common_seed=common, keeps=arm.keeps)
+    trainer = PrefixTrainer(curves=setting.curves, common_seed=common, apart=not arm.keeps, keeps=arm.keeps)
     meter = Meter(trainer)
     control = None
     if small:

@@ -18,6 +18,7 @@ from lossweep.spaces.losses.one_line import loss_text
 from lossweep.spaces.losses.ramp import settled
 from lossweep.spaces.schedules.cursor import ScheduleCursor
 from lossweep.spaces.schedules.schedule import LossSchedule, Phase
+from lossweep.spaces.seeds import short_seed
 from lossweep.trainers.data.spec import ScenesSource
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.guards.spec import GuardSpec
@@ -50,6 +51,7 @@ class PrefixTrainer:
         curves: how all courses go.
         noise: what seeds and prefixes add.
         common_seed: trains every trial with this seed; None with its plan's.
+        apart: trains every trial with a seed of its own, which follows from its plan's and its number.
         keeps: whether prefixes are kept: their epochs are reported at once, in no time. A prefix is there
             once its last epoch was reported; two trials side by side both train it.
         trained: epochs that were trained.
@@ -59,6 +61,7 @@ class PrefixTrainer:
     curves: Curves = field(default_factory=Curves)
     noise: Noise = field(default_factory=Noise)
     common_seed: int | None = None
+    apart: bool = False
     keeps: bool = False
     trained: int = 0
     reused: int = 0
@@ -70,6 +73,8 @@ class PrefixTrainer:
     def trial(self, plan: TrialPlan) -> Iterator[Evaluation]:
         """Yield the evaluations of a trial, an epoch each; those of a kept prefix take no time."""
         seed = plan.seed if self.common_seed is None or plan.held_out is not None else self.common_seed
+        if self.apart:
+            seed = short_seed(seed, "apart", plan.number)
         noise, course = (
             self.noise,
             Course(random.Random(f"{seed}"), self.noise.evaluation, curves=self.curves),

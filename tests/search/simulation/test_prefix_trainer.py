@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 
 import pytest
@@ -47,6 +48,13 @@ def test_another_seed_sees_other_figures_from_the_first_epoch_on() -> None:
 def test_a_common_seed_stands_for_that_of_the_plan() -> None:
     trainer = PrefixTrainer(common_seed=1)
     assert trained(trainer, FIRST, 5) == trained(trainer, FIRST, 6) == trained(PrefixTrainer(), FIRST, 1)
+
+
+def test_trials_apart_have_seeds_of_their_own() -> None:
+    plans = [dataclasses.replace(trial_plan(read(FIRST), 7, EPOCHS), number=number) for number in (0, 1)]
+    one, two = (list(PrefixTrainer(apart=True).trial(plan)) for plan in plans)
+    assert one[0].metrics != two[0].metrics
+    assert one == list(PrefixTrainer(apart=True).trial(plans[0]))
 
 
 def test_what_is_kept_takes_no_time_and_is_counted() -> None:
