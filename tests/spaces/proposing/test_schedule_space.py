@@ -374,7 +374,7 @@ def test_cycles_that_no_budget_holds_are_refused() -> None:
 def test_tpe_and_enqueued_schedules_meet() -> None:
     """A real sampler over the space, with a schedule put in first, as the conductor does with controls."""
     space = ScheduleSpace(SpaceSpec(), 12, BINARY)
-    wanted = LossSchedule.parse("weighted_ce(power=0.5) @1e-3 x3 -> dice @1e-4 x3 | 2 cycles | 12 epochs")
+    wanted = LossSchedule.parse("weighted_ce(power=0.7) @1e-3 x3 -> dice @1e-4 x3 | 2 cycles | 12 epochs")
     study = optuna.create_study(
         sampler=optuna.samplers.TPESampler(multivariate=True, group=True, n_startup_trials=5, seed=0)
     )
