@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lossweep.search.exporting.card import file_card
 from lossweep.search.exporting.operating import TrainedWeights
