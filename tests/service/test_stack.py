@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.timeout(3600),  # a quarter of an hour where other processes take most of the machine
     pytest.mark.skipif(
         not os.environ.get("LOSSWEEP_LONG_TESTS"),
-        reason="takes six minutes: LOSSWEEP_LONG_TESTS=1 python -m pytest tests/service/test_stack.py",
+        reason="takes ten minutes: LOSSWEEP_LONG_TESTS=1 python -m pytest tests/service/test_stack.py",
     ),
 ]
 
