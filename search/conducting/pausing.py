@@ -37,13 +37,13 @@ class Pausing:
     @property
     def next(self) -> int | None:
         """The paused trial that its rule would let go on now, the one that came furthest first; or None."""
-        while self._thawed and self._roll.kinds[self._thawed[0]] is not OutcomeKind.PAUSED:
+        while self._thawed and not self._is_thawed(self._thawed[0]):
             self._thawed.popleft()
         return self._thawed[0] if self._thawed else self._judging.next_to_thaw()
 
     def thaw(self, number: int) -> None:
         """Write that a paused trial goes on, and why."""
-        if self._newest(number).action is not Decision.THAW:
+        if not self._is_thawed(number):
             self._journal.record_decision(number, self._judging.reconsidered(number))
 
     def end(self, number: int, why: str) -> None:
@@ -66,6 +66,11 @@ class Pausing:
         for number in self._roll.paused:
             if self._newest(number).action is Decision.PRUNE:
                 self.end(number, "")
+
+    def _is_thawed(self, number: int) -> bool:
+        """Whether a trial is to go on by a decision that is written, and is paused as yet."""
+        paused = self._roll.kinds[number] is OutcomeKind.PAUSED
+        return paused and self._newest(number).action is Decision.THAW
 
     def _newest(self, number: int) -> DecisionRecord:
         """The decision a paused trial stands by; the dispatcher's retries are none."""

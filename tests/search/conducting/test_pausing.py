@@ -163,6 +163,23 @@ def test_a_larger_budget_goes_on_with_what_waits() -> None:
     assert asked(again) == 1
 
 
+def test_what_a_dead_driver_had_thawed_goes_on_and_may_be_paused_again() -> None:
+    study, journal = optuna.create_study(direction="maximize"), MemoryJournal()
+    boss = conductor(4, study=study, journal=journal, pruning=PAUSING)
+    for level in (0.9, 0.5, 0.2, 0.1):
+        trained(boss, asked(boss), level)
+    boss._pausing.thaw(1)  # and then its driver dies
+    again = conductor(4, study=study, journal=journal, pruning=PAUSING)
+    again.adopt()
+    assert again.paused == (1, 2, 3)
+    assert asked(again) == 1
+    assert trained(again, 1, 0.5) == "paused"  # at the next rung
+    assert [d.action.value for d in again.history(1).decisions] == [
+        "continue", "pause", "thaw", "continue", "pause", "prune"
+    ]  # fmt: skip
+    assert again.finished
+
+
 def test_confirming_at_once_leaves_what_waits_as_it_is() -> None:
     study, journal = optuna.create_study(direction="maximize"), MemoryJournal()
     own = {"plain": schedule("cross_entropy")}
