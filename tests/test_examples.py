@@ -72,7 +72,7 @@ def test_a_sweep_from_python(tmp_path: Path) -> None:
 
 
 def shown_by(cell: str, names: dict[str, object]) -> object:
-    """Run a notebook's cell and return what its last line shows, as a kernel does; None where it shows nothing."""
+    """Run a notebook's cell as a kernel does, and return what its last line shows; None for nothing."""
     body = ast.parse(cell).body
     last = body[-1]
     if not isinstance(last, ast.Expr):

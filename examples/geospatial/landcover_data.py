@@ -1,4 +1,4 @@
-"""LandCover.ai as TorchGeo reads it, for `source: import`: any NonGeoDataset with an image and a mask goes like this.
+"""LandCover.ai as TorchGeo reads it, for `source: import`; others with an image and a mask go likewise.
 
 Needs `pip install torchgeo` (tried with 0.8.1).
 """
@@ -22,7 +22,7 @@ class Chips(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         sample = self._samples[index]
-        # TorchGeo widens the JPEGs' bytes to float; as bytes they stand in lossweep's cache in a quarter of the room.
+        # TorchGeo widens the JPEGs' bytes to float; as bytes they take a quarter of the room in the cache.
         return sample["image"].to(torch.uint8), sample["mask"]
 
 

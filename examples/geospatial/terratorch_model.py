@@ -1,4 +1,4 @@
-"""A model that TerraTorch puts together, for `model.architecture`: any backbone and decoder of its registries.
+"""A model that TerraTorch puts together, for `model.architecture`: any of its backbones and decoders.
 
 Needs `pip install terratorch` (tried with 1.2.13).
 """

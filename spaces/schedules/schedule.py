@@ -161,7 +161,7 @@ class Phase(Frozen):
     @property
     def manner(self) -> str:
         """What differs from a constant rate and kept moments, as the schedule prints it: ``cosine fresh``."""
-        parts = [self.shape] if self.shape != "constant" else []
+        parts: list[str] = [self.shape] if self.shape != "constant" else []
         if self.warmup_steps:
             parts.append(f"warmup {self.warmup_steps}")
         if not self.keep_moments:
