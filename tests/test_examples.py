@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import os
 import re
 import subprocess
@@ -69,9 +71,43 @@ def test_a_sweep_from_python(tmp_path: Path) -> None:
     assert script("run_a_sweep.py", "found", folder=tmp_path) == said
 
 
+def shown_by(cell: str, names: dict[str, object]) -> object:
+    """Run a notebook's cell as a kernel does, and return what its last line shows; None for nothing."""
+    body = ast.parse(cell).body
+    last = body[-1]
+    if not isinstance(last, ast.Expr):
+        exec(compile(cell, "notebook.ipynb", "exec"), names)
+        return None
+    exec(compile(ast.Module(body[:-1], []), "notebook.ipynb", "exec"), names)
+    return eval(compile(ast.Expression(last.value), "notebook.ipynb", "eval"), names)
+
+
+def test_the_notebook_shows_its_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notebook = json.loads((ROOT / "examples" / "notebook.ipynb").read_text(encoding="utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells), "committed bare"
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    results = [shown_by("".join(cell["source"]), names) for cell in cells]
+    shown = [result._repr_html_() for result in results if hasattr(result, "_repr_html_")]
+    assert len(shown) == 5, "sweep, trial, schedule, figure and table"
+    assert [result for result in results if not hasattr(result, "_repr_html_")] == [None, None]
+    sweep, trial, schedule, figure, table = shown
+    assert "sweep notebook, finished: 6 of 6 trials" in sweep
+    assert "completed" in trial
+    assert schedule in trial
+    assert "plotly" in figure
+    assert table.count("<tr") == 7
+    assert capsys.readouterr().out == "notebook.html\n"
+    assert "cross_entropy" in (tmp_path / "notebook.html").read_text(encoding="utf-8")
+
+
 def test_there_is_a_test_for_each() -> None:
-    scripts = {path.name for path in (ROOT / "examples").glob("*.py")}
-    assert scripts == {
+    examples = [path for path in (ROOT / "examples").iterdir() if path.suffix in (".py", ".ipynb")]
+    assert {path.name for path in examples} == {
+        "notebook.ipynb",
         "run_a_sweep.py",
         "train_in_hugging_face.py",
         "train_in_lightning.py",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import html
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from lossweep.search.study.decisions import DecisionRecord
 from lossweep.search.study.outcomes import OutcomeKind, is_rejected
+from lossweep.spaces.files.html_table import html_table
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.evaluation import Evaluation, HeldOutScore
+
+_IN_A_NOTEBOOK: Final = ("ap", "tuned_f1", "tuned_iou", "tuned_recall", "tuned_precision", "tuned_object_f1")
+"""The metrics a notebook shows of each evaluation, where measured; of all of them a row would be too wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +125,24 @@ class TrialHistory:
         """The evaluation of the highest AP."""
         measured = [evaluation for evaluation in self.evaluations if evaluation.metrics]
         return max(measured, key=lambda e: e.metrics.get("ap", float("-inf")), default=None)
+
+    def __str__(self) -> str:
+        """Its number, how it ended, why, and what it scored, as one line without the schedule."""
+        label = f"trial {self.number}" + (f", control {self.control}" if self.control else "")
+        ended = f"{label}: {self.outcome.value}" + (f" ({self.reason})" if self.reason else "")
+        return ended if self.score is None else f"{ended}, score {self.score:.3f}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it: how it ended, its schedule, and a row an evaluation."""
+        names = [name for name in _IN_A_NOTEBOOK if any(name in e.metrics for e in self.evaluations)]
+        rows = [
+            (
+                f"{evaluation.epoch}" + " (scored)" * (evaluation.step == self.scored_step),
+                evaluation.loss_name,
+                f"{evaluation.learning_rate:.3g}",
+                *(f"{evaluation.metrics[name]:.3f}" if name in evaluation.metrics else "" for name in names),
+            )
+            for evaluation in self.evaluations
+        ]
+        measured = html_table(("epoch", "loss", "learning rate", *names), rows) if rows else ""
+        return f"<p>{html.escape(str(self))}</p>\n{self.schedule._repr_html_()}\n{measured}"

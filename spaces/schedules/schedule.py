@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Sequence
 from itertools import groupby
@@ -11,6 +12,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from lossweep.spaces.files.canonical import key_of
 from lossweep.spaces.files.errors import Problem, refused
+from lossweep.spaces.files.html_table import html_table
 from lossweep.spaces.files.numbers import number
 from lossweep.spaces.files.validation import rendered
 from lossweep.spaces.files.yaml_source import parse_json, parse_yaml, plain_source, validate, write_yaml
@@ -144,26 +146,32 @@ class Phase(Frozen):
         """The loss on one line, as the schedule prints it."""
         return loss_text(self.loss)
 
-    def __str__(self) -> str:
-        """Loss, rate, length, then what differs from the defaults."""
-        parts = [loss_text(self.loss), f"@{number(self.learning_rate)}"]
+    @property
+    def length(self) -> str:
+        """How long it lasts, as the schedule prints it: ``x3``, or ``until recall>=0.9 in 2..6``."""
         if self.until is None:
-            parts.append(f"x{self.epochs}")
-        else:
-            until = self.until
-            reach, lose = (">=", "<") if higher_is_better(until.metric) else ("<=", ">")
-            least, most = until.epochs
-            metric = quoted_unless(until.metric, one_line.METRIC)
-            parts.append(f"until {metric}{reach}{number(until.at_least)} in {least}..{most}")
-            if until.back_below is not None:
-                parts.append(f"back {lose}{number(until.back_below)}")
-        if self.shape != "constant":
-            parts.append(self.shape)
+            return f"x{self.epochs}"
+        until = self.until
+        reach, lose = (">=", "<") if higher_is_better(until.metric) else ("<=", ">")
+        least, most = until.epochs
+        metric = quoted_unless(until.metric, one_line.METRIC)
+        length = f"until {metric}{reach}{number(until.at_least)} in {least}..{most}"
+        return length if until.back_below is None else f"{length} back {lose}{number(until.back_below)}"
+
+    @property
+    def manner(self) -> str:
+        """What differs from a constant rate and kept moments, as the schedule prints it: ``cosine fresh``."""
+        parts: list[str] = [self.shape] if self.shape != "constant" else []
         if self.warmup_steps:
             parts.append(f"warmup {self.warmup_steps}")
         if not self.keep_moments:
             parts.append("fresh")
         return " ".join(parts)
+
+    def __str__(self) -> str:
+        """Loss, rate, length, then what differs from the defaults."""
+        parts = (self.loss_name, f"@{number(self.learning_rate)}", self.length, self.manner)
+        return " ".join(part for part in parts if part)
 
 
 def _shortest_cycle(phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
@@ -315,3 +323,12 @@ class LossSchedule(Frozen):
         if self.epochs is not None:
             parts.append(f"{self.epochs} epoch{'s' * (self.epochs > 1)}")
         return " | ".join(parts)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it: the schedule on one line, and a row a phase."""
+        rows = [
+            (str(place), phase.loss_name, number(phase.learning_rate), phase.length, phase.manner)
+            for place, phase in enumerate(self.phases, start=1)
+        ]
+        head = ("phase", "loss", "learning rate", "epochs", "rate and moments")
+        return f"<p><code>{html.escape(str(self))}</code></p>\n{html_table(head, rows)}"

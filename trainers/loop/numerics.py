@@ -70,9 +70,13 @@ class Numerics:
         """The model on the device, in the memory format; float32 on Apple's GPUs, which have no float64."""
         if self.device.type == "mps":
             model = model.float()
+        placed = model.to(self.device)
         if self.channels_last:
-            return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # an overload torch does not declare
-        return model.to(self.device)
+            # Not by `Module.to`, which refuses a model that also has weights of five axes, as of a Conv3d.
+            for tensor in (*placed.parameters(), *placed.buffers()):
+                if tensor.dim() == 4:
+                    tensor.data = tensor.data.to(memory_format=torch.channels_last)
+        return placed
 
     def place_loss(self, loss: LossT) -> LossT:
         """The loss on the device. Apple's GPUs have no float64, in which losses keep their constants."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from dataclasses import replace
 
 import pytest
@@ -132,3 +134,23 @@ def test_who_trained_the_epochs_of_a_trial_is_told_and_counted() -> None:
     assert third.shares == "shares 12 of 24 epochs with #0 and #1"
     epochs = of(first, second, third).epochs
     assert str(epochs) == "trained 20 of 32 requested epochs; 12 shared"
+
+
+def test_a_notebook_shows_how_a_trial_ended_its_schedule_and_its_evaluations() -> None:
+    trial = replace(trained(1, LEADER, 0.75), control="cross_entropy", scored_step=40)
+    shown = trial._repr_html_()
+    assert shown.startswith("<p>trial 1, control cross_entropy: completed, score 0.750</p>")
+    assert trial.schedule._repr_html_() in shown
+    evaluations = shown.rpartition("<table>")[2]
+    head = re.findall("<th>(.*?)</th>", evaluations)
+    assert head == ["epoch", "loss", "learning rate", "ap", "tuned_f1", "tuned_recall", "tuned_precision"]
+    rows = [re.findall("<td>(.*?)</td>", row) for row in re.findall("<tr>(.*?)</tr>", evaluations)[1:]]
+    assert [row[0] for row in rows] == ["2", "4 (scored)"]
+    assert rows[1][1:] == ["jaccard", "0.001", "0.750", "0.750", "0.500", "0.500"]
+
+
+def test_a_notebook_shows_a_trial_without_an_evaluation_and_no_markup_of_a_reason() -> None:
+    failed = ended(trained(1, LEADER, 0.0), OutcomeKind.FAILED, reason="ValueError: <b>&", evaluations=())
+    shown = failed._repr_html_()
+    assert shown.startswith(f"<p>trial 1: failed ({html.escape('ValueError: <b>&')})</p>")
+    assert shown.count("<table>") == 1, "the schedule's alone"

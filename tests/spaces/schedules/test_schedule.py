@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import os
 import pickle
+import re
 import subprocess
 import sys
 
@@ -182,3 +184,24 @@ def test_classes_are_checked() -> None:
     assert unknown.hint == "did you mean 'vehicle'?"
     (long,) = LossSchedule.parse("focal(weights=[1, 2, 3]) + dice @1 x1").check(("background", "vehicle"))
     assert long.key == "phases[0].loss.sum[0].loss.weights"
+
+
+@pytest.mark.parametrize("line", [RECIPE, IMPORTED])
+def test_a_notebook_shows_the_line_and_a_row_a_phase(line: str) -> None:
+    schedule = LossSchedule.parse(line)
+    shown = schedule._repr_html_()
+    assert f"<code>{html.escape(str(schedule))}</code>" in shown
+    rows = [
+        [html.unescape(cell) for cell in re.findall(r"<td>(.*?)</td>", row)]
+        for row in re.findall(r"<tr>(.*?)</tr>", shown.partition("<tbody>")[2])
+    ]
+    assert [int(row[0]) for row in rows] == [*range(1, len(schedule.phases) + 1)]
+    for (_, loss, rate, *rest), phase in zip(rows, schedule.phases, strict=True):
+        assert " ".join((loss, f"@{rate}", *(part for part in rest if part))) == str(phase)
+
+
+def test_what_a_notebook_shows_of_a_schedule_is_text_and_no_markup_of_its_own() -> None:
+    schedule = LossSchedule.parse('a.b:C(n="<script>alert(1)</script>&") @1 x1')
+    shown = schedule._repr_html_()
+    assert "<script" not in shown
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;&amp;" in shown

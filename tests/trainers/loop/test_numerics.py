@@ -158,3 +158,22 @@ def test_a_model_is_float32_on_a_gpu_without_float64() -> None:
 @pytest.mark.parametrize(("device", "counts"), [("mps", "cpu"), ("cpu", "cpu"), ("cuda:0", "cuda:0")])
 def test_integers_are_counted_where_a_device_can(device: str, counts: str) -> None:
     assert Numerics(torch.device(device), None).counting_device == torch.device(counts)
+
+
+def test_a_model_lies_channels_last_as_torch_lays_it_also_beside_weights_of_five_axes() -> None:
+    def flat() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1), nn.Linear(2, 2))
+
+    numerics = Numerics.of(TrainingSpec(precision="float32"), "cpu")
+    torchs = flat().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch does not declare it
+    assert [tensor.stride() for tensor in numerics.place(flat()).state_dict().values()] == [
+        tensor.stride() for tensor in torchs.state_dict().values()
+    ]
+    deep = nn.ModuleList([nn.Conv3d(3, 4, 3), nn.Conv2d(3, 4, 3)])
+    with pytest.raises(RuntimeError, match="required rank 4"):
+        deep.to(memory_format=torch.channels_last)
+    before = {name: tensor.clone() for name, tensor in deep.state_dict().items()}
+    placed = numerics.place(deep).state_dict()
+    assert all(torch.equal(placed[name], tensor) for name, tensor in before.items())
+    assert placed["1.weight"].is_contiguous(memory_format=torch.channels_last)
+    assert placed["0.weight"].is_contiguous()

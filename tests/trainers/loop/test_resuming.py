@@ -48,8 +48,8 @@ def model(in_channels, classes, width=8):
 
 
 def figures(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """Evaluations without what a clock measured."""
-    return [replace(each, seconds=0.0, images_per_second=0.0, spent={}) for each in evaluations]
+    """Evaluations without what a clock measured, and who trained them."""
+    return [replace(e, seconds=0.0, images_per_second=0.0, spent={}, trained_by=None) for e in evaluations]
 
 
 def weights(plan: TrialPlan, data: SegmentationData, store: CheckpointStore) -> dict[str, Tensor]:
