@@ -194,6 +194,10 @@ class SteadyTPESampler(TPESampler):
             name: distribution.to_external_repr(chosen[name]) for name, distribution in search_space.items()
         }
 
+    def good(self, ended: int) -> int:
+        """How many of so many ended trials count as good ones."""
+        return int((self._gamma or default_gamma)(ended))
+
     def _density(self, rows: Rows, search_space: dict[str, BaseDistribution]) -> Density:
         return Density(
             self._table.observations(rows, search_space),
@@ -225,8 +229,7 @@ class SteadyTPESampler(TPESampler):
                 self._shapes.add(shape)  # a known shape divides no group further
                 self._group_decomposed_search_space._search_space.add_distributions(ended.distributions)
             self._distributions |= ended.distributions
-        gamma = self._gamma or default_gamma
-        below, above = self._table.split(gamma(int(np.count_nonzero(self._table.kind))))
+        below, above = self._table.split(self.good(int(np.count_nonzero(self._table.kind))))
         if self._constant_liar:
             above = np.sort(np.concatenate((above, self._lies(trials, trial.number, study))))
         self._split = (trial.number, below, above)

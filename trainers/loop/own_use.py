@@ -6,8 +6,12 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-import psutil
 import torch
+
+try:
+    import psutil
+except ModuleNotFoundError:  # trainers alone, on a bare machine
+    psutil = None
 
 CORES: Final = "cores"
 MEMORY: Final = "memory_mib"
@@ -24,7 +28,7 @@ class OwnUse:
 
     def __init__(self, device: torch.device) -> None:
         self._gpu = device if device.type == "cuda" else None
-        self._process = psutil.Process()
+        self._process = psutil.Process() if psutil is not None else None
         self._begin()
 
     def taken(self) -> Mapping[str, float]:
@@ -32,13 +36,15 @@ class OwnUse:
 
         Returns:
             ``cores``: processor time over wall time, all threads together; ``memory_mib``: of the process, as
-            it stands; ``gpu_memory_mib``: the most that its tensors took, only on one of NVIDIA's GPUs.
+            it stands, where psutil is installed; ``gpu_memory_mib``: the most that its tensors took, only on
+            one of NVIDIA's GPUs.
         """
         seconds = time.perf_counter() - self._since
         used = {
             CORES: (time.process_time() - self._worked) / seconds if seconds > 0 else 0.0,
-            MEMORY: self._process.memory_info().rss / _MIB,
         }
+        if self._process is not None:
+            used[MEMORY] = self._process.memory_info().rss / _MIB
         if self._gpu is not None:
             used[GPU_MEMORY] = torch.cuda.max_memory_allocated(self._gpu) / _MIB
         self._begin()

@@ -13,7 +13,6 @@ from typing import Any, Final
 import numpy as np
 from optuna import Study
 from optuna.distributions import BaseDistribution
-from optuna.samplers._tpe.sampler import default_gamma
 from optuna.trial import FrozenTrial
 
 from lossweep.search.sampling.cost_aware.densities import Densities
@@ -131,7 +130,7 @@ class CostAwareSampler(SteadyTPESampler):
     def _parents(self) -> list[Drawn]:
         """The best trials' schedules, the best one first."""
         ended = int(np.count_nonzero(self._table.kind))
-        good, _ = self._table.split(max(PARENTS, (self._gamma or default_gamma)(ended)))
+        good, _ = self._table.split(max(PARENTS, self.good(ended)))
         ranked: Rows = good[np.lexsort((self._table.first[good], self._table.kind[good]))]
         found = (self._trained.drawn(int(number)) for number in ranked)
         return [drawn for drawn in found if drawn is not None][:PARENTS]

@@ -38,7 +38,7 @@ SPEC = SweepSpec.model_validate(
             "options": {"encoder_depth": 3, "decoder_channels": [16, 8, 8]},
         },
         "training": {"batch": 4, "precision": "float32"},
-        "space": {"preset": "single"},
+        "space": {"preset": "single", "losses": ["focal", "jaccard"]},  # no plain ones: those are controls
         "sampler": {"sampler": "random"},
         "pruning": {"pruner": "none"},
         "objective": {"use_case": "balanced"},
