@@ -74,7 +74,8 @@ class TimedTrainer:
 
     def trial(self, plan: TrialPlan) -> Iterator[Evaluation]:
         """Yield the evaluations of a trial."""
-        dice, epochs = random.Random(plan.seed), self.inner.trial(plan)
+        # By number too: trials of one seed would all report at the same moments.
+        dice, epochs = random.Random(f"{plan.seed}/{plan.number}"), self.inner.trial(plan)
         while True:
             started = time.thread_time()
             evaluation = next(epochs, None)
@@ -117,6 +118,8 @@ class Measured:
         self._until = -1.0
         self._offset = 0.0
         self._at: dict[str, float] = {}
+        self._trial: dict[str, int] = {}
+        self._trained: dict[int, int] = {}
         self._free = 0.0
         self._open = False
 
@@ -134,6 +137,7 @@ class Measured:
                 self.windows[-1].proposals.append(ended - self._offset - self._free)
                 self.windows[-1].calls.append(ended - started)
             self._at[assignment.attempt] = self.now
+            self._trial[assignment.attempt] = assignment.plan.number
             self.asked += 1
             self._say(self)
         return assignment
@@ -144,7 +148,11 @@ class Measured:
 
     def evaluated(self, attempt: str, evaluation: Evaluation) -> bool:
         """Take an evaluation at its moment, or at once where the clock is not the real one."""
-        self.now = self._at[attempt] = self._at[attempt] + evaluation.seconds
+        number = self._trial[attempt]
+        if evaluation.step > self._trained.get(number, -1):  # else a thawed trial tells what it told before
+            self._trained[number] = evaluation.step
+            self._at[attempt] += evaluation.seconds
+        self.now = self._at[attempt]
         if self._open and not self._paced:
             self._open = False
             print(
