@@ -83,7 +83,9 @@ def main() -> None:
             write(f"\n## {SECTIONS[name].title}\n\nNot run: the time was over.")
             failed = True
             continue
-        failed |= not _run(name, min(left, 60.0 * options.minutes * SECTIONS[name].share), options, write)
+        # A CPU has other proportions: a section of a rehearsal may take what is left.
+        limit = left if options.rehearse else min(left, 60.0 * options.minutes * SECTIONS[name].share)
+        failed |= not _run(name, limit, options, write)
     sys.exit(failed)
 
 
