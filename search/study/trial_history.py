@@ -12,11 +12,12 @@ from typing import Final
 from lossweep.search.study.decisions import DecisionRecord
 from lossweep.search.study.outcomes import OutcomeKind, is_rejected
 from lossweep.spaces.files.html_table import html_table
+from lossweep.spaces.metrics import shown_in
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.evaluation import Evaluation, HeldOutScore
 
-_IN_A_NOTEBOOK: Final = ("ap", "tuned_f1", "tuned_iou", "tuned_recall", "tuned_precision", "tuned_object_f1")
-"""The metrics a notebook shows of each evaluation, where measured; of all of them a row would be too wide."""
+_IN_A_NOTEBOOK: Final = tuple(metric.name for metric in shown_in("table", "curve", "tuned", "tuned_object"))
+"""The metrics a notebook shows of each evaluation, where measured: those of the tables of trials."""
 
 
 @dataclass(frozen=True, slots=True)

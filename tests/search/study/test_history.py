@@ -143,10 +143,10 @@ def test_a_notebook_shows_how_a_trial_ended_its_schedule_and_its_evaluations() -
     assert trial.schedule._repr_html_() in shown
     evaluations = shown.rpartition("<table>")[2]
     head = re.findall("<th>(.*?)</th>", evaluations)
-    assert head == ["epoch", "loss", "learning rate", "ap", "tuned_f1", "tuned_recall", "tuned_precision"]
+    assert head == ["epoch", "loss", "learning rate", "ap", "tuned_precision", "tuned_recall", "tuned_f1"]
     rows = [re.findall("<td>(.*?)</td>", row) for row in re.findall("<tr>(.*?)</tr>", evaluations)[1:]]
     assert [row[0] for row in rows] == ["2", "4 (scored)"]
-    assert rows[1][1:] == ["jaccard", "0.001", "0.750", "0.750", "0.500", "0.500"]
+    assert rows[1][1:] == ["jaccard", "0.001", "0.750", "0.500", "0.500", "0.750"]
 
 
 def test_a_notebook_shows_a_trial_without_an_evaluation_and_no_markup_of_a_reason() -> None:
