@@ -16,8 +16,8 @@ def main() -> None:
     """
     from lossweep.search.running.stopping import EXIT_CODE, interrupt_on_signals
 
-    heard = interrupt_on_signals()  # before anything else: importing the commands takes a while
     try:
+        heard = interrupt_on_signals()  # before anything else: importing the commands takes a while
         sys.exit(_run(heard))
     except KeyboardInterrupt:
         sys.exit(EXIT_CODE)
