@@ -9,7 +9,12 @@ from lossweep.dashboards.report.rendering import render, resource
 
 def comparison_page(comparison: Comparison) -> str:
     """Return the page; it asks the network for nothing."""
-    return render("comparison.html", comparison=comparison, style=resource("comparison.css"))
+    return render(
+        "comparison.html",
+        comparison=comparison,
+        titles=("", *comparison.names),
+        style=resource("comparison.css"),
+    )
 
 
 def suite_page(suite: SuiteResult) -> str:

@@ -8,6 +8,22 @@ from typing import Annotated
 import typer
 
 SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP.yaml", help="The sweep file.", show_default=False)]
+OtherTrial = Annotated[
+    int | None, typer.Option("--trial", help="Another trial than the winner.", show_default=False)
+]
+NominalBest = Annotated[
+    bool,
+    typer.Option("--nominal-best", help="The best confirmed mean, though a simpler schedule is as good."),
+]
+Floor = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="FLOOR",
+        help='The threshold that keeps a floor on validation: "precision>=0.3" or "recall>=0.9".',
+        show_default=False,
+    ),
+]
 SweepName = Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name.", show_default=False)]
 WorkspaceFolder = Annotated[
     Path | None,

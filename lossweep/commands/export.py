@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossweep.commands.arguments import Output, SweepName, WorkspaceFolder, check_output, write_output
+from lossweep.commands.arguments import (
+    Floor,
+    NominalBest,
+    OtherTrial,
+    Output,
+    SweepName,
+    WorkspaceFolder,
+    check_output,
+    write_output,
+)
 
 if TYPE_CHECKING:
     from lossweep.search.exporting.operating import AskedPoint
@@ -34,28 +43,15 @@ class Prefer(StrEnum):
 def export(
     name: SweepName,
     output: Output = None,
-    trial: Annotated[
-        int | None, typer.Option("--trial", help="Another trial than the winner.", show_default=False)
-    ] = None,
-    nominal_best: Annotated[
-        bool,
-        typer.Option("--nominal-best", help="The best confirmed mean, though a simpler schedule is as good."),
-    ] = False,
+    trial: OtherTrial = None,
+    nominal_best: NominalBest = False,
     prefer: Annotated[
         Prefer | None,
         typer.Option(
             "--prefer", help="Choose by this validation figure at the tuned threshold.", show_default=False
         ),
     ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            "--at",
-            metavar="FLOOR",
-            help='The threshold that keeps a floor on validation: "precision>=0.3" or "recall>=0.9".',
-            show_default=False,
-        ),
-    ] = None,
+    at: Floor = None,
     form: Annotated[
         Format, typer.Option("--format", help="YAML, JSON, or Python with a training loop.")
     ] = Format.YAML,

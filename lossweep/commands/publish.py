@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossweep.commands.arguments import SweepName, WorkspaceFolder
+from lossweep.commands.arguments import Floor, NominalBest, OtherTrial, SweepName, WorkspaceFolder
 
 if TYPE_CHECKING:
     from lossweep.search.study.history import SweepHistory
@@ -41,22 +41,9 @@ def publish(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Register what no verdict stands behind; its tags say so.")
     ] = False,
-    trial: Annotated[
-        int | None, typer.Option("--trial", help="Another trial than the winner.", show_default=False)
-    ] = None,
-    nominal_best: Annotated[
-        bool,
-        typer.Option("--nominal-best", help="The best confirmed mean, though a simpler schedule is as good."),
-    ] = False,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            "--at",
-            metavar="FLOOR",
-            help='The threshold that keeps a floor on validation: "precision>=0.3" or "recall>=0.9".',
-            show_default=False,
-        ),
-    ] = None,
+    trial: OtherTrial = None,
+    nominal_best: NominalBest = False,
+    at: Floor = None,
     workspace: WorkspaceFolder = None,
 ) -> None:
     """Register what a sweep found as a model in MLflow: images in, masks out at the tuned threshold.
