@@ -156,7 +156,8 @@ class SteadyTPESampler(TPESampler):
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Read what has ended since the last proposal."""
         super().before_trial(study, trial)
-        self._split = None
+        with self._lock:
+            self._split = None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters to sample together, as `TPESampler` does."""
