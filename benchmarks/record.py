@@ -46,7 +46,7 @@ from lossweep.trainers.scoring.objectives import ObjectiveSpec
 FOLDER: Final = Path(__file__).parent / "recorded"
 EPOCHS: Final = 12
 SIDE: Final = 64
-COUNTS: Final = {"train": 64, "val": 48, "test": 48}
+COUNTS: Final = {"train": 32, "val": 32, "test": 48}
 CLASSES: Final = {"scenes": "vehicle", "crackforest": "crack", "sirst": "target"}
 MODEL: Final = ModelSpec(
     encoder="tu-test_resnet", options={"encoder_depth": 3, "decoder_channels": [16, 8, 8]}
@@ -108,7 +108,7 @@ def record(dataset: str, seed: int, spec: DataSpec, data: SegmentationData, work
             schedule=schedule,
             data=spec,
             model=MODEL,
-            training=TrainingSpec(batch=8, precision="float32"),
+            training=TrainingSpec(batch=4, precision="float32"),
             guards=GuardSpec(),
             measure=MeasureSpec(),
             held_out=OBJECTIVE,
