@@ -126,6 +126,8 @@ def trial_label(trial: TrialHistory) -> str:
     """Return ``trial 12``, or the control's name with it."""
     if trial.confirms is not None:
         return f"Trial {trial.number} (confirmation, seed {trial.confirms + 1})"
+    if trial.extends is not None:
+        return f"Trial {trial.number} (extends trial {trial.extends})"
     return f"Trial {trial.number}" + (f" (control {trial.control})" if trial.control else "")
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lossweep.search.conducting.settings import ExtendSettings
 from lossweep.search.control_spec import ConfirmSpec
 from lossweep.search.running.existing import existing_sweep
 from lossweep.search.running.stopping import StopRequest
@@ -199,6 +200,7 @@ def run_recorded(
     system_metrics: bool = False,
     show: bool = True,
     confirm: ConfirmSpec | None = None,
+    extend: ExtendSettings | None = None,
     retry_failed: bool = False,
     cluster: str | None = None,
     listeners: tuple[Listener, ...] = (),
@@ -235,6 +237,7 @@ def run_recorded(
             resume=resume,
             stop=stop,
             confirm=confirm,
+            extend=extend,
             retry_failed=retry_failed,
             cluster=cluster,
         )

@@ -35,6 +35,8 @@ ROLE_TAG: Final = "lossweep.role"
 DIGEST_TAG: Final = "lossweep.digest"
 CONFIRMATION: Final = "confirmation"
 """The role of a confirmation trial's run; that of a trial of the search is ``trial``."""
+EXTENSION: Final = "extension"
+"""The role of the run of a trial with more epochs than the budget."""
 
 NAME_LENGTH: Final = 250
 PARAMETER_LENGTH: Final = 6000
@@ -176,9 +178,12 @@ def points_of(figures: Mapping[str, float], at: int, step: int) -> tuple[Point, 
 
 
 def trial_name(trial: TrialHistory, sweep: SweepHistory) -> str:
-    """Return ``#12 weighted_ce ...`` or ``confirm #12 seed 2: weighted_ce ...``, cut to what a list shows."""
+    """Return ``#12 ...``, ``confirm #12 seed 2: ...`` or ``extend #12 to 60 epochs: ...``, cut for a list."""
     if trial.confirms is not None:
         return f"{run_name(trial, sweep)}: {trial.schedule}"[:NAME_LENGTH]
+    if trial.extends is not None:
+        more = f"extend #{trial.extends} to {trial.schedule.epochs} epochs"
+        return f"{more}: {trial.schedule}"[:NAME_LENGTH]
     mark = f" [control {trial.control}]" if trial.control else ""
     return f"#{trial.number}{mark} {trial.schedule}"[:NAME_LENGTH]
 
@@ -195,7 +200,7 @@ def trial_content(trial: TrialHistory, sweep: SweepHistory) -> RunContent:
         SWEEP_TAG: sweep.name,
         SWEEP_ID_TAG: sweep_id(sweep),
         TRIAL_TAG: str(trial.number),
-        ROLE_TAG: CONFIRMATION if confirms else "trial",
+        ROLE_TAG: _role(trial),
         "outcome": trial.outcome.value,
         "reason": trial.reason,
         "loss_family": trial.schedule.family,
@@ -206,6 +211,7 @@ def trial_content(trial: TrialHistory, sweep: SweepHistory) -> RunContent:
         RUN_NAME_TAG: trial_name(trial, sweep),
     }
     tags |= {} if trial.retries is None else {"retries": str(trial.retries)}
+    tags |= {} if trial.extends is None else {"extends": str(trial.extends)}
     tags |= {"shares": trial.shares} if trial.shares else {}
     tags |= confirmation_tags(trial, sweep) if confirms else {}
     started = milliseconds(trial.started, sweep.created)
@@ -219,6 +225,12 @@ def trial_content(trial: TrialHistory, sweep: SweepHistory) -> RunContent:
         started=started,
         ended=ended if trial.outcome is not OutcomeKind.RUNNING else None,
     )
+
+
+def _role(trial: TrialHistory) -> str:
+    if trial.extends is not None:
+        return EXTENSION
+    return CONFIRMATION if trial.confirms is not None else "trial"
 
 
 def use_case(sweep: SweepHistory) -> str:

@@ -26,6 +26,7 @@ from lossweep.dashboards.report.sections.leaderboard import (
     Leaderboard,
     TrialOption,
     confirmation_options,
+    extension_options,
     leaderboard,
     trial_options,
 )
@@ -53,6 +54,7 @@ class ReportPage:
         data: what the page's script draws: plots, and each trial's timeline.
         importance: what matters, losses or rates.
         confirming: trials of the confirmation to choose from.
+        extending: trials with more epochs than the budget to choose from.
         verdict: what a confirmation has found; None before one.
     """
 
@@ -67,6 +69,7 @@ class ReportPage:
     data: Mapping[str, Any]
     importance: Importance
     confirming: tuple[TrialOption, ...] = ()
+    extending: tuple[TrialOption, ...] = ()
     verdict: Verdict | None = None
 
     def to_html(self) -> str:
@@ -121,6 +124,7 @@ def report_page(
         data=_data(history, result, shown),
         importance=importance(importances(history), result.verdict),
         confirming=confirmation_options(history),
+        extending=extension_options(history),
         verdict=verdict_section(history, result),
     )
 

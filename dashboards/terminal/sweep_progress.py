@@ -76,13 +76,7 @@ class SweepProgress:
         """The sweep as it stands; None before its first event."""
         if self._sweep is None:
             return None
-        found = [self._trials[number] for number in sorted(self._trials)]
-        confirming = tuple(trial for trial in found if trial.confirms is not None)
-        return replace(
-            self._sweep,
-            trials=tuple(trial for trial in found if trial.confirms is None),
-            confirmation=self._confirming and replace(self._confirming, trials=confirming),
-        )
+        return self._sweep.holding(self._trials.values(), self._confirming)
 
     @property
     def running(self) -> tuple[TrialHistory, ...]:
@@ -195,15 +189,20 @@ class SweepProgress:
             return None
         trials = self._trials.values()
         at_rest = {trial.number for trial in trials if _is_at_rest(trial)}
-        spent = [_epochs(trial) for trial in trials if trial.number in at_rest and not trial.rejected]
+        spent = [
+            _epochs(trial)
+            for trial in trials
+            if trial.number in at_rest and not trial.rejected and trial.extends is None
+        ]
         usual = sum(spent) / len(spent) if spent else float(sweep.budget_epochs)
-        rest = sum(max(0.0, usual - _epochs(trial)) for trial in trials if trial.number not in at_rest)
+        rest = sum(_epochs_to_go(trial, usual) for trial in trials if trial.number not in at_rest)
         retried = {trial.retries for trial in trials}
         counted = [t for t in trials if t.number not in retried and not (t.rejected and t.control is None)]
-        searched = sum(trial.confirms is None for trial in counted)
+        searched = sum(trial.of_the_search for trial in counted)
+        confirming = sum(trial.confirms is not None for trial in counted)
         rest += usual * max(0, sweep.budget_trials - searched)
         if self._confirming is not None:
-            rest += sweep.budget_epochs * max(0, self._confirming.planned - (len(counted) - searched))
+            rest += sweep.budget_epochs * max(0, self._confirming.planned - confirming)
         least = [self._awaited.least(t.number, self._epochs_left(t, usual)) for t in self.running]
         return max(rest * elapsed / self._epochs, *least, 0.0)
 
@@ -216,6 +215,12 @@ class SweepProgress:
 def _is_at_rest(trial: TrialHistory) -> bool:
     """Whether nothing more of it is expected: it has ended, or is paused, and few of those go on."""
     return trial.outcome.is_final or trial.outcome is OutcomeKind.PAUSED
+
+
+def _epochs_to_go(trial: TrialHistory, usual: float) -> float:
+    """To what is usual; of one that has more epochs than others, to its own end."""
+    whole = usual if trial.extends is None else float(trial.schedule.epochs or usual)
+    return max(0.0, whole - _epochs(trial))
 
 
 def _epochs(trial: TrialHistory) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from lossweep.dashboards.extensions import extension_sentences, extensions_heading
 from lossweep.dashboards.numbers import number
 from lossweep.dashboards.result import sweep_result
 from lossweep.dashboards.terminal.confirmation import confirmation_table
@@ -75,8 +76,8 @@ def leaderboard(history: SweepHistory, most: int = 10) -> RenderableType:
     return Group(note, Text(), table) if rows else note
 
 
-def status(history: SweepHistory, most: int = 5) -> RenderableType:
-    """Return how far a sweep is, what runs, and who leads."""
+def status(history: SweepHistory, most: int = 5, home: str = "") -> RenderableType:
+    """Return how far a sweep is, what runs, and who leads; ``home`` is what a command needs to find it."""
     done = f"{history.ended}/{history.budget_trials}"
     head = Text.assemble((history.name, "bold"), f"  {history.state}  {done} trials  ", tally(history))
     parts: list[RenderableType] = [head, Text(f"objective: {history.objective}", style="dim")]
@@ -91,11 +92,20 @@ def status(history: SweepHistory, most: int = 5) -> RenderableType:
         waiting = f"{history.paused} paused: they go on if their peers turn out no better, else end as pruned"
         parts.append(Text(waiting, style="dim"))
     parts.append(Text())
-    running = [trial for trial in history.trials if trial.outcome is OutcomeKind.RUNNING]
+    running = [trial for trial in history.recorded if trial.outcome is OutcomeKind.RUNNING]
     if running:
         parts += [running_table(running), Text()]
     parts.append(leaderboard(history, most))
-    return Group(*parts, *confirmation_table(history), *pareto_front(history), *pruner_audit(history))
+    parts += [*confirmation_table(history), *extended_trials(history, home)]
+    return Group(*parts, *pareto_front(history), *pruner_audit(history))
+
+
+def extended_trials(history: SweepHistory, home: str = "") -> tuple[RenderableType, ...]:
+    """Return what is to be said of trials with more epochs, under an empty line; nothing without any."""
+    if not history.extensions:
+        return ()
+    lines = (Text(sentence) for sentence in extension_sentences(history, home))
+    return (Text(), Text(extensions_heading(history)), Text(), *lines)
 
 
 def pareto_front(history: SweepHistory) -> tuple[RenderableType, ...]:

@@ -92,6 +92,8 @@ def why(
 
 
 def _proposed_as(history: SweepHistory, trial: TrialHistory) -> str:
+    if trial.extends is not None:
+        return f"trial {trial.extends} with {trial.schedule.epochs} epochs, more than the budget's"
     if trial.confirms is None:
         return f"control {trial.control}" if trial.control else "a proposal of the sampler"
     confirmation = history.confirmation

@@ -12,6 +12,7 @@ from lossweep.commands import (
     doctor,
     evaluate,
     export,
+    extend,
     gc,
     init,
     list_sweeps,
@@ -50,6 +51,7 @@ _PANELS = {
         driven(resume.resume),
         answered(stop.stop),
         driven(confirm.confirm),
+        driven(extend.extend),
         suite.suite,
     ),
     "See what it found": (

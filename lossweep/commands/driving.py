@@ -10,6 +10,7 @@ import typer
 from lossweep.commands.reading import home_words
 from lossweep.dashboards.structured_log import EventLog, JsonLines
 from lossweep.search.addresses import without_secrets
+from lossweep.search.conducting.settings import ExtendSettings
 from lossweep.search.control_spec import ConfirmSpec
 from lossweep.search.running.stopping import EXIT_CODE
 from lossweep.search.service.address import HERE
@@ -28,6 +29,7 @@ def drive(
     resume: bool,
     system_metrics: bool = False,
     confirm: ConfirmSpec | None = None,
+    extend: ExtendSettings | None = None,
     retry_failed: bool = False,
     cluster: str | None = None,
     metrics_port: str | None = None,
@@ -41,6 +43,7 @@ def drive(
         resume: go on with the sweep of this name.
         system_metrics: also record this machine's CPU, GPU and memory use in MLflow.
         confirm: confirm the leaders that the sweep has now, and search no further.
+        extend: give a trial more epochs, and search no further.
         retry_failed: also try again what failed before.
         cluster: the Ray cluster whose workers train, ``auto`` for the one that this machine is part of;
             None or ``local`` for a private one.
@@ -76,6 +79,7 @@ def drive(
             resume=resume,
             system_metrics=system_metrics,
             confirm=confirm,
+            extend=extend,
             retry_failed=retry_failed,
             cluster=cluster,
             listeners=tuple(_listeners(metrics_port, json_log)),
@@ -91,9 +95,10 @@ def drive(
         raise typer.Exit(EXIT_CODE) from None
     conclude(history, workspace)
     confirmed = history.confirmation is not None and history.confirmation.complete
-    if confirm is not None and confirmed:
+    unfinished = any(not trial.outcome.is_final for trial in history.extensions)
+    if (confirm is not None and confirmed) or (extend is not None and not unfinished):
         return  # the search itself may well be unfinished, as it was before
-    if history.state is SweepState.INTERRUPTED or confirm is not None:
+    if history.state is SweepState.INTERRUPTED or confirm is not None or extend is not None:
         raise typer.Exit(EXIT_CODE)
 
 
@@ -128,11 +133,12 @@ def conclude(history: SweepHistory, workspace: Workspace) -> None:
     from lossweep.dashboards.terminal.confirmation import confirmation_table
     from lossweep.dashboards.terminal.console import TerminalConsole
     from lossweep.dashboards.terminal.next_steps import print_next_steps
-    from lossweep.dashboards.terminal.tables import leaderboard, pareto_front, pruner_audit
+    from lossweep.dashboards.terminal.tables import extended_trials, leaderboard, pareto_front, pruner_audit
 
     console = TerminalConsole()
     console.print()
-    told = (confirmation_table(history), pareto_front(history), pruner_audit(history))
+    beyond = extended_trials(history, home_words(workspace))
+    told = (confirmation_table(history), beyond, pareto_front(history), pruner_audit(history))
     for part in (leaderboard(history), *(part for parts in told for part in parts)):
         console.print(part)
     name, where = history.name, home_words(workspace)

@@ -33,7 +33,7 @@ def status(
     console = TerminalConsole()
     history = history_of(name, where)
     if not watch:
-        console.print(status_table(history, most))
+        console.print(status_table(history, most, home_words(where)))
         if warm := [trial.number for trial in history.trials if trial.warm_start is not None]:
             console.print(f"Started warm, from former winners: trials {', '.join(map(str, warm))}")
         if history.state is SweepState.INTERRUPTED:

@@ -12,7 +12,16 @@ from lossweep.search.conducting.roll import Roll
 from lossweep.search.conducting.searching import Searching
 from lossweep.search.conducting.settings import PlanTemplate, SearchSettings
 from lossweep.search.study.outcomes import OutcomeKind
-from lossweep.search.study.record import CODE, CONFIRMS, CONTROL, SEED, Proposal, StudyRecord, schedule_of
+from lossweep.search.study.record import (
+    CODE,
+    CONFIRMS,
+    CONTROL,
+    EXTENDS,
+    SEED,
+    Proposal,
+    StudyRecord,
+    schedule_of,
+)
 from lossweep.trainers.plan import TrialPlan
 
 
@@ -88,7 +97,7 @@ class Beginning:
         """The plan of a trial, by the code as it is now."""
         held_out = self._objective if CONFIRMS in trial.user_attrs else None
         control = trial.user_attrs.get(CONTROL)
-        plan = self._template.plan(
-            trial.number, trial.user_attrs[SEED], schedule_of(trial), held_out, control
-        )
+        schedule = schedule_of(trial)
+        epochs = schedule.epochs if EXTENDS in trial.user_attrs else None
+        plan = self._template.plan(trial.number, trial.user_attrs[SEED], schedule, held_out, control, epochs)
         return replace(plan, code=self._code_of(plan))

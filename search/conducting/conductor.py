@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial
 from lossweep.search.conducting.beginning import Beginning
 from lossweep.search.conducting.confirming import Confirming
 from lossweep.search.conducting.ending import Ending, given_back
+from lossweep.search.conducting.extending import Extending
 from lossweep.search.conducting.hours import Hours
 from lossweep.search.conducting.judging import Judging
 from lossweep.search.conducting.pausing import Pausing
@@ -46,6 +47,7 @@ from lossweep.search.study.outcomes import Observed, Outcome, OutcomeKind, diver
 from lossweep.search.study.ranking import best_plain
 from lossweep.search.study.record import (
     CONFIRMS,
+    EXTENDS,
     OUTDATED,
     StudyRecord,
     failed_for_good,
@@ -120,6 +122,7 @@ class Conductor:
             settings.trained_otherwise,
             lambda: [self.history(number) for number in roll.searched],
         )
+        self._extending = Extending(settings.extend, self._record, template.epochs)
         for failed in failed_for_good(trials):
             if settings.retry_failed or OUTDATED in failed.user_attrs:
                 self._try_again(failed)
@@ -195,18 +198,19 @@ class Conductor:
             self._search.taken(proposal, number)
         elif self._roll.searching:
             return None  # how they end may change who leads
-        elif (confirming := self._confirmation.next()) is not None:
-            self._tell_of_confirmation()
-            self._beginning.create(confirming, number)
-            self._roll.confirms.add(number)
+        elif (beside := self._beside.next()) is not None:
+            if beside.confirms is not None:
+                self._tell_of_confirmation()
+            self._beginning.create(beside, number)
+            self._roll.enter(number, beside)
             self._search.skip(number)
-            self._confirmation.taken(confirming)
+            self._beside.taken(beside)
         else:
             return None
         return self.ask() if self._hold(number) else self._start(number)
 
     def group(self, number: int) -> str:
-        """What such trials are called, in the plural: controls, proposals or confirmations."""
+        """What such trials are called, in the plural: controls, proposals, confirmations or extensions."""
         return self._roll.group(number)
 
     def observe(self, number: int, evaluation: Evaluation) -> Observed:
@@ -228,7 +232,7 @@ class Conductor:
         diverged = divergence(evaluation)  # of what was reported: what is not finite is its evidence
         decision = self._judging.taken_at(number, evaluation.step) if known else None
         if decision is None:
-            decision = self._judging.decide(number, finite, diverged, number in self._roll.confirms)
+            decision = self._judging.decide(number, finite, diverged, self._roll.group(number))
             self._journal.record(number, finite, decision)
             self._ending.report(number, finite)
             self.listeners.tell(TrialEvaluated(number, finite, decision))
@@ -282,10 +286,11 @@ class Conductor:
         return self.out_of_time or self._confirmation.next() is None
 
     @property
-    def confirmed_at_once(self) -> bool:
-        """Whether a confirmation that was asked for by itself has nothing left to train."""
-        unfinished = any(number in self._roll.confirms for number in (*self.running, *self.interrupted))
-        return self._at_once and not unfinished and self._confirmation.next() is None
+    def done_at_once(self) -> bool:
+        """Whether a confirmation or an extension that was asked for by itself has nothing left to train."""
+        if not self._at_once or not self._stage.isdisjoint((*self.running, *self.interrupted)):
+            return False
+        return self._beside.next() is None
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -315,13 +320,20 @@ class Conductor:
 
     @property
     def _at_once(self) -> bool:
-        """Whether to confirm what there is, searching no further."""
-        return self.settings.confirm is not None and self.settings.confirm.at_once
+        """Whether to confirm or to extend what there is, searching no further."""
+        return bool(self.settings.at_once)
 
     @property
     def _stage(self) -> Set[int]:
-        """Numbers of the trials that may go on: where only a confirmation is asked for, of its own."""
+        """Numbers of the trials that may go on: of what is asked for alone, else all."""
+        if self.settings.extend is not None:
+            return self._extending.begun
         return self._roll.confirms if self._at_once else self._roll.kinds.keys()
+
+    @property
+    def _beside(self) -> Confirming | Extending:
+        """What trains beside the search: once that is over, or at once."""
+        return self._extending if self.settings.extend is not None else self._confirmation
 
     def _history_of(self, trial: FrozenTrial) -> TrialHistory:
         """Everything recorded of a trial that was read just now."""
@@ -330,6 +342,8 @@ class Conductor:
 
     def _try_again(self, failed: FrozenTrial) -> None:
         """Let a failed trial come again as a new one; it stays as it ended."""
+        if EXTENDS in failed.user_attrs:
+            return  # whoever wants it asks for it anew
         stage = self._confirmation if CONFIRMS in failed.user_attrs else self._search
         stage.try_again(failed)
 
@@ -370,7 +384,7 @@ class Conductor:
         """Prune what is still paused once the search has nothing left that could change that."""
         if not self.paused or self._at_once or self._roll.searching:
             return
-        if any(number not in self._roll.confirms for number in self.interrupted):
+        if not self._roll.outside.issuperset(self.interrupted):
             return
         late = self.out_of_time
         if late or (self._search.over and self._pausing.next is None):

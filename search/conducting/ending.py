@@ -85,19 +85,19 @@ class Ending:
         self._roll.kinds[number] = outcome.kind
         if given_back(number, self._roll, self._journal):
             self._search.give_back()
-        if outcome.kind is OutcomeKind.FAILED and number not in self._roll.confirms:
+        if outcome.kind is OutcomeKind.FAILED and number not in self._roll.outside:
             self._judging.forget(number)
 
     def _score(self, number: int) -> Score | None:
         return score(self._objective, self._journal.evaluations(number))
 
     def _violated(self, number: int, kind: OutcomeKind, scored: Score | None) -> Mapping[str, float]:
-        confirms = number in self._roll.confirms
-        return violations(self._objective, kind, scored, self._journal.evaluations(number), confirms)
+        outside = number in self._roll.outside
+        return violations(self._objective, kind, scored, self._journal.evaluations(number), outside)
 
 
 def given_back(number: int, roll: Roll, journal: Journal) -> bool:
     """Whether a trial has ended that is none of the budget's: a proposal rejected before training."""
-    if roll.kinds[number] is not OutcomeKind.DIVERGED or number in roll.confirms | roll.controls:
+    if roll.kinds[number] is not OutcomeKind.DIVERGED or number in roll.outside | roll.controls:
         return False
     return is_rejected(OutcomeKind.DIVERGED, journal.evaluations(number))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from optuna.trial import FrozenTrial
 
 from lossweep.search.conducting.settings import SearchSettings
@@ -9,9 +11,11 @@ from lossweep.search.pruning import Pruner
 from lossweep.search.study.decisions import Decision, DecisionRecord
 from lossweep.search.study.journal import Journal
 from lossweep.search.study.outcomes import Outcome
-from lossweep.search.study.record import CONFIRMS, CONTROL, schedule_of
+from lossweep.search.study.record import CONFIRMS, CONTROL, EXTENDS, schedule_of
 from lossweep.spaces.schedules.controls import PLAIN
 from lossweep.trainers.evaluation import Evaluation
+
+_NEVER_PRUNED: Final = {"confirmations": "a confirmation", "extensions": "an extension"}
 
 
 class Judging:
@@ -29,7 +33,7 @@ class Judging:
 
     def add(self, trial: FrozenTrial) -> None:
         """Let it be compared: the searched controls with one another, never with the proposals."""
-        if CONFIRMS in trial.user_attrs:
+        if trial.user_attrs.keys() & {CONFIRMS, EXTENDS}:
             return
         control = trial.user_attrs.get(CONTROL)
         searched = control == PLAIN and self._searched_control
@@ -67,7 +71,7 @@ class Judging:
         return next((d for d in taken if d.step == step and d.action is not Decision.RETRY), None)
 
     def decide(
-        self, number: int, evaluation: Evaluation, diverged: Outcome | None, confirms: bool
+        self, number: int, evaluation: Evaluation, diverged: Outcome | None, group: str
     ) -> DecisionRecord:
         """Decide upon a trial's newest evaluation.
 
@@ -75,15 +79,16 @@ class Judging:
             number: of the trial.
             evaluation: what it reported.
             diverged: how it ends by a guard's verdict, if one was given.
-            confirms: whether it is a trial of the confirmation.
+            group: what trials of its kind are called: those that are none of the search are never pruned.
         """
+        outside = _NEVER_PRUNED.get(group)
         if diverged is not None:
-            if not confirms:
+            if outside is None:
                 self._pruner.take(number, evaluation)  # as the next driver will read it
             figures = evaluation.verdict.figures if evaluation.verdict else {}
             return DecisionRecord(evaluation.step, Decision.DIVERGE, diverged.reason, figures)
-        if confirms:
-            return DecisionRecord(evaluation.step, Decision.CONTINUE, "a confirmation is never pruned")
+        if outside is not None:
+            return DecisionRecord(evaluation.step, Decision.CONTINUE, f"{outside} is never pruned")
         decision = self._pruner.decide(number, evaluation)
         if evaluation.finished and decision.action is not Decision.CONTINUE:
             reason = "trained its whole budget"

@@ -32,7 +32,9 @@ def template_of(spec: SweepSpec) -> PlanTemplate:
 
 def plan_of(spec: SweepSpec, trial: TrialHistory) -> TrialPlan:
     """The plan a trial was trained by: what its checkpoints are found by. It leaves the test split alone."""
-    plan = template_of(spec).plan(trial.number, trial.seed, trial.schedule, control=trial.control)
+    epochs = trial.schedule.epochs if trial.extends is not None else None
+    template = template_of(spec)
+    plan = template.plan(trial.number, trial.seed, trial.schedule, control=trial.control, epochs=epochs)
     return dataclasses.replace(plan, code=trial.code)
 
 

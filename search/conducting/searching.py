@@ -12,7 +12,7 @@ from lossweep.search.conducting.settings import SearchSettings
 from lossweep.search.conducting.turns import Turn, TurnKind, next_turn
 from lossweep.search.sampling.control_proposals import ControlProposer
 from lossweep.search.sampling.proposals import Proposer
-from lossweep.search.study.record import CONFIRMS, CONTROL, RETRIES, SEED, WARM_START, Proposal
+from lossweep.search.study.record import CONFIRMS, CONTROL, EXTENDS, RETRIES, SEED, WARM_START, Proposal
 from lossweep.spaces.schedules.controls import PLAIN, named_controls
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.spaces.seeds import short_seed
@@ -23,7 +23,7 @@ class Searching:
 
     Args:
         settings: of the search.
-        trials: of the study so far, those of its confirmation included.
+        trials: of the study so far, those that are none of the search included.
         best_plain: gives the best plain cross-entropy found so far, or a sensible one.
         rejected: how many proposals of the study were rejected before training.
     """
@@ -37,7 +37,8 @@ class Searching:
     ) -> None:
         self._settings = settings
         self._best_plain = best_plain
-        counted = [t for t in trials if not t.user_attrs.keys() & {CONFIRMS, RETRIES}]
+        searched = [t for t in trials if not t.user_attrs.keys() & {CONFIRMS, EXTENDS}]
+        counted = [t for t in searched if RETRIES not in t.user_attrs]
         self._names = [t.user_attrs.get(CONTROL) for t in counted]
         self._given_back = 0
         for _ in range(rejected):
@@ -47,12 +48,12 @@ class Searching:
         self._own_seeds = not settings.common_seed or any(t.user_attrs[SEED] != self._common for t in counted)
         self._warmed = sum(WARM_START in t.user_attrs for t in counted)
         self._failed: deque[FrozenTrial] = deque()
-        self._confirming = {t.number for t in trials if CONFIRMS in t.user_attrs}
+        self._outside = {t.number for t in trials} - {t.number for t in searched}
         directions, seed = settings.objective.directions, settings.seed
         self._proposer = Proposer(directions, settings.space, settings.sampler, seed, trials)
         self._control: ControlProposer | None = None
         if (search := settings.control_search) is not None:
-            plain = [t for t in trials if t.user_attrs.get(CONTROL) == PLAIN]
+            plain = [t for t in searched if t.user_attrs.get(CONTROL) == PLAIN]
             self._control = ControlProposer(directions, search.space, search.sampler, seed, plain)
 
     @property
@@ -111,13 +112,13 @@ class Searching:
             self._names.remove(None)
 
     def skip(self, number: int) -> None:
-        """A trial of the confirmation was written under this number."""
-        self._confirming.add(number)
+        """A trial that is none of the search's was written under this number."""
+        self._outside.add(number)
         self._proposer.skip()
 
     def set_state(self, number: int, state: TrialState) -> None:
         """Let a trial wait or run."""
-        if number in self._confirming:
+        if number in self._outside:
             return
         self._proposer.set_state(number, state)
         if self._control is not None and self._control.proposed(number):
@@ -138,7 +139,7 @@ class Searching:
         violations: Mapping[str, float],
     ) -> None:
         """End a trial, and let the samplers know."""
-        if number in self._confirming:
+        if number in self._outside:
             return
         self._proposer.finish(number, state, values, reported, violations)
         if self._control is not None and self._control.proposed(number):

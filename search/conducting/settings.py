@@ -41,6 +41,7 @@ class PlanTemplate:
         schedule: LossSchedule,
         held_out: ObjectiveSpec | None = None,
         control: str | None = None,
+        epochs: int | None = None,
     ) -> TrialPlan:
         """Return one trial's plan.
 
@@ -50,11 +51,12 @@ class PlanTemplate:
             schedule: what it trains.
             held_out: the objective by which a trial that confirms reads the test split at its end.
             control: name of the control that it is, if any: a baseline may have training settings of its own.
+            epochs: of a trial that has more of them than the others; theirs when None.
         """
         return TrialPlan(
             number=number,
             seed=seed,
-            schedule=schedule.with_budget(self.epochs),
+            schedule=schedule.with_budget(epochs or self.epochs),
             data=self.data,
             model=self.model,
             training=self.own_training.get(control or "", self.training),
@@ -108,6 +110,19 @@ class ConfirmSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtendSettings:
+    """Which trial is given more epochs than the budget.
+
+    Attributes:
+        trial: its number.
+        epochs: in all.
+    """
+
+    trial: int
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True)
 class SearchSettings:
     """What a sweep searches, for what, and with how much.
 
@@ -122,6 +137,7 @@ class SearchSettings:
         control_search: the search for the best plain cross-entropy; None without one.
         named: the controls that start at the rate and shape found for plain cross-entropy.
         confirm: what is trained again at the end, with fresh seeds; None for nothing.
+        extend: a trial that is given more epochs, and searched no further; None for none.
         warm_start: former winners, tried before the first proposal.
         trained_otherwise: names of the controls that have training settings of their own.
         retry_failed: whether what failed under earlier drivers is tried again, before anything else starts.
@@ -140,11 +156,19 @@ class SearchSettings:
     control_search: ControlSearch | None = None
     named: tuple[Named, ...] = ()
     confirm: ConfirmSettings | None = None
+    extend: ExtendSettings | None = None
     warm_start: tuple[LossSchedule, ...] = ()
     trained_otherwise: frozenset[str] = frozenset()
     retry_failed: bool = False
     seed: int = 0
     common_seed: bool = True
+
+    @property
+    def at_once(self) -> str:
+        """What is done at once, searching no further, as it is said when it is done; empty for a search."""
+        if self.extend is not None:
+            return f"trial {self.extend.trial} was extended to {self.extend.epochs} epochs"
+        return "its leaders are confirmed" if self.confirm is not None and self.confirm.at_once else ""
 
     def check(self) -> None:
         """Make sure that the sampler fits what is searched.

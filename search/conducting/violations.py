@@ -15,7 +15,7 @@ def violations(
     kind: OutcomeKind,
     scored: Score | None,
     evaluations: Sequence[Evaluation],
-    confirms: bool,
+    outside: bool,
 ) -> dict[str, float]:
     """Return by how much each constraint is violated; positive when it is.
 
@@ -25,10 +25,10 @@ def violations(
             did; one that failed says nothing of its schedule.
         scored: its score, if it has one.
         evaluations: what it reported.
-        confirms: whether it is a confirmation trial, which is never to be Optuna's best.
+        outside: whether it is none of the search, and so never to be Optuna's best.
     """
     found = dict(scored.violations) if scored and kind is not OutcomeKind.FAILED else {}
-    if confirms:
+    if outside:
         found[UNSEARCHED] = 1.0
     if kind is OutcomeKind.DIVERGED:
         unmeasured = {str(constraint): 1.0 for constraint in objective.constraints}

@@ -316,7 +316,6 @@ class Ledger:
             with reading(name, f"trial {trial.number}"):
                 its = evaluations.get(trial.number, ()), decisions.get(trial.number, ())
                 found.append(trial_history(trial, objective, *its, record.slots))
-        confirming = tuple(trial for trial in found if trial.confirms is not None)
         written = SweepHistory(
             name=record.name,
             spec_yaml=record.spec_yaml,
@@ -327,15 +326,14 @@ class Ledger:
             prior=record.prior,
             budget_trials=record.budget_trials,
             budget_epochs=record.budget_epochs,
-            trials=tuple(trial for trial in found if trial.confirms is None),
+            trials=(),
             created=record.created,
             data_fingerprint=record.data_fingerprint,
             code_version=record.code_version,
-            confirmation=Confirmation(plans[-1], confirming, len(plans)) if plans else None,
             own_controls=own,
             note=record.note,
             later_metrics=objective.names[1:],
-        )
+        ).holding(found, Confirmation(plans[-1], (), len(plans)) if plans else None)
         return written if as_written else standing(self, written)
 
     def seconds(self, name: str) -> float:

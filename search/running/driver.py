@@ -13,7 +13,7 @@ import yaml
 
 from lossweep.search.conducting.conductor import Conductor
 from lossweep.search.conducting.plans import template_of
-from lossweep.search.conducting.settings import ConfirmSettings, ControlSearch, SearchSettings
+from lossweep.search.conducting.settings import ConfirmSettings, ControlSearch, ExtendSettings, SearchSettings
 from lossweep.search.control_spec import ConfirmSpec
 from lossweep.search.ledger import Ledger, NewSweep, SweepRecord
 from lossweep.search.ledger.claims import active_sweeps
@@ -93,6 +93,7 @@ def run_sweep(
     task: TrainingTask | None = None,
     runner: Runner | None = None,
     confirm: ConfirmSpec | None = None,
+    extend: ExtendSettings | None = None,
     retry_failed: bool = False,
 ) -> SweepHistory:
     """Run a sweep, or what is left of it, to its end or until it is stopped.
@@ -109,6 +110,7 @@ def run_sweep(
         task: instead of training a segmentation model on ``spec.data``; for simulations.
         runner: instead of the one that ``spec.resources`` asks for.
         confirm: confirm the leaders that the sweep has now, and search no further; with ``resume``.
+        extend: give a trial more epochs than the budget, and search no further; with ``resume``.
         retry_failed: with ``resume``, also try again what failed: as new trials of the same seeds and
             schedules, which the budget does not count a second time. The failed ones stay as they ended.
 
@@ -135,9 +137,8 @@ def run_sweep(
             shared = cluster_of(cluster) if spec.resources.runner == "tune" else ""
             with Lease(ledger, spec.name, stop.set, shared) as lease:
                 chosen = runner or runner_for(spec, workspace, cluster, work.gpu_share)
-                settings = replace(
-                    settings_of(spec, work.prior, confirm), retry_failed=resume and retry_failed
-                )
+                settings = settings_of(spec, work.prior, confirm)
+                settings = replace(settings, extend=extend, retry_failed=resume and retry_failed)
                 share = Share(spec.name, lambda: _claims(ledger, shared)) if shared else None
                 return _drive(spec, settings, ledger, lease, stop, work, chosen, tuple(listeners), share)
     finally:
@@ -254,9 +255,12 @@ def _claims(ledger: Ledger, cluster: str) -> list[Claim]:
 def _end_of(
     conductor: Conductor, dispatcher: Dispatcher, stop: StopRequest, before: SweepState
 ) -> tuple[SweepState, str]:
-    if conductor.confirmed_at_once:
-        # The search stands as it did; one that a driver died over is interrupted.
-        return (before if before.is_end else SweepState.INTERRUPTED), "its leaders are confirmed"
+    if conductor.done_at_once:
+        # The search stands as it did; one that a driver died over is interrupted, if anything is left of it.
+        if before.is_end and before is not SweepState.INTERRUPTED:
+            return before, conductor.settings.at_once
+        state = SweepState.FINISHED if conductor.finished else SweepState.INTERRUPTED
+        return state, conductor.settings.at_once
     if conductor.finished:
         return SweepState.FINISHED, "its hours are spent" if conductor.out_of_time else ""
     if dispatcher.paused:

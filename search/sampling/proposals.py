@@ -27,6 +27,7 @@ from lossweep.search.study.record import (
     CONSTRAINT_PREFIX,
     CONTROL,
     DIVERGED,
+    EXTENDS,
     PAUSED,
     SEED,
     WARM_START,
@@ -264,7 +265,7 @@ class Proposer:
         return self._pending
 
     def skip(self) -> None:
-        """A trial of the confirmation was written to the database: here it has its number alone."""
+        """A trial that is none of the search's was written to the database: here it has its number alone."""
         self._order(self._mirror.skip)
 
     def taken(self, prepare: bool) -> None:
@@ -316,7 +317,7 @@ class Proposer:
 
 def _searched(trial: FrozenTrial) -> FrozenTrial:
     """A trial as the sampler of the proposals sees it: without what another search asked for."""
-    if CONFIRMS in trial.user_attrs:
+    if trial.user_attrs.keys() & {CONFIRMS, EXTENDS}:
         return create_trial(state=TrialState.FAIL)
     if not any(name.startswith(CONTROL_PREFIX) for name in trial.params):
         return trial

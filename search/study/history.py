@@ -63,6 +63,8 @@ class SweepHistory:
         data_fingerprint: ``sha256:...`` of the decoded data.
         code_version: of lossweep.
         confirmation: leaders and control trained again with fresh seeds; None when there was none.
+        extensions: trials with more epochs than the budget, each of another one: beside the search, and never
+            ranked in it.
         own_controls: names of the user's own baselines.
         note: why it stands so, in one line; empty where nothing is to be said.
         driver: which process drives it; empty when none does, or none is known of.
@@ -87,6 +89,7 @@ class SweepHistory:
     note: str = ""
     driver: str = ""
     later_metrics: tuple[str, ...] = ()
+    extensions: tuple[TrialHistory, ...] = ()
 
     @property
     def directions(self) -> tuple[str, ...]:
@@ -96,9 +99,9 @@ class SweepHistory:
 
     @property
     def recorded(self) -> tuple[TrialHistory, ...]:
-        """All trials of the study in order of number, those of the confirmation included."""
+        """All trials of the study in order of number, those that confirm or extend others included."""
         confirming = self.confirmation.trials if self.confirmation is not None else ()
-        return tuple(sorted((*self.trials, *confirming), key=lambda trial: trial.number))
+        return tuple(sorted((*self.trials, *confirming, *self.extensions), key=lambda trial: trial.number))
 
     @property
     def standing(self) -> tuple[TrialHistory, ...]:
@@ -130,6 +133,7 @@ class SweepHistory:
             for trial in self.recorded
             if trial.outcome is OutcomeKind.FAILED
             and trial.number not in retried
+            and trial.extends is None
             and (trial.confirms is None or (arms is not None and arms.asks_for(trial)))
         )
 
@@ -137,7 +141,7 @@ class SweepHistory:
         """Return the sweep with other trials, as a listener has followed them.
 
         Args:
-            recorded: trials of the search and of the confirmation, in any order.
+            recorded: its trials of all kinds, in any order.
             confirmation: whose trials are to be those among ``recorded`` that confirm; None while there is
                 none, and then they are left out.
         """
@@ -145,8 +149,9 @@ class SweepHistory:
         confirming = tuple(trial for trial in found if trial.confirms is not None)
         return replace(
             self,
-            trials=tuple(trial for trial in found if trial.confirms is None),
+            trials=tuple(trial for trial in found if trial.of_the_search),
             confirmation=confirmation and replace(confirmation, trials=confirming),
+            extensions=tuple(trial for trial in found if trial.extends is not None),
         )
 
     def without_driver(self, why: str) -> SweepHistory:

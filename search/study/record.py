@@ -33,6 +33,8 @@ SEED: Final = "seed"
 CONTROL: Final = "control"
 CONFIRMS: Final = "confirms"
 """Of a confirmation trial: the index of its seed."""
+EXTENDS: Final = "extends"
+"""Of a trial that is another one with more epochs than the budget: the number of that one."""
 WARM_START: Final = "warm_start"
 """Of a proposal that is a former winner: its index in the sweep file."""
 CODE: Final = "code"
@@ -46,7 +48,8 @@ CONFIRMATIONS: Final = "confirmations"
 STARTED: Final = "started"
 END: Final = "end"
 UNSEARCHED: Final = "confirmation"
-"""The constraint that a confirmation trial violates: Optuna's ``best_trial`` is to be one of the search."""
+"""The constraint that a trial of a confirmation, or one with more epochs than the others, violates: Optuna's
+``best_trial`` is to be one of the search."""
 DIVERGED: Final = "diverged"
 """The constraint that a diverged trial violates; the sooner it diverged, the more."""
 PAUSED: Final = "paused"
@@ -66,6 +69,7 @@ class Proposal:
     confirms: int | None = None
     warm_start: int | None = None
     retries: int | None = None
+    extends: int | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     distributions: Mapping[str, BaseDistribution] = field(default_factory=dict)
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -105,6 +109,7 @@ class StudyRecord:
                 **({CONFIRMS: proposal.confirms} if proposal.confirms is not None else {}),
                 **({WARM_START: proposal.warm_start} if proposal.warm_start is not None else {}),
                 **({RETRIES: proposal.retries} if proposal.retries is not None else {}),
+                **({EXTENDS: proposal.extends} if proposal.extends is not None else {}),
             },
             system_attrs=dict(proposal.system_attributes),
         )
@@ -256,6 +261,7 @@ def trial_history(
         confirms=trial.user_attrs.get(CONFIRMS),
         warm_start=trial.user_attrs.get(WARM_START),
         retries=trial.user_attrs.get(RETRIES),
+        extends=trial.user_attrs.get(EXTENDS),
         code=trial.user_attrs.get(CODE, {}),
     )
 

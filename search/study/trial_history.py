@@ -45,7 +45,8 @@ class TrialHistory:
         warm_start: of a proposal that is a former winner: its index in the sweep file; None for any other.
         retries: number of the failed trial that it tries again; None for any other.
         code: digests of the source of the user's own parts that it trained by, by import path.
-        confirms: of a confirmation trial: the index of its seed; None for a trial of the search.
+        confirms: of a confirmation trial: the index of its seed; None for any other.
+        extends: number of the trial that it is with more epochs than the sweep's budget; None for any other.
     """
 
     number: int
@@ -68,7 +69,13 @@ class TrialHistory:
     confirms: int | None = None
     warm_start: int | None = None
     retries: int | None = None
+    extends: int | None = None
     code: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def of_the_search(self) -> bool:
+        """Whether it is a trial of the search: neither one that confirms nor one that extends another."""
+        return self.confirms is None and self.extends is None
 
     @property
     def rejected(self) -> bool:

@@ -87,8 +87,9 @@ def _clear(workspace: Workspace, history: SweepHistory, leaders: int, dry_run: b
 def needed_trials(history: SweepHistory, leaders: int) -> frozenset[int]:
     """Trials whose checkpoints stay: unfinished ones, the best, the control, and what an export is of."""
     open_ones = [trial for trial in history.recorded if not trial.outcome.is_final]
-    # What tries a failed trial again goes on from where that one stood.
-    unfinished = [n for trial in open_ones for n in (trial.number, trial.retries) if n is not None]
+    # What tries a failed trial again, or extends one, goes on from where that one stood.
+    theirs = [n for trial in open_ones for n in (trial.number, trial.retries, trial.extends)]
+    unfinished = [number for number in theirs if number is not None]
     exported = [trial.number for trial in exportable(history)]
     best = [trial.number for trial in history.ranked()[:leaders]]
     control = history.control()

@@ -57,7 +57,7 @@ def export(history: SweepHistory, chosen: Chosen, at: AskedPoint | None = None) 
     return ScheduleFile(
         phases=trial.schedule.phases,
         cycles=trial.schedule.cycles,
-        epochs=history.budget_epochs,
+        epochs=history.budget_epochs if trial.extends is None else trial.schedule.epochs,
         classes=history.prior.names,
         frequencies=history.prior.frequencies,
         threshold=_probability(point.threshold),
@@ -67,6 +67,7 @@ def export(history: SweepHistory, chosen: Chosen, at: AskedPoint | None = None) 
             "sweep": history.name,
             "trial": trial.number,
             **({"control": trial.control} if trial.control else {}),
+            **({"extends": trial.extends} if trial.extends is not None else {}),
             "seed": trial.seed,
             "data": history.data_fingerprint,
             "lossweep": history.code_version,

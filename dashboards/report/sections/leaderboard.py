@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lossweep.dashboards.extensions import extension_sentences, extensions_heading
 from lossweep.dashboards.numbers import number, signed
 from lossweep.dashboards.report.sections.cells import ScheduleCell, Tag, above, control_line
 from lossweep.dashboards.result import SweepResult, metric_words
@@ -76,6 +77,8 @@ class Leaderboard:
         rows: the best first.
         front: None with one objective.
         alike: losses that train as one tried before them does, a line each.
+        beyond: the heading of ``extended``.
+        extended: trials with more epochs than the budget, a line each.
     """
 
     metric: str
@@ -83,6 +86,8 @@ class Leaderboard:
     rows: tuple[LeaderboardRow, ...]
     front: Front | None
     alike: tuple[str, ...] = ()
+    beyond: str = ""
+    extended: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,8 @@ def leaderboard(history: SweepHistory, result: SweepResult) -> Leaderboard:
         rows=tuple(_row(history, rank, trial, control) for rank, trial in ranked),
         front=_front(history),
         alike=tuple(map(str, all_alike(history.recorded))),
+        beyond=extensions_heading(history),
+        extended=extension_sentences(history),
     )
 
 
@@ -139,6 +146,11 @@ def confirmation_options(history: SweepHistory) -> tuple[TrialOption, ...]:
         TrialOption(trial.number, _line(trial, arm_words(confirmation.plan, trial)), shown=False)
         for trial in confirmation.trials
     )
+
+
+def extension_options(history: SweepHistory) -> tuple[TrialOption, ...]:
+    """Return the trials with more epochs than the budget to choose from, in order of number."""
+    return tuple(TrialOption(trial.number, _line(trial), shown=False) for trial in history.extensions)
 
 
 def _row(
@@ -174,5 +186,6 @@ def _line(trial: TrialHistory, arm: str = "") -> str:
     score = number(trial.score) if trial.score is not None else "no score"
     mark = f" · control {trial.control}" if trial.control else ""
     mark += f" · seed {trial.confirms + 1} of {arm}" if trial.confirms is not None else ""
+    mark += f" · extends #{trial.extends}" if trial.extends is not None else ""
     mark += "" if trial.outcome is OutcomeKind.COMPLETED else f" · {trial.outcome.value}"
     return f"#{trial.number} · {score}{mark} · {str(trial.schedule)[:90]}"

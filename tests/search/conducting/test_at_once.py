@@ -65,13 +65,13 @@ def test_interrupted_trials_of_the_search_wait_and_spent_hours_do_not_matter() -
     finish(boss, first)
     while (plan := boss.ask()) is not None:
         finish(boss, plan)
-    assert boss.confirmed_at_once
+    assert boss.done_at_once
     assert boss.interrupted == (3,)
     assert not boss.running
     told = [event for event in ear.events if isinstance(event, ConfirmationStarted)]
     assert len(told) == 2  # once a driver
     assert [event.confirmation.done for event in told] == [0, 0]
-    assert not driver(at_once=True, seeds=3).confirmed_at_once  # more seeds are more to train
+    assert not driver(at_once=True, seeds=3).done_at_once  # more seeds are more to train
 
 
 def test_a_confirmation_after_the_search_is_no_more_begun_once_the_hours_are_spent() -> None:

@@ -75,10 +75,10 @@ def evaluation(epoch: int, verdict: GuardVerdict | None = None, ap: float = 0.1)
 def test_a_pruner_ends_a_trial_but_none_that_has_trained_its_whole_budget(judging: Judging) -> None:
     for number in (0, 1):
         for epoch in (1, 2):
-            judging.decide(number, evaluation(epoch, ap=0.9), None, confirms=False)
-    first = judging.decide(2, evaluation(1), None, confirms=False)
+            judging.decide(number, evaluation(epoch, ap=0.9), None, group="proposals")
+    first = judging.decide(2, evaluation(1), None, group="proposals")
     assert first.action is Decision.PRUNE
-    last = judging.decide(2, evaluation(2), None, confirms=False)
+    last = judging.decide(2, evaluation(2), None, group="proposals")
     assert last.action is Decision.CONTINUE
 
 
@@ -88,13 +88,13 @@ def test_no_rule_of_whatever_kind_ends_a_trial_at_its_end(
     """The rules that there are don't try to: each looks at the share of the budget itself."""
     ending = DecisionRecord(1, Decision.PRUNE, "worse", {"rank": 3.0})
     monkeypatch.setattr(Pruner, "decide", lambda self, number, evaluation: ending)
-    assert judging.decide(2, evaluation(1), None, confirms=False) == ending
-    last = judging.decide(2, evaluation(2), None, confirms=False)
+    assert judging.decide(2, evaluation(1), None, group="proposals") == ending
+    last = judging.decide(2, evaluation(2), None, group="proposals")
     assert last == DecisionRecord(2, Decision.CONTINUE, "trained its whole budget", {"rank": 3.0})
 
 
 def test_a_confirmation_is_never_pruned(judging: Judging) -> None:
-    judged = judging.decide(2, evaluation(1), None, confirms=True)
+    judged = judging.decide(2, evaluation(1), None, group="confirmations")
     assert (judged.action, judged.reason) == (Decision.CONTINUE, "a confirmation is never pruned")
 
 

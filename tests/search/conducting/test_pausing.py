@@ -193,7 +193,7 @@ def test_confirming_at_once_leaves_what_waits_as_it_is() -> None:
     while (plan := again.ask()) is not None:
         assert again.history(plan.number).confirms is not None
         assert trained(again, plan.number, 0.1) == "completed"
-    assert again.confirmed_at_once
+    assert again.done_at_once
     assert again.paused == (2,)
 
 

@@ -33,7 +33,7 @@ SCORED = Score((0.9,), {"recall >= 0.8": 0.25}, HALF)
 def test_what_is_violated(
     kind: OutcomeKind, scored: Score | None, evaluations: tuple[Evaluation, ...], violated: dict[str, float]
 ) -> None:
-    assert violations(OBJECTIVE, kind, scored, evaluations, confirms=False) == violated
-    confirmed = violations(OBJECTIVE, kind, scored, evaluations, confirms=True)
+    assert violations(OBJECTIVE, kind, scored, evaluations, outside=False) == violated
+    confirmed = violations(OBJECTIVE, kind, scored, evaluations, outside=True)
     assert confirmed.pop(UNSEARCHED) > 0, "never Optuna's best"
     assert confirmed == violated
