@@ -122,10 +122,16 @@ def _curve(trainer: PrefixTrainer, schedule: LossSchedule, seed: int) -> list[fl
 
 
 def recorded(path: Path) -> dict[str, tuple[list[LossSchedule], Floats]]:
-    """The schedules and their AP by data set, of those that were trained with every seed."""
+    """The schedules and their AP by data set, of those that were trained with every seed.
+
+    Data sets with one seed are left out: what is noise in them nobody can tell.
+    """
     table = pd.read_parquet(path)
     found = {}
     for name, frame in table.groupby("dataset"):
+        if frame["seed"].nunique() < 2:
+            print(f"{name} was recorded with one seed, and is left out")
+            continue
         wide = frame.pivot_table(index="schedule", columns=["seed", "epoch"], values="ap")
         seeds, epochs = sorted(frame["seed"].unique()), int(frame["epoch"].max())
         wide = wide.reindex(columns=pd.MultiIndex.from_product([seeds, range(1, epochs + 1)]))

@@ -12,6 +12,8 @@ trained once.
 Images of a folder are cut to one window each beforehand (`windows`), every other one around something:
 evaluations of whole images would take most of the time. A schedule that is done is a line of JSON in
 ``--work``, so that a run that was stopped goes on where it was; several processes may record different seeds.
+``--collect`` takes a data set with a seed only once all its schedules are there. docs/recorded-sweeps.md says
+what the columns are, and what the record is good for.
 """
 
 from __future__ import annotations
@@ -21,30 +23,23 @@ import itertools
 import json
 import random
 import time
-import warnings
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import optuna
 import pandas as pd
 from PIL import Image
+from recorded_space import CURVES, recorded_space, schedules_of
+from search_arms import OBJECTIVE
 
-from lossweep.spaces.class_prior import ClassPrior
-from lossweep.spaces.files.yaml_source import load_yaml, validate
-from lossweep.spaces.proposing.schedule_space import ScheduleSpace
-from lossweep.spaces.proposing.space_spec import SpaceSpec
-from lossweep.spaces.schedules.schedule import LossSchedule
+from lossweep.search.simulation.sweeps import VEHICLES
 from lossweep.trainers.data.loading import SegmentationData, load_data
 from lossweep.trainers.data.spec import DataSpec, FolderSource, ScenesSource
 from lossweep.trainers.guards.spec import GuardSpec
 from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.training import train
 from lossweep.trainers.plan import MeasureSpec, ModelSpec, TrainingSpec, TrialPlan
-from lossweep.trainers.scoring.objectives import ObjectiveSpec
 
-FOLDER: Final = Path(__file__).parent / "recorded"
-EPOCHS: Final = 12
 SIDE: Final = 64
 COUNTS: Final = {"train": 32, "val": 32, "test": 48}
 CLASSES: Final = {"scenes": "vehicle", "crackforest": "crack", "sirst": "target"}
@@ -55,7 +50,6 @@ FIGURES: Final = (
     "ap", "precision", "recall", "f1", "tuned_precision", "tuned_recall", "tuned_f1", "object_f1",
     "tuned_object_f1",
 )  # fmt: skip
-OBJECTIVE: Final = ObjectiveSpec(use_case="balanced")
 
 
 def main() -> None:
@@ -68,29 +62,6 @@ def main() -> None:
     data = load_data(spec, options.work / "cache")
     for seed in options.seeds:
         record(options.dataset, seed, spec, data, options.work)
-
-
-def recorded_space(prior: ClassPrior) -> ScheduleSpace:
-    """The space of the record."""
-    spec = validate(SpaceSpec, load_yaml(FOLDER / "space.yaml"))
-    return ScheduleSpace(spec, EPOCHS, prior)
-
-
-def schedules_of(space: ScheduleSpace) -> tuple[LossSchedule, ...]:
-    """Every schedule of a space of choices, the shortest first phases first: others go on from them."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():  # "experimental"
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study = optuna.create_study(sampler=optuna.samplers.BruteForceSampler(seed=0))
-    found: dict[str, LossSchedule] = {}
-
-    def visit(trial: optuna.Trial) -> float:
-        schedule = space.suggest(trial)
-        found[schedule.key] = schedule
-        return 0.0
-
-    study.optimize(visit)
-    return tuple(sorted(found.values(), key=lambda each: (each.phases[0].most_epochs, str(each))))
 
 
 def record(dataset: str, seed: int, spec: DataSpec, data: SegmentationData, work: Path) -> None:
@@ -142,16 +113,27 @@ def record(dataset: str, seed: int, spec: DataSpec, data: SegmentationData, work
 
 
 def collect(work: Path, output: Path) -> None:
-    """Write all that was recorded as one Parquet file."""
+    """Write what was recorded as one Parquet file: the pairs of data set and seed that are complete.
+
+    Raises:
+        SystemExit: none is.
+    """
+    every = {str(schedule) for schedule in schedules_of(recorded_space(VEHICLES))}
     frames = []
     for path in sorted(work.glob("*-*.jsonl")):
         dataset, _, seed = path.stem.rpartition("-")
-        for line in lines(path):
+        found = lines(path)
+        if missing := len(every - {line["schedule"] for line in found}):
+            print(f"{dataset} with seed {seed} is left out: {missing} of {len(every)} schedules are missing")
+            continue
+        for line in found:
             frame = pd.DataFrame(line["rows"])
             frame.insert(0, "dataset", dataset)
             frame.insert(1, "seed", int(seed))
             frame.insert(2, "schedule", line["schedule"])
             frames.append(frame)
+    if not frames:
+        raise SystemExit(f"nothing in {work} is complete, so nothing is written")
     table = pd.concat(frames, ignore_index=True)
     figures = [*FIGURES, "threshold", "test"]
     table[figures] = table[figures].astype("float32")
@@ -216,7 +198,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--collect", action="store_true")
-    parser.add_argument("--output", type=Path, default=FOLDER / "curves.parquet")
+    parser.add_argument("--output", type=Path, default=CURVES)
     return parser.parse_args()
 
 

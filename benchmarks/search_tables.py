@@ -23,7 +23,7 @@ def tables(rows: Sequence[Row]) -> list[str]:
     for space, found in _by(rows, "space").items():
         arms = _by(found, "arm")
         lines += [f"\n**{space}**, {len(arms['random'])} seeds:\n", _head(), "| --- " * 9 + "|"]
-        ends = {name: float(np.median([_end(row) for row in arms[name]])) for name in BASELINES}
+        ends = {name: float(np.median([end(row) for row in arms[name]])) for name in BASELINES}
         for name, own in arms.items():
             lines.append(_line(name, own, arms, ends))
     return lines
@@ -37,11 +37,11 @@ def _head() -> str:
 def _line(name: str, own: Sequence[Row], arms: Mapping[str, Sequence[Row]], ends: Mapping[str, float]) -> str:
     cells = [
         name,
-        _interval([_end(row) for row in own], np.median, "{:.4f}"),
+        _interval([end(row) for row in own], np.median, "{:.4f}"),
         f"{np.mean([row['epochs'] for row in own]):.0f}",
     ]
     for baseline, target in ends.items():
-        mine = np.array([_until(row, target, 0) for row in own])
+        mine = np.array([until(row, target, 0) for row in own])
         theirs = np.array([row["epochs"] for row in arms[baseline]])
         cells += [_number(float(np.median(mine))), _ratio(theirs, mine)]
     return f"| {' | '.join(cells)} |"
@@ -56,9 +56,9 @@ def wall_and_confirmation(rows: Sequence[Row], arm: str = "ours") -> list[str]:
     for space, found in _by(rows, "space").items():
         arms = _by(found, "arm")
         for name in BASELINES:
-            target = float(np.median([_end(row) for row in arms[name]]))
-            seconds = np.array([_until(row, target, 1) for row in arms[arm]])
-            epochs = np.array([_until(row, target, 0) for row in arms[arm]])
+            target = float(np.median([end(row) for row in arms[name]]))
+            seconds = np.array([until(row, target, 1) for row in arms[arm]])
+            epochs = np.array([until(row, target, 0) for row in arms[arm]])
             wall = _ratio(np.array([row["seconds"] for row in arms[name]]), seconds)
             spent = np.array([row["epochs"] for row in arms[name]])
             lines.append(f"| {space} | {name} | {wall} | {_ratio(spent + CONFIRMING, epochs + CONFIRMING)} |")
@@ -78,7 +78,7 @@ def small_tables(rows: Sequence[Row]) -> list[str]:
     for (space, trials), found in _by(rows, "space", "trials").items():
         for arm, own in _by(found, "arm").items():
             controls = [at_random.get(_key(row)) if row["control"] is None else row["control"] for row in own]
-            leads = [_end(row) - best for row, best in zip(own, controls, strict=True) if best is not None]
+            leads = [end(row) - best for row, best in zip(own, controls, strict=True) if best is not None]
             better = [float(lead > 0.0) for lead in leads]
             share = _interval(better, np.mean, "{:.2f}")
             lead = _interval([max(lead, -0.1) for lead in leads], np.mean, "{:+.4f}")
@@ -98,12 +98,12 @@ def _by(rows: Sequence[Row], *names: str) -> dict[Any, list[Row]]:
     return dict(found)
 
 
-def _end(row: Row) -> float:
+def end(row: Row) -> float:
     """What the incumbent is truly worth at the end; nothing where no trial completed."""
     return float(row["steps"][-1][2]) if row["steps"] else 0.0
 
 
-def _until(row: Row, target: float, column: int) -> float:
+def until(row: Row, target: float, column: int) -> float:
     """What was spent until the incumbent was truly as good; infinite when it never was."""
     return float(next((step[column] for step in row["steps"] if step[2] >= target), math.inf))
 

@@ -10,9 +10,11 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from lossweep.search.simulation.prefix_trainer import trial_plan
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.trainers.evaluation import Evaluation, GuardVerdict
 from lossweep.trainers.plan import TrialPlan
+from lossweep.trainers.scoring.objectives import ObjectiveSpec, score
 
 _PLACE = ("step", "epoch", "phase", "cycle", "phase_ended", "cycle_ended", "finished", "threshold")
 _BESIDE = (*_PLACE, "dataset", "seed", "schedule", "diverged", "trained", "test")
@@ -25,6 +27,9 @@ class NotRecorded(LookupError):
 @dataclass(frozen=True, slots=True)
 class RecordedTrainer:
     """A `trainers.trial.TrialTrainer` on the curves of one data set and one seed.
+
+    Every epoch takes its time. Around it, `sharing_trainer.SharingTrainer` lets trials go on from what others
+    trained: all curves have one seed, and begin with the same figures as long as they train alike.
 
     Attributes:
         curves: evaluations by the schedule on one line.
@@ -80,6 +85,20 @@ class RecordedTrainer:
                 seconds=self.seconds,
                 verdict=verdict if row["diverged"] else None,
             )
+
+    def final(self, schedule: LossSchedule, objective: ObjectiveSpec) -> tuple[float, float]:
+        """What a training came to by the objective: its score on validation, and on test at its end.
+
+        Both are 0 where it has diverged: nothing is left that anyone could use.
+
+        Raises:
+            NotRecorded: nobody trained this schedule.
+        """
+        last = self.curve(schedule)[-1]
+        scored = score(objective, list(self.trial(trial_plan(schedule, 0, schedule.budget))))
+        if scored is None or last["diverged"] or not last["finished"]:
+            return 0.0, 0.0
+        return scored.values[0], float(last["test"])
 
     def curve(self, schedule: LossSchedule) -> tuple[Mapping[str, Any], ...]:
         """The rows of one schedule, an evaluation each.

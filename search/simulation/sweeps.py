@@ -64,6 +64,7 @@ def simulate_sweep(
     named: Sequence[Named] = (),
     confirm: ConfirmSettings | None = None,
     trainer: TrialTrainer | None = None,
+    common_seed: bool = True,
     listeners: Iterable[Listener] = (),
     name: str = "simulated",
 ) -> SweepHistory:
@@ -84,6 +85,7 @@ def simulate_sweep(
         named: the controls that start at what it finds.
         confirm: what is trained again at the end; nothing when None.
         trainer: how trials go; three in a hundred raise an exception when None.
+        common_seed: whether the trials of the search train with one seed, so that they share prefixes.
         listeners: who is told.
         name: of the sweep.
     """
@@ -110,6 +112,7 @@ def simulate_sweep(
             named=tuple(named),
             confirm=confirm,
             seed=seed,
+            common_seed=common_seed,
         ),
         PlanTemplate(epochs, data, ModelSpec(), TrainingSpec(), GuardSpec(), measure),
         MemoryJournal(),

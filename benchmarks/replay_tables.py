@@ -1,0 +1,110 @@
+"""The tables of ``replay.py`` beside those of ``search.py``: the record itself, and all in short."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import numpy as np
+from recorded_space import PlainOnes
+from scipy.stats import spearmanr
+from search_tables import BASELINES, RESAMPLES, Row, end, until
+
+MEASURES: Final = (
+    "validation, by the other seeds",
+    "test, by the other seeds",
+    "test, by the same training",
+)
+"""What a schedule is worth, in the order in which a run's steps hold it."""
+ALL: Final = "all"
+
+
+class Searched(Protocol):
+    """A data set and the recorded seed that it is searched with: `replay.Pair`."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in tables."""
+
+    @property
+    def seen(self) -> Mapping[str, float]:
+        """What every schedule came to on validation with the searched seed."""
+
+    @property
+    def truth(self) -> Mapping[str, tuple[float, ...]]:
+        """What it is truly worth, by each measure."""
+
+
+def measured(rows: Sequence[Row], measure: str) -> list[dict[str, Any]]:
+    """The runs whose incumbents have this measure, with nothing else, as ``search_tables`` reads them."""
+    at = MEASURES.index(measure)
+    found = []
+    for row in rows:
+        steps = [[*step[:2], step[2 + at]] for step in row["steps"]]
+        if not any(math.isnan(worth) for _, _, worth in steps):
+            found.append({**row, "steps": steps, "control": row["control"] and row["control"][at]})
+    return found
+
+
+def of_the_record(pairs: Sequence[Searched]) -> list[str]:
+    """What could be found at all, by whoever trains every schedule with the searched seed."""
+    lines = [
+        "| searched with | worth | the best | picked after training all | plain cross-entropy, so picked"
+        " | the median | sd over schedules | rank correlation with what the search sees |",
+        "| --- " * 8 + "|",
+    ]
+    plain = {str(schedule) for schedule in PlainOnes().all()}
+    for pair in pairs:
+        order = sorted(pair.seen, key=lambda line: -pair.seen[line])
+        control = next(line for line in order if line in plain)
+        seen = [pair.seen[line] for line in order]
+        for column, measure in enumerate(MEASURES):
+            worth = [pair.truth[line][column] for line in order]
+            if math.isnan(worth[0]):
+                continue
+            figures = (max(worth), worth[0], pair.truth[control][column], np.median(worth), np.std(worth))
+            cells = " | ".join(f"{each:.3f}" for each in figures)
+            lines.append(f"| {pair.name} | {measure} | {cells} | {spearmanr(seen, worth)[0]:.2f} |")
+    return lines
+
+
+def condensed(rows: Sequence[Row]) -> list[str]:
+    """How many times fewer epochs each arm needs to come as far as a baseline ends, by data set.
+
+    Each run is held against the target and the epochs of the baseline of its own pair; medians over the runs
+    of all of a data set's pairs, and over all. Runs that never come so far count as endless.
+    """
+    baselines = [name for name in BASELINES if any(row["arm"] == name for row in rows)]
+    head = " | ".join(f"times fewer than {name}" for name in baselines)
+    lines = [f"\n| data set | arm | {head} |", "| --- " * (2 + len(baselines)) + "|"]
+    shares: dict[tuple[str, str], dict[str, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
+    for space in dict.fromkeys(row["space"] for row in rows):
+        found = [row for row in rows if row["space"] == space]
+        dataset = space.partition(",")[0]
+        for baseline in baselines:
+            theirs = [row for row in found if row["arm"] == baseline]
+            target = float(np.median([end(row) for row in theirs]))
+            spent = float(np.median([row["epochs"] for row in theirs]))
+            for arm in dict.fromkeys(row["arm"] for row in found):
+                own = [until(row, target, 0) / spent for row in found if row["arm"] == arm]
+                for group in (dataset, ALL):
+                    shares[group, arm][baseline].append(own)
+    for group in dict.fromkeys(group for group, _ in sorted(shares, key=lambda key: key[0] == ALL)):
+        for (each, arm), found_by in shares.items():
+            if each == group:
+                cells = " | ".join(_times(found_by[baseline]) for baseline in baselines)
+                lines.append(f"| {group} | {arm} | {cells} |")
+    return lines
+
+
+def _times(shares: Sequence[Sequence[float]]) -> str:
+    """1 over the median share of the baseline's epochs; seeds resampled within each pair."""
+    dice = np.random.default_rng(0)
+    resampled = np.concatenate(
+        [np.array(own)[dice.integers(0, len(own), (RESAMPLES, len(own)))] for own in shares], axis=1
+    )
+    median = float(np.median(np.concatenate([np.array(own) for own in shares])))
+    low, high = np.quantile(1.0 / np.median(resampled, axis=1), [0.025, 0.975])
+    return "never" if np.isinf(median) else f"{1.0 / median:.1f} ({low:.1f}..{high:.1f})"
