@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import signal
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -13,7 +11,6 @@ from pathlib import Path
 
 import optuna
 import pytest
-from dying import die_at
 from optuna.trial import TrialState
 from small_sweeps import spec, task, workspace
 
@@ -28,6 +25,7 @@ from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.spaces.files.errors import UserError
 from lossweep.spaces.metric_names import higher_is_better
+from tests.dying import die_at, run_until_killed
 
 TRIALS, DIVERGED, OUT_OF_MEMORY = 7, 3, 2
 
@@ -55,19 +53,17 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> SweepHistory:
     return run_sweep(spec(), workspace(root), task=task(root / "work"), on_signal=False)
 
 
+def drive_to_the_third_trial(root: Path) -> None:
+    """In a process of its own."""
+    die_at(SweepJournal, "record", 10, "after")
+    run_sweep(spec(), workspace(root), task=task(root / "work"))
+
+
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SweepHistory]:
     """A sweep whose driver was killed in its third trial, taken up by another driver."""
     root = tmp_path_factory.mktemp("killed")
-
-    def drive() -> None:
-        die_at(SweepJournal, "record", 10, "after")
-        run_sweep(spec(), workspace(root), task=task(root / "work"))
-
-    child = multiprocessing.get_context("fork").Process(target=drive)
-    child.start()
-    child.join(60)
-    assert child.exitcode == -signal.SIGKILL
+    run_until_killed(drive_to_the_third_trial, root)
     assert TrialState.RUNNING in [trial.state for trial in frozen(root)], "as the dead driver left it"
     work = task(root / "work")
     return root, run_sweep(spec(), workspace(root), resume=True, task=work, on_signal=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +27,7 @@ from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.verdicts.result import verdict_of
 from lossweep.search.verdicts.sentence import sentence
 from lossweep.spaces.schedules.controls import is_plain
-from tests.search.running.dying import die_at
+from tests.dying import die_at, run_until_killed
 
 EPOCHS, SEEDS = 4, 3
 
@@ -143,10 +141,7 @@ def _drive_and_die(root: Path, moment: tuple[type, str, int, str]) -> None:
 def test_killed_in_the_middle_and_resumed_it_says_the_same_digit_for_digit(
     tmp_path: Path, moment: tuple[type, str, int, str], unkilled: tuple[Path, SweepHistory]
 ) -> None:
-    child = multiprocessing.get_context("fork").Process(target=_drive_and_die, args=(tmp_path, moment))
-    child.start()
-    child.join(60)
-    assert child.exitcode == -signal.SIGKILL
+    run_until_killed(_drive_and_die, tmp_path, moment)
     state = existing_sweep(workspace(tmp_path), "small")
     assert state is not None
     assert not state.finished

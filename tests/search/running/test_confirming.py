@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from lossweep.search.verdicts.sentence import sentence
 from lossweep.spaces.schedules.common_prefix import identity
 from lossweep.trainers.loop.checkpoints import CheckpointStore
 from lossweep.trainers.loop.prefix import TrainedEpoch
+from tests.dying import run_until_killed
 
 TRIALS = 6
 
@@ -34,10 +33,7 @@ def test_killed_in_mid_confirmation_it_comes_to_the_same_verdict(tmp_path: Path,
     sweep = spec(trials=TRIALS, confirm={"top": 1, "seeds": 3})
     whole = run_sweep(sweep, workspace(tmp_path / "whole"), task=reading_task(tmp_path / "whole" / "work"))
     folder = tmp_path / "killed"
-    driver = multiprocessing.get_context("spawn").Process(target=_drive, args=(folder, killed))
-    driver.start()
-    driver.join()
-    assert driver.exitcode == -signal.SIGKILL
+    run_until_killed(_drive, folder, killed)
     state = existing_sweep(workspace(folder), "small")
     assert state is not None
     assert not state.finished

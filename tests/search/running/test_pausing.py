@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import multiprocessing
-import signal
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +29,7 @@ from lossweep.search.study.sweep_state import StopKind
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.upkeep.checkpoints import needed_trials
 from lossweep.search.workspace import Workspace
-from tests.search.running.dying import die_at
+from tests.dying import die_at, run_until_killed
 
 TRIALS, EPOCHS = 12, 8
 
@@ -99,10 +97,7 @@ def test_a_driver_killed_at_any_moment_is_followed_to_the_same_end(
     tmp_path: Path, moment: tuple[type, str, int, str], whole: SweepHistory
 ) -> None:
     where, folder = workspace(tmp_path), tmp_path / "work"
-    child = multiprocessing.get_context("fork").Process(target=_drive, args=(where, folder, moment))
-    child.start()
-    child.join(60)
-    assert child.exitcode == -signal.SIGKILL, f"the driver ended by itself: {child.exitcode}"
+    run_until_killed(_drive, where, folder, moment)
     history = run(where, folder, resume=True)
     assert history.state == "finished"
     for trial, same in zip(history.trials, whole.trials, strict=True):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections import Counter
 from pathlib import Path
 
@@ -22,7 +20,7 @@ from lossweep.search.simulation.training_log import TrainingLog, trained
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.workspace import Workspace
-from tests.search.running.dying import die_at
+from tests.dying import die_at, run_until_killed
 
 TRIALS, EPOCHS = 7, 4
 
@@ -51,10 +49,7 @@ def _drive(where: Workspace, folder: Path, resume: bool, moment: tuple[type, str
 def killed(where: Workspace, folder: Path, moment: tuple[type, str, int, str]) -> None:
     """Drive the sweep in a process of its own until it dies."""
     resume = existing_sweep(where, "small") is not None
-    child = multiprocessing.get_context("fork").Process(target=_drive, args=(where, folder, resume, moment))
-    child.start()
-    child.join(60)
-    assert child.exitcode == -signal.SIGKILL, f"the driver ended by itself: {child.exitcode}"
+    run_until_killed(_drive, where, folder, resume, moment)
 
 
 def resumed(where: Workspace, folder: Path) -> SweepHistory:

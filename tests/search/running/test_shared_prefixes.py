@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +21,7 @@ from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.study.record import StudyRecord
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.trainers.evaluation import Evaluation
-from tests.search.running.dying import die_at
+from tests.dying import die_at, run_until_killed
 from tests.search.small_sweeps import spec, task, workspace
 
 TRIALS, EPOCHS, SLOTS = 12, 8, 3
@@ -118,10 +116,7 @@ def _drive_and_die(root: Path, moment: tuple[type, str, int, str]) -> None:
 def test_killed_at_any_moment_and_resumed_the_figures_are_the_same(
     tmp_path: Path, moment: tuple[type, str, int, str], unkilled: tuple[Path, SweepHistory]
 ) -> None:
-    child = multiprocessing.get_context("fork").Process(target=_drive_and_die, args=(tmp_path, moment))
-    child.start()
-    child.join(180)
-    assert child.exitcode == -signal.SIGKILL
+    run_until_killed(_drive_and_die, tmp_path, moment)
     assert existing_sweep(workspace(tmp_path), "small") is not None
     history = drive(tmp_path, resume=True)
     reference = unkilled[1]

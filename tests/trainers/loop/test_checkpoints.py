@@ -6,7 +6,6 @@ import errno
 import hashlib
 import io
 import json
-import multiprocessing
 import os
 import pickle
 import resource
@@ -27,7 +26,7 @@ from lossweep.trainers.loop.checkpoints import (
     CheckpointUnreadable,
 )
 from lossweep.trainers.loop.prefix import TrainedEpoch, address
-from tests.search.running.dying import die_at
+from tests.dying import die_at, run_until_killed
 
 
 def epoch(index: int, evaluated: bool = True, phase_ended: bool = False) -> TrainedEpoch:
@@ -217,10 +216,8 @@ def test_a_writer_killed_for_real_leaves_the_same_checkpoint_of_before_whole(
     store = CheckpointStore(tmp_path)
     before = store.save("context", history(2), STATE)
     room = None if share == 1.0 else int(share * before.stat().st_size)
-    writer = multiprocessing.get_context("fork").Process(target=write_until_killed, args=(tmp_path, room))
-    writer.start()
-    writer.join(60)
-    assert writer.exitcode == -(signal.SIGKILL if room is None else signal.SIGXFSZ)
+    by = signal.SIGKILL if room is None else signal.SIGXFSZ
+    run_until_killed(write_until_killed, tmp_path, room, by=by)
     found = store.newest("context", always)
     assert found is not None
     assert torch.equal(found[1]["model"]["weight"], STATE["model"]["weight"])

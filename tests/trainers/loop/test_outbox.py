@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from lossweep.trainers.data.loading import SegmentationData
+from lossweep.trainers.data.loading import SegmentationData, load_data
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.loop.checkpoints import CheckpointDiskFull, CheckpointStore
 from lossweep.trainers.loop.outbox import Outbox
@@ -21,7 +19,7 @@ from lossweep.trainers.loop.prefix import TrainedEpoch
 from lossweep.trainers.loop.training import train
 from lossweep.trainers.loop.wall_time import CHECKPOINT, EVALUATION, PARTS, TRAINING, WAITING, WallTime
 from lossweep.trainers.plan import ModelSpec, TrialPlan
-from tests.search.running.dying import die_at
+from tests.dying import die_at, run_until_killed
 from tests.trainers.loop.test_resuming import DROPOUT, assert_same, figures, weights
 
 Plans = Callable[..., TrialPlan]
@@ -105,8 +103,10 @@ def test_one_that_is_ended_in_mid_epoch_is_resumed_to_the_same_weights(
     assert_same(weights(plan, scenes, slow), weights(plan, scenes, whole))
 
 
-def train_until_killed(plan: TrialPlan, scenes: SegmentationData, folder: Path, when: str) -> None:
+def train_until_killed(plan: TrialPlan, folder: Path, when: str) -> None:
     """In a process of its own: die in the midst of the third file, and note what was told before."""
+    torch.set_num_threads(1)
+    scenes = load_data(plan.data, folder / "cache")
     die_at(Path, "replace", 3, when)
     with (folder / "told").open("w") as told:
         for evaluation in train(plan, scenes, CheckpointStore(folder / "store")):
@@ -119,11 +119,7 @@ def test_killed_while_a_thread_writes(
 ) -> None:
     plan, whole = plan_of(LINE, 5), CheckpointStore(tmp_path / "whole")
     expected = list(train(plan, scenes, whole))
-    started = multiprocessing.get_context("fork")
-    child = started.Process(target=train_until_killed, args=(plan, scenes, tmp_path, when))
-    child.start()
-    child.join(60)
-    assert child.exitcode == -signal.SIGKILL
+    run_until_killed(train_until_killed, plan, tmp_path, when)
     store = CheckpointStore(tmp_path / "store")
     kept = max(len(checkpoint.history) for checkpoint in store.list())
     assert kept == (2 if when == "before" else 3), "the old one is whole, or the new one"
