@@ -10,7 +10,15 @@ from pathlib import Path
 
 import lossweep
 
-SHORT = {"name": "short", "budget.trials": 4, "budget.epochs": 3, "data.train": 32, "data.val": 16}
+SHORT = {
+    "name": "short",
+    "budget.trials": 4,
+    "budget.epochs": 3,
+    "data.train": 32,
+    "data.val": 16,
+    "data.test": 16,
+    "confirm.seeds": 2,
+}
 """Over the file's settings, so that it is over soon."""
 
 

@@ -17,6 +17,22 @@ settings.register_profile("lossweep", deadline=None)
 settings.load_profile("lossweep")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Where several workers share the files, these go out in the order that is made below, not in xdist's."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Hand the files of slow tests out first.
+
+    They have few tests each, and xdist would begin with the files of many: one worker would end alone.
+    """
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a real PostgreSQL server.

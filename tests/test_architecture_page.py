@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
+
+from tests.documented import script
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
@@ -45,24 +45,14 @@ def test_every_folder_is_on_the_page() -> None:
                 assert f"{layer}/{folder.name}" in named, folder
 
 
-def imports() -> ModuleType:
-    """The script that draws the imports."""
-    spec = importlib.util.spec_from_file_location("docs_imports", ROOT / "docs" / "imports.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_drawing_of_the_imports_is_current() -> None:
-    script = imports()
-    assert script.drawn(PAGE) == script.drawing(), "run python docs/imports.py"
+    imports = script("imports")
+    assert imports.drawn(PAGE) == imports.drawing(), "run python docs/imports.py"
 
 
 def test_no_arrow_points_upward() -> None:
     """What is drawn further up stands further up in the text: layers, and the rooms of each."""
-    drawing = imports().drawn(PAGE)
+    drawing = script("imports").drawn(PAGE)
     places = re.findall(r"^ *(?:subgraph )?(\w+)(?:\[.*\])?$", drawing, re.MULTILINE)
     arrows = re.findall(r"^ *(\w+) --> (\w+)$", drawing, re.MULTILINE)
     assert len(arrows) > 60
@@ -73,7 +63,7 @@ def test_no_arrow_points_upward() -> None:
 def test_folders_import_only_those_named_before_them() -> None:
     folders = [f"{layer}.{name.rstrip('/')}" for layer, name in rooms() if name.endswith("/")]
     assert len(folders) > 20
-    for room, imported in imports().arrows().items():
+    for room, imported in script("imports").arrows().items():
         if room in folders:
             later = folders[folders.index(room) + 1 :]
             assert imported.isdisjoint(later), f"{room} imports {sorted(imported & set(later))}"

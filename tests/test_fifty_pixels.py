@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-DOCS = Path(__file__).parents[1] / "docs"
+from tests import documented
+from tests.documented import DOCS
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_fifty_pixels", DOCS / "fifty_pixels.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return documented.script("fifty_pixels")
 
 
 def test_the_scene_is_what_its_title_says(script: ModuleType) -> None:

@@ -1,14 +1,16 @@
-"""One migrated MLflow database a session: a new one costs eight seconds of migrations."""
+"""One migrated MLflow database for all tests: a new one costs eight seconds of migrations."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 sys.path.insert(0, str(Path(__file__).parent))  # importlib mode puts no test folder on the path
 
@@ -19,12 +21,18 @@ from lossweep.dashboards.mlflow.store import quiet_mlflow
 
 @pytest.fixture(scope="session")
 def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once, however many workers share the tests: their temporary folders lie side by side."""
     quiet_mlflow()
     import mlflow
 
-    database = tmp_path_factory.mktemp("mlflow-template") / "mlflow.db"
-    mlflow.MlflowClient(tracking_uri=f"sqlite:///{database}").search_experiments()
-    return database
+    mine = tmp_path_factory.getbasetemp()
+    folder = (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "mlflow-template"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            making = Path(tempfile.mkdtemp(dir=folder.parent)) / "mlflow.db"
+            mlflow.MlflowClient(tracking_uri=f"sqlite:///{making}").search_experiments()
+            making.parent.rename(folder)
+    return folder / "mlflow.db"
 
 
 @pytest.fixture

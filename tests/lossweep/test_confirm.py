@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +11,9 @@ import torch
 import typer
 from safetensors.torch import load_file
 
-from lossweep.__main__ import main
 from lossweep.commands.confirm import asked_for
 from lossweep.commands.driving import drive
 from lossweep.search.control_spec import ConfirmSpec
-from lossweep.search.ledger import Ledger
 from lossweep.search.study.confirmation import Arm, Confirmation, ConfirmationPlan, Role
 from lossweep.search.study.history import SweepHistory
 from lossweep.search.study.sweep_state import SweepState
@@ -25,6 +21,7 @@ from lossweep.search.verdicts.result import verdict_of
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.spaces.schedules.schedule_file import load_schedule
+from tests.lossweep.small_sweep import Run, recorded
 from tests.search.confirmed_sweeps import TOP_HEAVY, sweep
 from tests.search.small_sweeps import spec
 
@@ -54,38 +51,9 @@ def test_what_is_not_given_stays_as_it_was() -> None:
     assert asked_for({**none, "seeds": 6}, last, ConfirmSpec()) == ConfirmSpec(top=2, seeds=6, margin=0.02)
 
 
-Run = Callable[..., tuple[int, str, str]]
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("confirm")
-
-
-@pytest.fixture
-def lossweep(home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command line in the folder of the sweep; returns exit code, output and errors."""
-    monkeypatch.chdir(home)
-    monkeypatch.setenv("LOSSWEEP_HOME", str(home / "runs"))
-    monkeypatch.setenv("COLUMNS", "400")
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lossweep", *words])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capfd.readouterr()
-        return int(end.value.code or 0), said.out, said.err
-
-    return run
-
-
-def recorded(home: Path) -> SweepHistory:
-    ledger = Ledger(Workspace.at(home / "runs").database_url)
-    try:
-        return ledger.history("small")
-    finally:
-        ledger.close()
 
 
 @pytest.mark.slow

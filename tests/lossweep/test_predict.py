@@ -144,18 +144,28 @@ def test_mistakes_are_told_in_the_users_words(tmp_path: Path, lossweep: Callable
     assert "none.png: there is no such image or folder" in error
 
 
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+PREDICT = [sys.executable, "-m", "lossweep", "predict", "model.pt", "scene.tif", "--tile", "128"]
+PREDICT += ["--overlap", "64", "--flips", "--write", "masks", "--write", "probabilities", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def predicted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, a scene of twenty rows of tiles, and what is predicted of it in one go."""
+    folder = tmp_path_factory.mktemp("predicted")
+    save_model(untrained(), folder / "model.pt")
+    scene(folder / "scene.tif", smooth(1400, 192), compress="deflate")
+    subprocess.run([*PREDICT, "-o", "once"], cwd=folder, env=ENVIRONMENT, check=True)
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
-def test_a_process_that_was_stopped_goes_on(how: signal.Signals, tmp_path: Path) -> None:
-    save_model(untrained(), tmp_path / "model.pt")
-    scene(tmp_path / "scene.tif", smooth(2500, 256), compress="deflate")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-m", "lossweep", "predict", "model.pt", "scene.tif", "--tile", "128"]
-    words += ["--overlap", "64", "--flips", "--write", "masks", "--write", "probabilities", "--device", "cpu"]
-    subprocess.run([*words, "-o", "once"], cwd=tmp_path, env=environment, check=True)
-    process = subprocess.Popen([*words, "-o", "twice"], cwd=tmp_path, env=environment)
+def test_a_process_that_was_stopped_goes_on(how: signal.Signals, predicted: Path) -> None:
+    twice = predicted / how.name
+    process = subprocess.Popen([*PREDICT, "-o", how.name], cwd=predicted, env=ENVIRONMENT)
     try:
-        while len(list((tmp_path / "twice").glob(".lossweep/*/*.npz"))) < 3:
+        while len(list(twice.glob(".lossweep/*/*.npz"))) < 3:
             assert process.poll() is None, "it ended before it could be stopped"
             time.sleep(0.01)
         process.send_signal(how)
@@ -164,9 +174,9 @@ def test_a_process_that_was_stopped_goes_on(how: signal.Signals, tmp_path: Path)
         with suppress(ProcessLookupError):
             process.kill()
     assert code == (130 if how is signal.SIGTERM else -9)
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "twice").glob(".lossweep/*/*.npz")}
+    kept = {path: path.stat().st_mtime_ns for path in twice.glob(".lossweep/*/*.npz")}
     assert len(kept) >= 3
-    assert not (tmp_path / "twice" / "scene.tif").exists()
-    subprocess.run([*words, "-o", "twice"], cwd=tmp_path, env=environment, check=True)
+    assert not (twice / "scene.tif").exists()
+    subprocess.run([*PREDICT, "-o", how.name], cwd=predicted, env=ENVIRONMENT, check=True)
     for name in ("scene.tif", "scene.probabilities.tif"):
-        assert (tmp_path / "once" / name).read_bytes() == (tmp_path / "twice" / name).read_bytes()
+        assert (predicted / "once" / name).read_bytes() == (twice / name).read_bytes()

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lossweep.__main__ import main
-from lossweep.search.ledger import Ledger
-from lossweep.search.study.history import SweepHistory
 from lossweep.search.verdicts.result import verdict_of
 from lossweep.search.verdicts.simplicity import complexity
 from lossweep.search.verdicts.verdict import Verdict
 from lossweep.search.workspace import Workspace
 from lossweep.trainers.inference.model_files import load_model
 from lossweep.trainers.inference.onnx_file import onnx_logits
+from tests.lossweep.small_sweep import Run, recorded
 
 SWEEP = """\
 name: small
@@ -34,38 +30,11 @@ budget: {trials: 3, epochs: 2}
 resources: {runner: inline}
 controls: {at_least: 1, named: []}
 """
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("publish")
-
-
-@pytest.fixture
-def lossweep(home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command line in the folder of the sweep; returns exit code, output and errors."""
-    monkeypatch.chdir(home)
-    monkeypatch.setenv("LOSSWEEP_HOME", str(home / "runs"))
-    monkeypatch.setenv("COLUMNS", "400")
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lossweep", *words])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capfd.readouterr()
-        return int(end.value.code or 0), said.out, said.err
-
-    return run
-
-
-def recorded(home: Path) -> SweepHistory:
-    ledger = Ledger(Workspace.at(home / "runs").database_url)
-    try:
-        return ledger.history("small")
-    finally:
-        ledger.close()
 
 
 def registered(home: Path) -> list[str]:

@@ -32,7 +32,7 @@ def listeners(monkeypatch: pytest.MonkeyPatch) -> list[Listener]:
         for listener in listeners:
             listener.handle(SweepStarted(SWEEP))
             if isinstance(listener, PrometheusListener):
-                with urllib.request.urlopen(f"http://127.0.0.1:{listener.port}/metrics", timeout=10) as page:
+                with urllib.request.urlopen(f"http://127.0.0.1:{listener.port}/metrics", timeout=60) as page:
                     assert f'lossweep_trials_budget{{sweep="{SWEEP.name}"}}' in page.read().decode()
             listener.close()
         raise SweepFailed("nothing was driven")

@@ -97,7 +97,7 @@ def _await(head: Head, process: subprocess.Popen[bytes], log: Path, patience: fl
     deadline = time.monotonic() + patience
     while True:
         try:
-            urllib.request.urlopen(asked, timeout=5).close()
+            urllib.request.urlopen(asked, timeout=30).close()
             return
         except (urllib.error.URLError, OSError):
             if process.poll() is not None or time.monotonic() > deadline:

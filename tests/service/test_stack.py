@@ -12,8 +12,8 @@ import optuna
 import psutil
 import pytest
 import yaml
+from cluster_client import MODEL, SWEEP, Client
 from stack import Stack, stack, start_worker, until
-from test_sweeps_on_a_cluster import MODEL, SWEEP, Client
 
 from lossweep.dashboards.mlflow.consistency import run_of
 from lossweep.search.ledger import Ledger

@@ -44,7 +44,7 @@ SPEC = SweepSpec.model_validate(
 
 
 def until(come: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not come():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -71,7 +71,7 @@ class Server:
         until(self._answers)
 
     def _answers(self) -> bool:
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=5)
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=30)
         try:
             connection.request("GET", "/health")
             return connection.getresponse().status == 200

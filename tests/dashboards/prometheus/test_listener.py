@@ -33,7 +33,7 @@ def listener() -> Iterator[PrometheusListener]:
 
 def scrape(listener: PrometheusListener) -> Figures:
     """What Prometheus would store, by a figure's name and the values of its labels but the sweep's."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{listener.port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{listener.port}/metrics", timeout=60) as answer:
         text = answer.read().decode()
     return {
         (sample.name, frozenset(v for k, v in sample.labels.items() if k != "sweep")): sample.value

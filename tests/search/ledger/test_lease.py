@@ -89,7 +89,7 @@ def test_a_driver_learns_that_it_was_replaced(ledger: Ledger, monkeypatch: pytes
         lease.check()
         _, token, _ = ledger.read_lease("small")
         ledger.swap_lease("small", token, "other", asdict(Holder.here(ledger.now())))
-        assert lease.lost.wait(10)
+        assert lease.lost.wait(60)
         with pytest.raises(LeaseLost, match="taken over by process"):
             lease.check()
     assert said == [("another driver took the sweep over", StopKind.LEASE_LOST)]
@@ -100,7 +100,7 @@ def test_a_wish_to_stop_reaches_the_driver(ledger: Ledger) -> None:
     said: list[tuple[str, StopKind]] = []
     with Lease(ledger, "small", lambda *asked: said.append(asked)) as lease:
         ledger.request_stop("small")
-        assert lease.stop.wait(10)
+        assert lease.stop.wait(60)
     assert said == [("lossweep stop small", StopKind.USER)]
 
 
@@ -108,7 +108,7 @@ def test_a_driver_does_not_stop_by_a_wish_that_was_for_the_one_before(ledger: Le
     """However long it takes from the lease to the first trial: a heartbeat looks within a second."""
     with Lease(ledger, "small", _ignore) as lease:
         ledger.request_stop("small")
-        assert lease.stop.wait(10)
+        assert lease.stop.wait(60)
     looks: list[bool] = []
     asked = ledger.stop_requested
     enough = threading.Event()
@@ -120,7 +120,7 @@ def test_a_driver_does_not_stop_by_a_wish_that_was_for_the_one_before(ledger: Le
 
     ledger.stop_requested = looking  # type: ignore[method-assign]
     with Lease(ledger, "small", _ignore) as lease:
-        assert enough.wait(10)
+        assert enough.wait(60)
         assert not lease.stop.is_set()
     assert not any(looks)
 
@@ -129,7 +129,7 @@ def test_heartbeats_go_on(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(lease_module, "BEAT_S", 0.0)
     with Lease(ledger, "small", _ignore):
         first = ledger.read_lease("small")[2]
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while ledger.read_lease("small")[2] == first:
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -269,7 +269,7 @@ def test_a_driver_that_is_a_zombie_is_dead(ledger: Ledger) -> None:
         ledger.swap_lease("small", None, "token", asdict(holder))
         assert holder_of(ledger, "small") == (holder, True)
         child.kill()  # and nobody waits for it: its entry stays
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
             assert time.monotonic() < deadline
             time.sleep(0.01)

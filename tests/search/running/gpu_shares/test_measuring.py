@@ -85,7 +85,9 @@ def test_real_processes_train_side_by_side(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_what_is_measured_adds_up_and_what_ends_it_is_told(tmp_path: Path) -> None:
+    began = time.monotonic()
     whole = rounds(tmp_path, counts=(1, 2, 4))
+    usual_s = time.monotonic() - began
     assert whole.measured == (
         Measured(1, 101.0, 1000),
         Measured(2, 2 * 100.5, 500),
@@ -102,9 +104,9 @@ def test_what_is_measured_adds_up_and_what_ends_it_is_told(tmp_path: Path) -> No
     ended = rounds(tmp_path, then="if count == 2: sys.exit(1)")
     assert (trials(ended.measured), ended.note) == ([1], "a process ended")
     began = time.monotonic()
-    late = rounds(tmp_path, "if count == 2: time.sleep(60)", within_s=8.0)
+    late = rounds(tmp_path, "if count == 2: time.sleep(600)", within_s=2 * usual_s)
     assert (trials(late.measured), late.note) == ([1], "the time was over")
-    assert time.monotonic() - began < 20.0
+    assert time.monotonic() - began < 300.0
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def part_of(driver: int, name: str) -> psutil.Process | None:
     return next((p for p in running.children() if p.name() == name), None) if running else None
 
 
-def gone(session: int, within: float = 15.0) -> bool:
+def gone(session: int, within: float = 60.0) -> bool:
     """Whether nothing of a session is left, now or within some seconds."""
     deadline = time.monotonic() + within
     while processes_of(session) and time.monotonic() < deadline:

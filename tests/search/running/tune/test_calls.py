@@ -48,7 +48,7 @@ def asked() -> Iterator[DistantWorkers]:
     thread.start()
     yield DistantWorkers(ours)
     ours.close()
-    thread.join(5.0)
+    thread.join(60.0)
     assert not thread.is_alive()
 
 
@@ -104,7 +104,7 @@ def test_the_dispatcher_is_called_as_if_it_were_here() -> None:
     record = logging.makeLogRecord({"name": "lossweep.x", "levelno": 30, "msg": "still waiting"})
     LogToDriver(line).handle(record)
     theirs.send(None)
-    thread.join(5.0)
+    thread.join(60.0)
     assert [(one.logger, one.level, one.message) for one in said] == [("lossweep.x", 30, "still waiting")]
 
 

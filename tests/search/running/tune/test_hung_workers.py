@@ -119,7 +119,7 @@ def test_ctrl_c_names_the_trial_it_waits_for_and_a_second_one_leaves_no_process(
             time.sleep(0.05)
         [card] = [json.loads(p.read_text()) for p in tmp_path.glob("logs/small/tune-*/cards/*.json")]
         driver.send_signal(signal.SIGINT)
-        while not (line := lines.get(timeout=10.0)).startswith("Stopping"):
+        while not (line := lines.get(timeout=120.0)).startswith("Stopping"):
             pass
         assert re.fullmatch(
             r"Stopping \(interrupted by Ctrl-C\): waits for the next evaluation of trial 0 "
@@ -132,7 +132,7 @@ def test_ctrl_c_names_the_trial_it_waits_for_and_a_second_one_leaves_no_process(
         if driver.poll() is None:
             driver.kill()
             driver.wait()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while (stat := process_stat(card["pid"])) is not None and stat.born == card["born"]:
         assert time.monotonic() < deadline, "the stopped worker is still there"
         time.sleep(0.1)
