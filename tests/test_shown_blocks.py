@@ -92,7 +92,7 @@ space: {preset: single}
 sampler: {sampler: random}
 objective: {use_case: balanced}
 pruning: {pruner: none}
-budget: {trials: 6, epochs: 1}
+budget: {trials: 8, epochs: 1}
 resources: {runner: inline}
 controls: {at_least: 2, named: []}
 confirm: {top: 1, seeds: 2}

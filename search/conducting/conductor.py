@@ -157,7 +157,8 @@ class Conductor:
                 trial = self._record.trial(number)
                 self._record.note_outdated(number)
                 self._beginning.take_up(number)
-                reason = f"{', '.join(changed)} has changed since: it begins anew as another trial"
+                anew = "extend anew" if number in self._roll.extends else "it begins anew as another trial"
+                reason = f"{', '.join(changed)} has changed since: {anew}"
                 self.close(number, Outcome(OutcomeKind.FAILED, reason))
                 self._try_again(trial)
                 found[number] = changed
