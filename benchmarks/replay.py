@@ -7,7 +7,8 @@
 
 ``--sampler`` and ``--pruner`` take what stands under ``sampler:`` and ``pruning:`` in a sweep file, or a name
 alone; ``--keep`` keeps prefixes. What is in ``--out`` already is not run again; the tables are of all that it
-holds on this record.
+holds on these curves. It names what sweeps found, and the tables look up what that is worth: with another
+seed in the record nothing has to be searched anew.
 
 Sweeps go through the real conductor, eight trials side by side, an epoch a second. The record holds every
 schedule of its space (docs/recorded-sweeps.md), so whatever is proposed has a curve.
@@ -34,8 +35,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import nan
@@ -100,9 +102,10 @@ class Pair:
             for line, (_, test) in _final(self.own).items()
         }
 
-    def worth(self, schedule: LossSchedule) -> tuple[float, ...]:
-        """What one schedule is truly worth."""
-        return self.truth[str(schedule)]
+    @cached_property
+    def digest(self) -> str:
+        """Tells the curves that are searched from others of the same name."""
+        return hashlib.sha256(json.dumps(self.own.curves, default=str).encode()).hexdigest()[:12]
 
 
 def _final(trainer: RecordedTrainer) -> dict[str, tuple[float, float]]:
@@ -123,7 +126,7 @@ def pairs_of(table: pd.DataFrame) -> dict[str, Pair]:
 
 def run(pair: Pair, arm: Arm, seed: int, trials: int, small: bool) -> dict[str, Any]:
     """One sweep; with ``small``, one that searches its control among the record's as well."""
-    meter = Meter(pair.worth)
+    meter = Meter(str)
     trainer = SharingTrainer(pair.own) if arm.keeps else pair.own
     sampler = SamplerSpec(startup=4, ahead=False)
     control = ControlSearch(PlainOnes(), 0.25, 4, sampler) if small else None
@@ -190,15 +193,17 @@ def replay(chosen: argparse.Namespace) -> None:
         if not chosen.datasets or pair.dataset in chosen.datasets
         for arm in wanted_arms
     ]
-    record = hashlib.sha256(chosen.record.read_bytes()).hexdigest()[:12]
 
     def replayed(key: Key) -> dict[str, Any]:
         space, name, seed, count = key
-        return {"record": record, **run(pairs[space], arms[name], seed, count, chosen.small)}
+        found = run(pairs[space], arms[name], seed, count, chosen.small)
+        return {"curves": pairs[space].digest, **found}
 
-    missing(chosen.out, wanted, replayed)
-    found = [row for row in rows(chosen.out) if row["record"] == record]
-    print("\n".join(told(found, [*pairs.values()], chosen.small)))
+    def valid(row: Row) -> bool:
+        return row["space"] in pairs and row["curves"] == pairs[row["space"]].digest
+
+    missing(chosen.out, wanted, replayed, valid)
+    print("\n".join(told([row for row in rows(chosen.out) if valid(row)], pairs, chosen.small)))
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -212,11 +217,11 @@ def _read(path: Path) -> pd.DataFrame:
         ) from error
 
 
-def told(found: Sequence[Row], pairs: Sequence[Pair], small: bool) -> list[str]:
+def told(found: Sequence[Row], pairs: Mapping[str, Pair], small: bool) -> list[str]:
     """All tables of some runs."""
-    lines = [] if small else of_the_record(pairs)
+    lines = [] if small else of_the_record([*pairs.values()])
     for measure in MEASURES:
-        if not (those := measured(found, measure)):
+        if not (those := measured(found, pairs, measure)):
             continue
         lines.append(f"\n# What incumbents are worth: {measure}\n")
         if small:

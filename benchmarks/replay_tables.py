@@ -17,7 +17,7 @@ MEASURES: Final = (
     "test, by the other seeds",
     "test, by the same training",
 )
-"""What a schedule is worth, in the order in which a run's steps hold it."""
+"""What a schedule is worth."""
 ALL: Final = "all"
 
 
@@ -34,17 +34,19 @@ class Searched(Protocol):
 
     @property
     def truth(self) -> Mapping[str, tuple[float, ...]]:
-        """What it is truly worth, by each measure."""
+        """What it is truly worth, by each of `MEASURES`; NaN for not known."""
 
 
-def measured(rows: Sequence[Row], measure: str) -> list[dict[str, Any]]:
-    """The runs whose incumbents have this measure, with nothing else, as ``search_tables`` reads them."""
+def measured(rows: Sequence[Row], pairs: Mapping[str, Searched], measure: str) -> list[dict[str, Any]]:
+    """The runs on pairs that have this measure, with what it says of incumbents in place of their lines."""
     at = MEASURES.index(measure)
     found = []
     for row in rows:
-        steps = [[*step[:2], step[2 + at]] for step in row["steps"]]
-        if not any(math.isnan(worth) for _, _, worth in steps):
-            found.append({**row, "steps": steps, "control": row["control"] and row["control"][at]})
+        truth = pairs[row["space"]].truth
+        if not any(math.isnan(worth[at]) for worth in truth.values()):
+            steps = [[epochs, seconds, truth[line][at]] for epochs, seconds, line in row["steps"]]
+            control = truth[row["control"]][at] if row["control"] else None
+            found.append({**row, "steps": steps, "control": control})
     return found
 
 

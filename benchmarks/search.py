@@ -92,14 +92,13 @@ def run(key: Key, small: bool) -> dict[str, Any]:
     setting, arm = settings()[space], ARMS[name]
     common = short_seed(seed, "common") if arm.keeps else None
     trainer = PrefixTrainer(curves=setting.curves, common_seed=common, apart=not arm.keeps, keeps=arm.keeps)
-    meter = Meter(lambda schedule: (trainer.true_score(schedule, OBJECTIVE, EPOCHS),))
+    meter = Meter(lambda schedule: round(trainer.true_score(schedule, OBJECTIVE, EPOCHS), 5))
     control = None
     if small:
         rates = ControlSpace(control_rates(setting.space), EPOCHS, VEHICLES, SHAPES, (0, 50))
         control = ControlSearch(rates, 0.25, 4, SamplerSpec(startup=4, ahead=False))
     search_by(arm, Sweep(setting.space, trainer, seed, trials, control, arm.keeps), meter)
-    worth = meter.control[0] if meter.control else None
-    return {"epochs": meter.epochs, "seconds": meter.seconds, "steps": meter.steps, "control": worth}
+    return {"epochs": meter.epochs, "seconds": meter.seconds, "steps": meter.steps, "control": meter.control}
 
 
 def main() -> None:

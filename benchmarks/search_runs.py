@@ -27,28 +27,28 @@ from lossweep.trainers.scoring.objectives import PILOT, score
 if TYPE_CHECKING:  # it pulls torch in
     from lossweep.trainers.trial import TrialTrainer
 
-Worth = Callable[[LossSchedule], Sequence[float]]
-"""What a schedule is truly worth, by one measure or more."""
+Noted = Callable[[LossSchedule], float | str]
+"""What is noted of an incumbent: what it is truly worth, or what that can be told by."""
 Key = tuple[str, str, int, int]
 """A run: its space, arm, seed and number of trials."""
 
 
 class Meter:
-    """Listens to a sweep: what it has trained, what time it is, and what its incumbent is truly worth.
+    """Listens to a sweep: what it has trained, what time it is, and what its incumbent is.
 
     Attributes:
-        steps: whenever the incumbent changes: epochs trained so far, seconds, what it is truly worth.
-        control: what the best control is truly worth.
+        steps: whenever the incumbent changes: epochs trained so far, seconds, what is noted of it.
+        control: what is noted of the best control.
     """
 
-    def __init__(self, worth: Worth) -> None:
-        self._worth = worth
+    def __init__(self, noted: Noted) -> None:
+        self._noted = noted
         self._clocks: dict[int, float] = {}
         self._best = self._best_control = float("-inf")
-        self.control: tuple[float, ...] | None = None
+        self.control: float | str | None = None
         self.epochs = 0
         self.seconds = 0.0
-        self.steps: list[tuple[float, ...]] = []
+        self.steps: list[tuple[int, float, float | str]] = []
 
     def handle(self, event: Event) -> None:
         """Take one event."""
@@ -64,14 +64,13 @@ class Meter:
                     self.completed(trial.schedule, trial.score or 0.0)
                 elif (trial.score or 0.0) > self._best_control:
                     self._best_control = trial.score or 0.0
-                    self.control = tuple(self._worth(trial.schedule))
+                    self.control = self._noted(trial.schedule)
 
     def completed(self, schedule: LossSchedule, score: float) -> None:
         """A trial has completed."""
         if score > self._best:
             self._best = score
-            worth = (round(each, 5) for each in self._worth(schedule))
-            self.steps.append((self.epochs, round(self.seconds, 2), *worth))
+            self.steps.append((self.epochs, round(self.seconds, 2), self._noted(schedule)))
 
     def close(self) -> None:
         """Nothing is pending."""
@@ -155,9 +154,14 @@ def _even(kind: BaseDistribution, dice: random.Random) -> Any:
     return sampler.sample_independent(study, study.ask(), "value", kind)
 
 
-def missing(out: Path, wanted: Sequence[Key], run: Callable[[Key], dict[str, Any]]) -> None:
+def missing(
+    out: Path,
+    wanted: Sequence[Key],
+    run: Callable[[Key], dict[str, Any]],
+    valid: Callable[[dict[str, Any]], bool] = lambda row: True,
+) -> None:
     """Run what is not in the file yet; every run is a line, written as it ends."""
-    done = {(row["space"], row["arm"], row["seed"], row["trials"]) for row in rows(out)}
+    done = {(row["space"], row["arm"], row["seed"], row["trials"]) for row in rows(out) if valid(row)}
     with out.open("a", encoding="utf-8") as file:
         for key in wanted:
             if key not in done:

@@ -70,13 +70,18 @@ def test_nothing_is_written_while_nothing_is_complete(record: ModuleType, tmp_pa
 
 
 @pytest.fixture
-def table(record: ModuleType, tmp_path: Path) -> pd.DataFrame:
-    """The record of the repository, or before it is there one of simulated trainings."""
-    if RECORD.exists():
-        return read_record(RECORD)
-    write(record, tmp_path / "scenes-0.jsonl", 0)
-    record.collect(tmp_path, tmp_path / "curves.parquet")
-    return read_record(tmp_path / "curves.parquet")
+def table() -> pd.DataFrame:
+    """The record of the repository."""
+    return read_record(RECORD)
+
+
+def test_the_record_holds_pairs_that_are_whole(record: ModuleType, table: pd.DataFrame) -> None:
+    every = {str(each) for each in record.schedules_of(record.recorded_space(VEHICLES))}
+    for pair, rows in table.groupby(["dataset", "seed"]):
+        assert set(rows["schedule"]) == every, pair
+        last = rows.groupby("schedule").tail(1)
+        assert (last["finished"] | (last["diverged"] != "")).all(), pair
+        assert not last.loc[last["diverged"] == "", "test"].isna().any(), pair
 
 
 def test_replayed_prefixes_are_those_that_the_recorder_went_on_from(table: pd.DataFrame) -> None:
@@ -95,13 +100,8 @@ def test_the_page_names_every_column(table: pd.DataFrame) -> None:
     assert set(table.columns) <= set(named)
 
 
-def test_the_pages_examples_run(
-    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "benchmarks" / "recorded"
-    folder.mkdir(parents=True)
-    table.to_parquet(folder / "curves.parquet")
-    monkeypatch.chdir(tmp_path)
+def test_the_pages_examples_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
     examples = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     assert len(examples) == 2
     for example in examples:
