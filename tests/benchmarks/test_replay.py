@@ -144,7 +144,7 @@ def test_one_epoch_ranks_all_that_it_draws_by_their_first_one(
     assert all(0.9 <= epochs / (9 * trials) <= 1.0 for trials, epochs in searched.items())
     controls = [row["control"] for row in rows if row["arm"] == "random"]
     plain = {str(each) for each in scripts["recorded_space"].PlainOnes.all()}
-    assert len(controls) == 3
+    assert len(controls) == 6, "two pairs, three budgets"
     assert set(controls) <= plain
 
 
