@@ -49,7 +49,7 @@ import optuna
 import pandas as pd
 import yaml
 from recorded_space import CURVES, PlainOnes, recorded_spec
-from replay_tables import MEASURES, condensed, measured, of_the_record
+from replay_tables import MEASURES, condensed, ends, measured, of_the_record
 from search_arms import ARMS, OBJECTIVE, SMALL, SMALL_ARMS, TRIALS, Arm
 from search_runs import Key, Meter, Sweep, missing, rows, search_by
 from search_tables import BASELINES, Row, small_tables, tables, wall_and_confirmation
@@ -227,6 +227,8 @@ def told(found: Sequence[Row], pairs: Mapping[str, Pair], small: bool) -> list[s
         if small:
             lines += small_tables(those)
             continue
+        if any(row["arm"] == BASELINES[0] for row in those):
+            lines += ends(those, BASELINES[0])
         lines += [*condensed(those), *tables(those)]
         if {"ours", *BASELINES} <= {row["arm"] for row in those}:
             lines += wall_and_confirmation(those)

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 from recorded_space import PlainOnes
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, t
 from search_tables import BASELINES, RESAMPLES, Row, end, until
 
 MEASURES: Final = (
@@ -70,6 +70,49 @@ def of_the_record(pairs: Sequence[Searched]) -> list[str]:
             cells = " | ".join(f"{each:.3f}" for each in figures)
             lines.append(f"| {pair.name} | {measure} | {cells} | {spearmanr(seen, worth)[0]:.2f} |")
     return lines
+
+
+def ends(rows: Sequence[Row], baseline: str = "random") -> list[str]:
+    """What each arm's incumbents are worth at the end, against a baseline's, and what both have trained.
+
+    The difference is paired: of means over search seeds, for each searched recorded seed. Its interval is
+    Student's t over those pairs, a handful; of the search seeds alone it would be far too narrow. Arms that
+    were not run on all pairs are left out.
+    """
+    pairs = sorted({row["space"] for row in rows})
+    found: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        found[row["arm"]][row["space"]].append(row)
+    theirs = _means(found[baseline], pairs)
+    lines = [
+        f"| arm | epochs trained | worth at the end | more than {baseline}, {len(pairs)} pairs |",
+        "| --- " * 4 + "|",
+    ]
+    for arm, by_pair in found.items():
+        if set(by_pair) != set(pairs):
+            continue
+        own = _means(by_pair, pairs)
+        epochs = np.mean([row["epochs"] for each in by_pair.values() for row in each])
+        cells = [
+            arm,
+            f"{epochs:.0f}",
+            f"{own.mean():.4f}",
+            "-" if arm == baseline else _student(own - theirs),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _means(by_pair: Mapping[str, Sequence[Row]], pairs: Sequence[str]) -> np.ndarray:
+    return np.array([np.mean([end(row) for row in by_pair[pair]]) for pair in pairs])
+
+
+def _student(differences: np.ndarray) -> str:
+    mean = float(differences.mean())
+    if len(differences) < 2:
+        return f"{mean:+.4f}"
+    spread = t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / math.sqrt(len(differences))
+    return f"{mean:+.4f} ({mean - spread:+.4f}..{mean + spread:+.4f})"
 
 
 def condensed(rows: Sequence[Row]) -> list[str]:

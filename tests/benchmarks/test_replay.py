@@ -95,6 +95,22 @@ def test_worth_is_what_the_seeds_came_to_that_the_search_has_not_seen(
         assert same == pytest.approx(zero.seen[line] - 0.1, abs=0.05)
 
 
+def test_ends_are_paired_by_what_was_searched_with(scripts: dict[str, ModuleType]) -> None:
+    def row(arm: str, pair: str, epochs: int, worth: float) -> dict[str, object]:
+        return {"arm": arm, "space": pair, "epochs": epochs, "steps": [[12, 1.0, 0.1], [epochs, 2.0, worth]]}
+
+    rows = [
+        *(row("random", "a", 96, 0.4), row("random", "a", 96, 0.6), row("random", "b", 96, 0.8)),
+        *(row("ours", "a", 40, 0.6), row("ours", "b", 60, 1.0)),  # 0.1 and 0.2 more
+        row("half", "a", 40, 0.9),
+    ]
+    lines = scripts["replay_tables"].ends(rows)
+    assert lines[2:] == [
+        "| random | 96 | 0.6500 | - |",
+        "| ours | 50 | 0.8000 | +0.1500 (-0.4853..+0.7853) |",  # t of one degree: 12.706
+    ]
+
+
 def test_a_data_set_with_one_seed_has_the_test_of_its_own_trainings_alone(
     scripts: dict[str, ModuleType], record: Path
 ) -> None:
