@@ -24,9 +24,11 @@ from lossweep.search.study.sweep_state import StopKind
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[dict[signal.Signals, Any]]:
-    """Those of before, which are there again afterwards, whatever a test does."""
+    """Those of a test's start, none of them ignored; those of before are there again afterwards."""
     before = {one: signal.getsignal(one) for one in SIGNALS}
-    yield before
+    for one, handler in before.items():  # a shell's background process ignores some, and a sweep heeds that
+        signal.signal(one, signal.SIG_DFL if handler is signal.SIG_IGN else handler)
+    yield {one: signal.getsignal(one) for one in SIGNALS}
     for one, handler in before.items():
         signal.signal(one, handler)
 
