@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lossweep.__main__ import main
 from lossweep.commands.extend import _extendable
 from lossweep.search.conducting.plans import plan_of
 from lossweep.search.ledger import Ledger
@@ -24,6 +21,7 @@ from lossweep.spaces.schedules.schedule_file import load_schedule
 from lossweep.trainers.evaluation import Evaluation
 from lossweep.trainers.loop.training import train
 from lossweep.trainers.trial import SegmentationTrainer
+from tests.lossweep.small_sweep import Run
 from tests.search.confirmed_sweeps import sweep
 
 SWEEP = """\
@@ -40,8 +38,6 @@ budget: {trials: 2, epochs: 2}
 resources: {runner: inline}
 controls: {at_least: 1, named: [], shapes: [constant]}
 """
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.mark.parametrize(
@@ -76,24 +72,6 @@ def test_a_pruned_trial_can_be_extended_and_only_by_more_epochs() -> None:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("extend")
-
-
-@pytest.fixture
-def lossweep(home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command line in the folder of the sweep; returns exit code, output and errors."""
-    monkeypatch.chdir(home)
-    monkeypatch.setenv("LOSSWEEP_HOME", str(home / "runs"))
-    monkeypatch.setenv("COLUMNS", "400")
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lossweep", *words])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capfd.readouterr()
-        return int(end.value.code or 0), said.out, said.err
-
-    return run
 
 
 def recorded(home: Path) -> tuple[SweepHistory, SweepSpec]:
