@@ -35,7 +35,7 @@ def main() -> None:
         settings = {"seed": str(seed), "budget.trials": str(options.trials)}
         started = time.monotonic()
         submit(options.sweep, names[0], home, {**settings, **WITH})
-        wanted = searched_epochs(names[0], home)
+        wanted = Epochs.of(Sweep.load(names[0], home=home).history.trials).trained
         submit(options.sweep, names[1], home, {**settings, **WITHOUT})
         fill(names[1], home, wanted)
         print(f"searched in {time.monotonic() - started:.0f} s", file=sys.stderr)
@@ -52,18 +52,13 @@ def fill(name: str, home: Path, wanted: int) -> None:
     """Give a sweep more trials until about so many epochs were trained; the last may be half a trial off."""
     while True:
         history = Sweep.load(name, home=home).history
-        trained = searched_epochs(name, home)
+        trained = Epochs.of(history.trials).trained
         mean = trained / max(1, history.ended)
         more = round((wanted - trained) / mean)
         if more < 1:
             return
         trials = f"budget.trials={history.budget_trials + more}"
         lossweep("resume", name, "--set", trials, home=home)
-
-
-def searched_epochs(name: str, home: Path) -> int:
-    """Epochs that a sweep's search has trained, its control's search included."""
-    return Epochs.of(Sweep.load(name, home=home).history.trials).trained
 
 
 def submit(sweep: Path, name: str, home: Path, settings: dict[str, str]) -> None:

@@ -49,7 +49,7 @@ import optuna
 import pandas as pd
 import yaml
 from recorded_space import CURVES, PlainOnes, recorded_spec
-from replay_tables import MEASURES, condensed, ends, measured, of_the_record
+from replay_tables import MEASURES, condensed, ends, measured, of_the_record, small_over_pairs
 from search_arms import ARMS, OBJECTIVE, SMALL, SMALL_ARMS, TRIALS, Arm
 from search_runs import Key, Meter, Sweep, missing, rows, search_by
 from search_tables import BASELINES, Row, small_tables, tables, wall_and_confirmation
@@ -225,7 +225,7 @@ def told(found: Sequence[Row], pairs: Mapping[str, Pair], small: bool) -> list[s
             continue
         lines.append(f"\n# What incumbents are worth: {measure}\n")
         if small:
-            lines += small_tables(those)
+            lines += [*small_over_pairs(those), "", *small_tables(those)]
             continue
         if any(row["arm"] == BASELINES[0] for row in those):
             lines += ends(those, BASELINES[0])

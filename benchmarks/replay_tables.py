@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from recorded_space import PlainOnes
 from scipy.stats import spearmanr, t
-from search_tables import BASELINES, RESAMPLES, Row, end, until
+from search_tables import BASELINES, RESAMPLES, Row, end, small_leads, until
 
 MEASURES: Final = (
     "validation, by the other seeds",
@@ -100,6 +100,21 @@ def ends(rows: Sequence[Row], baseline: str = "random") -> list[str]:
             "-" if arm == baseline else _student(own - theirs),
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def small_over_pairs(rows: Sequence[Row]) -> list[str]:
+    """What `small_tables` says of each pair, as means over the pairs; the lead's interval is over them."""
+    found: dict[tuple[int, str], list[tuple[list[float], float]]] = defaultdict(list)
+    for (_, trials, arm), each in small_leads(rows).items():
+        found[trials, arm].append(each)
+    lines = ["| trials | arm | truly better than the searched control | lead over it | epochs |"]
+    lines.append("| --- " * 5 + "|")
+    for (trials, arm), pairs in found.items():
+        better = np.mean([np.mean(np.array(leads) > 0.0) for leads, _ in pairs])
+        lead = _student(np.array([np.mean(leads) for leads, _ in pairs]))
+        spent = np.mean([epochs for _, epochs in pairs])
+        lines.append(f"| {trials} | {arm} | {better:.2f} | {lead} | {spent:.0f} |")
     return lines
 
 

@@ -74,17 +74,23 @@ def small_tables(rows: Sequence[Row]) -> list[str]:
         "| space | trials | arm | truly better than the searched control | lead over it | epochs |",
         "| --- " * 6 + "|",
     ]
-    at_random = {_key(row): row["control"] for row in rows if row["arm"] == "random"}
-    for (space, trials), found in _by(rows, "space", "trials").items():
-        for arm, own in _by(found, "arm").items():
-            controls = [at_random.get(_key(row)) if row["control"] is None else row["control"] for row in own]
-            leads = [end(row) - best for row, best in zip(own, controls, strict=True) if best is not None]
-            better = [float(lead > 0.0) for lead in leads]
-            share = _interval(better, np.mean, "{:.2f}")
-            lead = _interval([max(lead, -0.1) for lead in leads], np.mean, "{:+.4f}")
-            spent = np.mean([row["epochs"] for row in own])
-            lines.append(f"| {space} | {trials} | {arm} | {share} | {lead} | {spent:.0f} |")
+    for (space, trials, arm), (leads, spent) in small_leads(rows).items():
+        share = _interval([float(lead > 0.0) for lead in leads], np.mean, "{:.2f}")
+        lead = _interval(leads, np.mean, "{:+.4f}")
+        lines.append(f"| {space} | {trials} | {arm} | {share} | {lead} | {spent:.0f} |")
     return lines
+
+
+def small_leads(rows: Sequence[Row]) -> dict[tuple[str, int, str], tuple[list[float], float]]:
+    """By space, budget and arm: leads over the searched control, at least -0.1 each; mean epochs."""
+    at_random = {_key(row): row["control"] for row in rows if row["arm"] == "random"}
+    found = {}
+    for (space, trials, arm), own in _by(rows, "space", "trials", "arm").items():
+        controls = [at_random.get(_key(row)) if row["control"] is None else row["control"] for row in own]
+        pairs = zip(own, controls, strict=True)
+        leads = [max(end(row) - best, -0.1) for row, best in pairs if best is not None]
+        found[space, trials, arm] = leads, float(np.mean([row["epochs"] for row in own]))
+    return found
 
 
 def _key(row: Row) -> tuple[str, int, int]:
