@@ -245,7 +245,8 @@ class SteadyTPESampler(TPESampler):
             if self._lied.get(trial.number) == said:
                 continue
             self._lied[trial.number] = said
-            for name, value in self._get_params(trial, study).items():
+            # A copy: what a storage in memory lists may be what its thread is adding to at this moment.
+            for name, value in self._get_params(trial, study).copy().items():
                 distribution = trial.distributions.get(name) or self._distributions[name]
                 self._table.put(trial.number, name, value, distribution)
         return np.array([trial.number for trial in running], dtype=np.intp)
