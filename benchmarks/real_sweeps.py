@@ -20,7 +20,7 @@ from typing import Final
 
 from lossweep import Sweep, UserError
 from lossweep.dashboards.comparison.two_sweeps import build_comparison
-from lossweep.search.study.history import Epochs
+from lossweep.search.study.epochs import Epochs
 
 WITH: Final = {"sampler.sampler": "cost_aware"}
 WITHOUT: Final = {"sampler.sampler": "tpe", "seeds": "own", "pruning.pause": "false"}

@@ -31,6 +31,8 @@ ONE_EPOCH: Final = "one-epoch"
 NOTHING_PRUNED: Final = PruningSpec(pruner="none")
 RUNGS: Final = PruningSpec(pause=False)
 PAUSING: Final = PruningSpec(pause=True)
+EARLY: Final = PruningSpec(rungs=(1 / EPOCHS, 0.25, 0.5), keep=1 / 3)
+"""From the first epoch on, a third goes on: many schedules are looked at for little each."""
 ASHA: Final = PruningSpec(pruner=f"{__name__}:StockAsha", metric="f1", min_peers=1, audit=0.0)
 
 
@@ -45,6 +47,7 @@ class Arm:
         parameters: of the sampler.
         startup: proposals before the sampler models anything.
         registry: a folder of OptunaHub packages to take the sampler from.
+        refill: whether the epochs that it saves go to further trials.
     """
 
     sampler: str
@@ -53,6 +56,7 @@ class Arm:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     startup: int = 10
     registry: str | None = None
+    refill: bool = False
 
     @property
     def proposing(self) -> SamplerSpec:
@@ -76,10 +80,20 @@ ARMS: Final[Mapping[str, Arm]] = {
     "TPE + rungs": Arm("tpe", RUNGS),
     "stock ASHA": Arm("random", ASHA),
     "ours": OURS,
+    "ours, refilled": replace(OURS, refill=True),
+    "ours, refilled, early rung": replace(OURS, refill=True, pruning=EARLY),
     "ours, costs ignored": replace(OURS, sampler="tpe"),
     "ours, nothing kept": replace(OURS, keeps=False, parameters={"shared": False}),
     "ours, pruned rather than paused": replace(OURS, pruning=RUNGS),
     "ours, no rungs": replace(OURS, pruning=NOTHING_PRUNED),
     "ours, no prior": replace(OURS, parameters={"prior": False}),
 }
-SMALL_ARMS: Final = ("random", "One-Epoch", "TPE, stock", "TPE + rungs", "ours")
+SMALL_ARMS: Final = (
+    "random",
+    "One-Epoch",
+    "TPE, stock",
+    "TPE + rungs",
+    "ours",
+    "ours, refilled",
+    "ours, refilled, early rung",
+)

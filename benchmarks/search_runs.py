@@ -116,6 +116,7 @@ def search_by(arm: Arm, sweep: Sweep, meter: Meter) -> None:
         pruning=arm.pruning,
         trainer=sweep.trainer,
         common_seed=sweep.common_seed,
+        refill=arm.refill,
         listeners=[meter],
     )
 

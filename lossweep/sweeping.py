@@ -134,7 +134,7 @@ class Sweep:
         return exported
 
     def __str__(self) -> str:
-        head = f"sweep {self.name}, {self.state}: {self.history.ended} of {self.history.budget_trials} trials"
+        head = f"sweep {self.name}, {self.state}: {self.history.progress} trials"
         if self.best is None or self.best.score is None:
             return f"{head}, none of them completed"
         label = f"trial {self.best.number}" + (f", control {self.best.control}" if self.best.control else "")

@@ -36,10 +36,13 @@ class BudgetSpec(Frozen):
         trials: trials that end on their own: completed, pruned, diverged or failed; interrupted ones go on.
         epochs: epochs each trial may train.
         hours: wall-clock hours after which no new trial starts, counted over all drivers of the sweep.
+        refill: whether the epochs that rungs and shared prefixes save go to further proposals: then as many
+            epochs are trained as ``trials`` trials have, by more of them.
     """
 
     trials: int = Field(ge=1)
     epochs: int = Field(ge=1)
+    refill: bool = False
     hours: float | None = Field(default=None, gt=0.0)
 
 

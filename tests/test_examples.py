@@ -64,7 +64,7 @@ def test_a_schedule_in_hugging_faces_trainer(tmp_path: Path) -> None:
 
 def test_a_sweep_from_python(tmp_path: Path) -> None:
     said = script("run_a_sweep.py", "found", folder=tmp_path)
-    assert "sweep short, finished: 4 of 4 trials" in said
+    assert "sweep short, finished: 4/4 trials" in said
     assert "cross_entropy" in said
     assert "short" in (tmp_path / "found" / "short.html").read_text()
     assert load_schedule(tmp_path / "found" / "best.yaml").epochs == 3
@@ -95,7 +95,7 @@ def test_the_notebook_shows_its_figures(
     assert len(shown) == 5, "sweep, trial, schedule, figure and table"
     assert [result for result in results if not hasattr(result, "_repr_html_")] == [None, None]
     sweep, trial, schedule, figure, table = shown
-    assert "sweep notebook, finished: 6 of 6 trials" in sweep
+    assert "sweep notebook, finished: 6/6 trials" in sweep
     assert "completed" in trial
     assert schedule in trial
     assert "plotly" in figure

@@ -187,7 +187,7 @@ def _row(history: SweepHistory, result: SweepResult, suite: str) -> tuple[str, .
         leader = next((t for t in history.trials if t.number == verdict.headline.scores.arm.trial), leader)
     return (
         history.name.removeprefix(f"{suite}."),
-        f"{history.state}, {history.ended}/{history.budget_trials}",
+        f"{history.state}, {history.progress}",
         number(result.winner.score if result.winner else None),
         word,
         f"{signed(difference)}{interval}",
@@ -208,6 +208,6 @@ def _caveats(histories: Sequence[SweepHistory]) -> tuple[str, ...]:
         found.append(f"Not finished: {', '.join(unfinished)}.")
     if unconfirmed := [history.name for history in histories if sweep_result(history).verdict is None]:
         found.append(f"Not confirmed: {', '.join(unconfirmed)}; lossweep confirm NAME trains fresh seeds.")
-    if len({(h.budget_trials, h.budget_epochs) for h in histories}) > 1:
+    if len({h.budget for h in histories}) > 1:
         found.append("The budgets differ: the best of more trials is better by luck.")
     return tuple(found)

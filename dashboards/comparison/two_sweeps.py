@@ -42,7 +42,7 @@ def build_comparison(first: SweepHistory, second: SweepHistory) -> Comparison:
     sweeps = first, second
     rows: list[tuple[str, str, str]] = [
         _row("state", (s.state for s in sweeps)),
-        _row("trials done", (f"{s.ended}/{s.budget_trials}" for s in sweeps)),
+        _row("trials done", (s.progress for s in sweeps)),
         _row("ends", (", ".join(f"{n} {k}" for k, n in s.counts().items() if n) or MISSING for s in sweeps)),
         _row("GPU-seconds", (f"{sum(t.gpu_seconds for t in s.trials):.0f}" for s in sweeps)),
         _row("metric", (s.metric for s in sweeps)),
@@ -111,10 +111,8 @@ def _warnings(first: SweepHistory, second: SweepHistory) -> tuple[str, ...]:
         )
     if first.budget_epochs != second.budget_epochs:
         found.append(f"trials trained for {first.budget_epochs} and {second.budget_epochs} epochs")
-    if first.budget_trials != second.budget_trials:
-        found.append(
-            f"{first.budget_trials} and {second.budget_trials} trials: the best of more is better by luck"
-        )
+    if (first.budget_trials, first.refills) != (second.budget_trials, second.refills):
+        found.append(f"{first.budget} and {second.budget}: the best of more is better by luck")
     for sweep in (first, second):
         if sweep.state != "finished":
             found.append(f"{sweep.name} is {sweep.state}")

@@ -80,13 +80,12 @@ class SweepFigures(Collector):
         for kind in OutcomeKind:
             trials.add_metric((*name, kind.value), counts[kind])
         yield trials
-        not_begun = max(0, sweep.budget_trials - len(sweep.standing))
         for key, help_, value in (
             ("trials_budget", "Trials that the search may run.", sweep.budget_trials),
             (
                 "trials_queued",
                 "Trials that nobody trains yet: of the search's budget, and interrupted ones.",
-                not_begun + counts[OutcomeKind.INTERRUPTED],
+                sweep.left + counts[OutcomeKind.INTERRUPTED],
             ),
         ):
             gauge = GaugeMetricFamily(f"lossweep_{key}", help_, labels=("sweep",))

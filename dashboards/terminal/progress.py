@@ -118,6 +118,7 @@ class ProgressDisplay:
         with self._lock:
             sweep, left, running = self._progress.history, self._progress.left, self._progress.running
             done, budget = self._progress.done
+            unit = " epochs" if self._progress.in_epochs else ""
             note = self._stop_note()
         if sweep is None:
             return Text(note or "opening the records and reading the data", style="dim")
@@ -125,7 +126,7 @@ class ProgressDisplay:
         bar.add_row(
             Text(sweep.name, style="bold", no_wrap=True, overflow="ellipsis"),
             ProgressBar(total=max(1, budget), completed=done, width=self._console.width // 4),
-            Text(f"{done}/{budget}", no_wrap=True),
+            Text(f"{done}/{budget}{unit}", no_wrap=True),
             Text(left, style="dim", no_wrap=True),
         )
         parts: list[RenderableType] = [bar, tally(sweep), Text(sweep_result(sweep).headline())]

@@ -11,6 +11,7 @@ from lossweep.dashboards.terminal.awaited_trials import AwaitedTrials
 from lossweep.dashboards.terminal.tables import tally
 from lossweep.search.study.confirmation import Confirmation
 from lossweep.search.study.decisions import Decision
+from lossweep.search.study.epochs import Epochs
 from lossweep.search.study.events import (
     ConfirmationStarted,
     Event,
@@ -97,9 +98,8 @@ class SweepProgress:
         """Say in one line what happened; None for evaluations that change nothing."""
         match event:
             case SweepStarted(sweep):
-                size = f"{sweep.budget_trials} trials of {sweep.budget_epochs} epochs"
                 again = " goes on" if sweep.trials else ""
-                return f"{self._done} Sweep {sweep.name}{again}: {size}, objective {sweep.objective}"
+                return f"{self._done} Sweep {sweep.name}{again}: {sweep.budget}, objective {sweep.objective}"
             case TrialStarted(trial):
                 again = f" goes on after epoch {_epochs(trial)}" if trial.evaluations else " starts"
                 arm = (
@@ -142,19 +142,35 @@ class SweepProgress:
     @property
     def _done(self) -> str:
         done, budget = self.done
-        return f"[{done:>{len(str(budget))}}/{budget}]"
+        return f"[{done:>{len(str(budget))}}/{budget}{' epochs' if self.in_epochs else ''}]"
+
+    @property
+    def in_epochs(self) -> bool:
+        """Whether `done` counts epochs: those of a search that refills its budget."""
+        return self._sweep is not None and self._sweep.refills and not self._confirms
 
     @property
     def done(self) -> tuple[int, int]:
-        """Trials that have ended or are paused, and how many there are to be; then of the confirmation."""
+        """Trials that have ended or are paused, and how many there are to be; then of the confirmation.
+
+        Of a budget that is refilled, epochs.
+        """
         sweep = self.history
         if sweep is None:
             return 0, 0
-        if sweep.confirmation is not None and sum(t.outcome.is_final for t in sweep.trials) == len(
-            sweep.trials
-        ):
+        if sweep.confirmation is not None and self._confirms:
             return sweep.confirmation.done, sweep.confirmation.planned
+        if sweep.refills:
+            return Epochs.of(sweep.trials).trained, sweep.budget_trials * sweep.budget_epochs
         return sweep.ended + sweep.paused, sweep.budget_trials
+
+    @property
+    def _confirms(self) -> bool:
+        """Whether the search is over, and what it found is being confirmed."""
+        sweep = self.history
+        if sweep is None or sweep.confirmation is None:
+            return False
+        return all(trial.outcome.is_final for trial in sweep.trials)
 
     def _confirmation(self, confirmation: Confirmation) -> str:
         plan = confirmation.plan
@@ -195,12 +211,18 @@ class SweepProgress:
             if trial.number in at_rest and not trial.rejected and trial.extends is None
         ]
         usual = sum(spent) / len(spent) if spent else float(sweep.budget_epochs)
-        rest = sum(_epochs_to_go(trial, usual) for trial in trials if trial.number not in at_rest)
+        going = [trial for trial in trials if trial.number not in at_rest]
+        if sweep.refills:  # whatever a trial leaves, another one trains
+            going = [trial for trial in going if not trial.of_the_search]
+        rest = sum(_epochs_to_go(trial, usual) for trial in going)
         retried = {trial.retries for trial in trials}
         counted = [t for t in trials if t.number not in retried and not (t.rejected and t.control is None)]
-        searched = sum(trial.of_the_search for trial in counted)
+        searched = [trial for trial in counted if trial.of_the_search]
         confirming = sum(trial.confirms is not None for trial in counted)
-        rest += usual * max(0, sweep.budget_trials - searched)
+        if sweep.refills:
+            rest += max(0, sweep.budget_trials * sweep.budget_epochs - Epochs.of(searched).trained)
+        else:
+            rest += usual * max(0, sweep.budget_trials - len(searched))
         if self._confirming is not None:
             rest += sweep.budget_epochs * max(0, self._confirming.planned - confirming)
         least = [self._awaited.least(t.number, self._epochs_left(t, usual)) for t in self.running]

@@ -78,8 +78,8 @@ def leaderboard(history: SweepHistory, most: int = 10) -> RenderableType:
 
 def status(history: SweepHistory, most: int = 5, home: str = "") -> RenderableType:
     """Return how far a sweep is, what runs, and who leads; ``home`` is what a command needs to find it."""
-    done = f"{history.ended}/{history.budget_trials}"
-    head = Text.assemble((history.name, "bold"), f"  {history.state}  {done} trials  ", tally(history))
+    done = f"{history.state}  {history.progress} trials"
+    head = Text.assemble((history.name, "bold"), f"  {done}  ", tally(history))
     parts: list[RenderableType] = [head, Text(f"objective: {history.objective}", style="dim")]
     if history.epochs.shared:
         parts.append(Text(str(history.epochs), style="dim"))
@@ -171,7 +171,7 @@ def sweeps(histories: Iterable[SweepHistory]) -> RenderableType:
         table.add(
             history.name,
             history.state,
-            f"{history.ended}/{history.budget_trials}",
+            history.progress,
             number(result.winner.score if result.winner else None),
             "–" if result.difference is None else f"{result.difference:+.3f}",
             f"{history.created:%Y-%m-%d %H:%M}",

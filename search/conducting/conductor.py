@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial
 from lossweep.search.conducting.beginning import Beginning
 from lossweep.search.conducting.confirming import Confirming
 from lossweep.search.conducting.ending import Ending, given_back
+from lossweep.search.conducting.epoch_budget import EpochBudget
 from lossweep.search.conducting.extending import Extending
 from lossweep.search.conducting.hours import Hours
 from lossweep.search.conducting.judging import Judging
@@ -105,7 +106,8 @@ class Conductor:
                 self._judging.add(trial)
         self._told = False
         rejected = sum(given_back(number, roll, journal) for number in roll.kinds)
-        self._search = Searching(settings, trials, self._best_plain, rejected)
+        budget = EpochBudget(roll, journal, settings.trials, template.epochs)
+        self._search = Searching(settings, trials, self._best_plain, budget, rejected)
         self._beginning = Beginning(
             settings, template, self._record, roll, self._judging, self._search, code_of
         )
@@ -186,7 +188,7 @@ class Conductor:
             return self._resume(min(ready))
         if too_late:
             return None
-        paused = None if self._at_once else self._pausing.next
+        paused = None if self._at_once or self._search.spent else self._pausing.next
         if paused is not None and self._prefixes.awaited(paused) is None:
             self._pausing.thaw(paused)
             return self._resume(paused)
@@ -229,6 +231,7 @@ class Conductor:
             return Observed(late, outcome_by(late, evaluation.finished))
         finite = finite_only(evaluation)
         self._prefixes.takes(number, finite)
+        self._search.takes(number, finite)
         known = self._journal.knows(number, finite.step)
         diverged = divergence(evaluation)  # of what was reported: what is not finite is its evidence
         decision = self._judging.taken_at(number, evaluation.step) if known else None
@@ -388,7 +391,7 @@ class Conductor:
         if not self._roll.outside.issuperset(self.interrupted):
             return
         late = self.out_of_time
-        if late or (self._search.over and self._pausing.next is None):
+        if late or self._search.spent or (self._search.over and self._pausing.next is None):
             for number in self.paused:
                 self._end_paused(number, "until the sweep's hours were over" if late else "")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
+from lossweep.search.conducting.epoch_budget import EpochBudget
 from lossweep.search.conducting.settings import SearchSettings
 from lossweep.search.conducting.turns import Turn, TurnKind, next_turn
 from lossweep.search.sampling.control_proposals import ControlProposer
@@ -16,6 +17,7 @@ from lossweep.search.study.record import CONFIRMS, CONTROL, EXTENDS, RETRIES, SE
 from lossweep.spaces.schedules.controls import PLAIN, named_controls
 from lossweep.spaces.schedules.schedule import LossSchedule
 from lossweep.spaces.seeds import short_seed
+from lossweep.trainers.evaluation import Evaluation
 
 
 class Searching:
@@ -25,6 +27,7 @@ class Searching:
         settings: of the search.
         trials: of the study so far, those that are none of the search included.
         best_plain: gives the best plain cross-entropy found so far, or a sensible one.
+        epochs: of the search, where it refills its budget.
         rejected: how many proposals of the study were rejected before training.
     """
 
@@ -33,10 +36,15 @@ class Searching:
         settings: SearchSettings,
         trials: Sequence[FrozenTrial],
         best_plain: Callable[[], LossSchedule],
+        epochs: EpochBudget,
         rejected: int = 0,
     ) -> None:
         self._settings = settings
         self._best_plain = best_plain
+        self._budget = epochs
+        for retried in (trial.user_attrs.get(RETRIES) for trial in trials):
+            if retried is not None:
+                self._budget.forgive(retried)
         searched = [t for t in trials if not t.user_attrs.keys() & {CONFIRMS, EXTENDS}]
         counted = [t for t in searched if RETRIES not in t.user_attrs]
         self._names = [t.user_attrs.get(CONTROL) for t in counted]
@@ -63,8 +71,15 @@ class Searching:
 
     @property
     def over(self) -> bool:
-        """Whether its budget of trials is spent, and none is to be tried again."""
-        return not self._failed and self.started >= self._settings.trials
+        """Whether its budget is spent, and no trial is to be tried again."""
+        if self._failed:
+            return False
+        return self.spent if self._settings.refill else self.started >= self._settings.trials
+
+    @property
+    def spent(self) -> bool:
+        """Whether its budget is one of epochs, and none of them is left: paused trials cannot go on."""
+        return self._settings.refill and self._budget.over
 
     def try_again(self, failed: FrozenTrial) -> None:
         """Let a failed trial come again, before anything is proposed; it does not count a second time."""
@@ -94,6 +109,7 @@ class Searching:
         """A proposal was written to the database under this number."""
         if proposal.retries is not None:
             self._failed.popleft()
+            self._budget.forgive(proposal.retries)
         else:
             self._names.append(proposal.control)
             self._warmed += proposal.warm_start is not None
@@ -115,6 +131,10 @@ class Searching:
         """A trial that is none of the search's was written under this number."""
         self._outside.add(number)
         self._proposer.skip()
+
+    def takes(self, number: int, evaluation: Evaluation) -> None:
+        """A trial has come so far."""
+        self._budget.takes(number, evaluation)
 
     def set_state(self, number: int, state: TrialState) -> None:
         """Let a trial wait or run."""

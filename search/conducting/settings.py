@@ -132,6 +132,7 @@ class SearchSettings:
         pruning: which trials are ended early.
         sampler: what proposes.
         trials: how many trials there may be. All count but the interrupted ones, which go on.
+        refill: whether more follow until as many epochs were trained as so many trials have.
         hours: wall-clock hours after which no trial starts, summed over the sweep's drivers.
         controls: schedules that are asked for first, by name: the user's own baselines.
         control_search: the search for the best plain cross-entropy; None without one.
@@ -151,6 +152,7 @@ class SearchSettings:
     pruning: PruningSpec
     sampler: SamplerSpec
     trials: int
+    refill: bool = False
     hours: float | None = None
     controls: Mapping[str, LossSchedule] = dataclasses.field(default_factory=dict)
     control_search: ControlSearch | None = None

@@ -98,6 +98,11 @@ def record_of(row: SweepRow) -> SweepRecord:
     return SweepRecord(**values)
 
 
+def refills_budget(spec_yaml: str) -> bool:
+    """Whether a stored sweep file has its budget refilled."""
+    return bool((yaml.safe_load(spec_yaml).get("budget") or {}).get("refill"))
+
+
 def own_controls(spec_yaml: str) -> tuple[str, ...]:
     """The names of the user's own baselines in a stored sweep file."""
     controls = yaml.safe_load(spec_yaml).get("controls") or {}

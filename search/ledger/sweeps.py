@@ -25,6 +25,7 @@ from lossweep.search.ledger.records import (
     own_controls,
     reading,
     record_of,
+    refills_budget,
     unreadable,
 )
 from lossweep.search.ledger.standing import standing
@@ -296,7 +297,7 @@ class Ledger:
                 objective = ObjectiveSpec.model_validate(yaml.safe_load(record.spec_yaml)["objective"])
             except ValidationError:
                 raise unreadable(record) from None
-            own = own_controls(record.spec_yaml)
+            own, refills = own_controls(record.spec_yaml), refills_budget(record.spec_yaml)
         with reading(name, "an evaluation"):
             evaluations = self.all_evaluations(record.id)
         with reading(name, "a decision"):
@@ -333,6 +334,7 @@ class Ledger:
             own_controls=own,
             note=record.note,
             later_metrics=objective.names[1:],
+            refills=refills,
         ).holding(found, Confirmation(plans[-1], (), len(plans)) if plans else None)
         return written if as_written else standing(self, written)
 

@@ -298,6 +298,7 @@ def settings_of(spec: SweepSpec, prior: ClassPrior, confirm: ConfirmSpec | None 
         pruning=spec.pruning,
         sampler=spec.sampler,
         trials=spec.budget.trials,
+        refill=spec.budget.refill,
         hours=spec.budget.hours,
         controls=controls.baselines,
         control_search=search,

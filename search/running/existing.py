@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import yaml
 from pydantic import ValidationError
@@ -126,7 +126,7 @@ def existing_sweep(
             state=history.state,
             note=history.note,
             counts=counts,
-            left=0 if spent else max(0, budget.trials - len(history.standing)),
+            left=0 if spent else replace(history, budget_trials=budget.trials, refills=budget.refill).left,
             unfinished=sum(not t.outcome.is_final for t in history.recorded) - history.paused,
             paused=history.paused,
             holder=holder if in_force else None,

@@ -16,7 +16,7 @@ from lossweep.search.running.driver import settings_of
 from lossweep.search.running.inline import InlineRunner
 from lossweep.search.simulation.sharing_trainer import SharingTrainer
 from lossweep.search.simulation.simulated_trainer import SimulatedTrainer
-from lossweep.search.study.history import Epochs
+from lossweep.search.study.epochs import Epochs
 from lossweep.search.study.journal import MemoryJournal
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.spaces.class_prior import ClassPrior
@@ -40,7 +40,7 @@ class Forecast:
     Attributes:
         name: of the sweep.
         trials: of the search.
-        at_most: epochs, were every trial of the search trained to its end.
+        at_most: epochs, were every trial of the search trained to its end, or those of a refilled budget.
         search: the epochs of the search.
         confirmation: those of the confirmation; None where the sweep asks for none.
     """
@@ -96,7 +96,7 @@ def forecast(spec: SweepSpec, prior: ClassPrior) -> Forecast:
     return Forecast(
         name=spec.name,
         trials=len(searched),
-        at_most=len(searched) * spec.budget.epochs,
+        at_most=(spec.budget.trials if spec.budget.refill else len(searched)) * spec.budget.epochs,
         search=Epochs.of(searched),
         confirmation=Epochs.of(confirming) if confirming else None,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lossweep.search.simulation.courses import Course, Curves, cost
 from lossweep.search.simulation.simulated_trainer import STEPS_PER_EPOCH
@@ -65,7 +65,8 @@ class PrefixTrainer:
     keeps: bool = False
     trained: int = 0
     reused: int = 0
-    _kept: set[str] = field(default_factory=set)
+    _kept: dict[str, int] = field(default_factory=dict)
+    """Who trained each prefix."""
 
     def prepare(self) -> None:
         """Nothing is to be loaded."""
@@ -94,13 +95,14 @@ class PrefixTrainer:
             metrics = course.epoch(settled_phase, index, plan)
             cursor = cursor.advance(metrics)
             steps = 0 if cursor.phase_ended else steps + STEPS_PER_EPOCH
-            known = self.keeps and key in self._kept
-            self.trained, self.reused = self.trained + (not known), self.reused + known
-            seconds = 0.0 if known else cost(phase.loss)
+            by = self._kept.get(key) if self.keeps else None
+            self.trained, self.reused = self.trained + (by is None), self.reused + (by is not None)
+            seconds = cost(phase.loss) if by is None else 0.0
+            told = _evaluation(plan, phase, (index, cycle), cursor, course, metrics, rate, seconds)
             try:
-                yield _evaluation(plan, phase, (index, cycle), cursor, course, metrics, rate, seconds)
+                yield told if by in (None, plan.number) else replace(told, trained_by=by)
             finally:  # it is there once it was reported, also of a trial that is ended by it
-                self._kept.add(key)
+                self._kept.setdefault(key, plan.number)
             if course.verdict(0, index) is not None:
                 return
 

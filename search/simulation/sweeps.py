@@ -65,6 +65,7 @@ def simulate_sweep(
     confirm: ConfirmSettings | None = None,
     trainer: TrialTrainer | None = None,
     common_seed: bool = True,
+    refill: bool = False,
     listeners: Iterable[Listener] = (),
     name: str = "simulated",
 ) -> SweepHistory:
@@ -86,6 +87,7 @@ def simulate_sweep(
         confirm: what is trained again at the end; nothing when None.
         trainer: how trials go; three in a hundred raise an exception when None.
         common_seed: whether the trials of the search train with one seed, so that they share prefixes.
+        refill: whether what its trials don't train of their epochs goes to further ones.
         listeners: who is told.
         name: of the sweep.
     """
@@ -107,6 +109,7 @@ def simulate_sweep(
             pruning=pruning,
             sampler=sampler,
             trials=trials,
+            refill=refill,
             controls=controls,
             control_search=control_search,
             named=tuple(named),
@@ -128,7 +131,7 @@ def simulate_sweep(
         "objective": objective.model_dump(mode="json", exclude_defaults=True),
         "pruning": pruning.model_dump(mode="json", exclude_defaults=True),
         "sampler": sampler.model_dump(mode="json", exclude_defaults=True),
-        "budget": {"trials": trials, "epochs": epochs},
+        "budget": {"trials": trials, "epochs": epochs, **({"refill": True} if refill else {})},
     }
     found = [conductor.history(number) for number in range(len(study.trials))]
     searched = [trial for trial in found if trial.confirms is None]
@@ -144,6 +147,7 @@ def simulate_sweep(
         prior=prior,
         budget_trials=trials,
         budget_epochs=epochs,
+        refills=refill,
         trials=_timed(searched, slots),
         created=EPOCH_ZERO,
         data_fingerprint="sha256:" + "0" * 64,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lossweep.search.study.confirmation import Confirmation, ConfirmationPlan, plan_confirmation
+from lossweep.search.study.epochs import CHARGED, Epochs, epochs_left
 from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.study.ranking import Tried, best_plain, ranked, tried
 from lossweep.search.study.sweep_state import SweepState
@@ -16,32 +18,6 @@ from lossweep.spaces.metric_names import higher_is_better
 from lossweep.spaces.schedules.controls import is_plain
 
 __all__ = ["SweepHistory", "TrialHistory"]
-
-
-@dataclass(frozen=True, slots=True)
-class Epochs:
-    """The epochs of a sweep's trials.
-
-    Attributes:
-        requested: that the trials went through.
-        trained: that were trained for it; the others are shared with trials that had trained them.
-    """
-
-    requested: int
-    trained: int
-
-    @classmethod
-    def of(cls, trials: Collection[TrialHistory]) -> Epochs:
-        """Count those of some trials."""
-        return cls(sum(trial.epochs for trial in trials), sum(trial.trained_epochs for trial in trials))
-
-    @property
-    def shared(self) -> int:
-        """That were trained by another trial before."""
-        return self.requested - self.trained
-
-    def __str__(self) -> str:
-        return f"trained {self.trained} of {self.requested} requested epochs; {self.shared} shared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +34,7 @@ class SweepHistory:
         prior: classes and their frequencies in training.
         budget_trials: trials the sweep may run.
         budget_epochs: epochs a trial may train.
+        refills: whether epochs that trials save go to further ones, until so many trials' epochs are trained.
         trials: of the search, in order of number; confirmation has its own.
         created: UTC.
         data_fingerprint: ``sha256:...`` of the decoded data.
@@ -90,6 +67,7 @@ class SweepHistory:
     driver: str = ""
     later_metrics: tuple[str, ...] = ()
     extensions: tuple[TrialHistory, ...] = ()
+    refills: bool = False
 
     @property
     def directions(self) -> tuple[str, ...]:
@@ -117,6 +95,32 @@ class SweepHistory:
     def ended(self) -> int:
         """How many trials of the budget have ended."""
         return sum(trial.outcome.is_final for trial in self.standing)
+
+    @property
+    def left(self) -> int:
+        """How many trials are still to begin; at least, where the budget is refilled."""
+        if not self.refills:
+            return max(0, self.budget_trials - len(self.standing))
+        retried = {trial.retries for trial in self.trials}
+        charged = [t.epochs for t in self.trials if t.outcome in CHARGED and t.number not in retried]
+        trained = Epochs.of(self.trials).trained
+        left = epochs_left(self.budget_trials, self.budget_epochs, trained, charged, len(self.trials))
+        return math.ceil(left / self.budget_epochs)
+
+    @property
+    def budget(self) -> str:
+        """What its search may spend, in words."""
+        if self.refills:
+            return f"{self.budget_trials * self.budget_epochs} epochs, {self.budget_epochs} a trial"
+        return f"{self.budget_trials} trials of {self.budget_epochs} epochs"
+
+    @property
+    def progress(self) -> str:
+        """How far its search is: ``12/16`` trials; ``20 (150/192 epochs)`` where the budget is refilled."""
+        if self.refills:
+            allowed = self.budget_trials * self.budget_epochs
+            return f"{self.ended} ({Epochs.of(self.trials).trained}/{allowed} epochs)"
+        return f"{self.ended}/{self.budget_trials}"
 
     @property
     def paused(self) -> int:

@@ -96,9 +96,9 @@ def test_list_why_report_and_submit_say_the_same(said: Callable[..., str], tmp_p
     assert not runs(story)
     said("report", "small", "-o", "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "4 epochs each; interrupted." in page
+    assert "trials of 4 epochs; interrupted." in page
     assert 'class="chip running"' not in page
-    assert str(Sweep.load("small")).startswith("sweep small, interrupted: 2 of 7 trials")
+    assert str(Sweep.load("small")).startswith("sweep small, interrupted: 2/7 trials")
     state = existing_sweep(Workspace.at(), "small")
     assert str(state).startswith(
         "sweep small is interrupted: 2 completed, 1 interrupted; resuming would go on"

@@ -57,7 +57,7 @@ def test_it_ran_to_its_end(found: lossweep.Sweep) -> None:
     assert found.best is not None
     assert found.best.outcome is OutcomeKind.COMPLETED
     assert f"trial {found.best.number}" in str(found)
-    assert "3 of 3 trials" in str(found)
+    assert "3/3 trials" in str(found)
 
 
 def test_its_trials_are_a_table(found: lossweep.Sweep) -> None:

@@ -137,8 +137,7 @@ def headline(history: SweepHistory, result: SweepResult) -> Headline:
         tally=tuple(
             Tag(kind.value, kind.value, counts[kind.value]) for kind in OutcomeKind if counts[kind.value]
         ),
-        budget=f"of {history.budget_trials} trials, {history.budget_epochs} epochs each; {history.state}. "
-        f"Objective: {history.objective}.{_epochs(history)}",
+        budget=f"of {history.budget}; {history.state}. Objective: {history.objective}.{_epochs(history)}",
     )
 
 

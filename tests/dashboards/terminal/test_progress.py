@@ -197,6 +197,24 @@ def test_the_display_in_mid_sweep_shows_running_trials_and_the_time_left() -> No
     assert "about 0:00:36 left" in page  # 2 s an epoch; 6 of this trial and 12 of another are left
 
 
+def test_a_budget_that_is_refilled_is_shown_in_epochs() -> None:
+    now = [0.0]
+    out = io.StringIO()
+    display = ProgressDisplay(Console(file=out, width=160), plain=True, clock=lambda: now[0])
+    sweep = histories.sweep(proposals=0)
+    display.handle(SweepStarted(replace(sweep, trials=(), budget_trials=2, refills=True)))
+    display.handle(TrialStarted(begun(sweep.trials[0])))
+    for evaluation in sweep.trials[0].evaluations[:6]:
+        now[0] += 2.0
+        display.handle(TrialEvaluated(0, evaluation, DecisionRecord(0, Decision.CONTINUE, "")))
+    live = Console(file=io.StringIO(), width=160)
+    live.print(display.render())
+    page = live.file.getvalue()  # type: ignore[attr-defined] # a StringIO
+    assert "6/24 epochs" in page
+    assert "about 0:00:36 left" in page  # 18 epochs, whichever trials train them
+    assert "[ 0/24 epochs] Sweep vehicles: 24 epochs, 12 a trial" in out.getvalue()
+
+
 def test_what_is_warned_of_while_a_sweep_runs_is_shown_in_one_line() -> None:
     out = io.StringIO()
     heard = logging.getLogger("lossweep.search.running.tune.cluster")
