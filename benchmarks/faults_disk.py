@@ -26,7 +26,7 @@ def full_disk() -> Row:
         if subprocess.run(mount, capture_output=True, check=False).returncode:
             return Row(what, "this machine does not let us mount a tmpfs", ran=False)
         try:
-            sweep = _tiny(spec(trials, 3, "inline"))
+            sweep = _tiny(spec(trials, 3, "inline", pauses=False))
             paused = run_sweep(sweep, where)
             ledger = Ledger(where.database_url)
             note = ledger.sweep(NAME).note

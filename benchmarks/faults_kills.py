@@ -14,7 +14,7 @@ from pathlib import Path
 
 import faults_driver
 from faults_driver import SECTIONS, marks, sweep_result
-from faults_sweep import NAME, Row, again, judged, mlflow_wrong, workspace
+from faults_sweep import NAME, Row, again, judged, mlflow_wrong, told, workspace
 
 from lossweep.search.running.existing import existing_sweep
 from lossweep.search.workspace import Workspace
@@ -93,8 +93,8 @@ def killed_drivers(kills: int, course: Course, url: str | None, what: str) -> Ro
         result = (
             f"{len(fell) - aimed} kills at random and {aimed} aimed:"
             f" {', '.join(f'{count} in {name}' for name, count in places.most_common())};"
-            f" {history.counts()['completed']} of {course.trials} trials, MLflow equals the ledger,"
-            f" {again(where)} of {course.trials * course.epochs} epochs trained again, none that was saved"
+            f" {told(history)}, MLflow equals the ledger,"
+            f" {again(where)} of {history.epochs.trained} epochs trained again, none that was saved"
         )
         return Row(what, result, tuple(wrong))
 

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import psutil
-from faults_sweep import AtEvaluation, Row, again, judged, spec, task, workspace
+from faults_sweep import AtEvaluation, Row, again, judged, spec, task, told, workspace
 
 from lossweep.search.running.driver import run_sweep
 from lossweep.search.running.tune import host
@@ -49,7 +49,7 @@ def killed_workers(kills: int = 4) -> Row:
         if done < kills or not retries:
             wrong.append("too few were killed")
         result = (
-            f"{done} kills, {retries} retries: {history.counts()['completed']} of {trials} trials,"
+            f"{done} kills, {retries} retries: {told(history)},"
             f" {again(where)} epochs trained again, none that was saved"
         )
         return Row("`kill -9` of Ray workers", result, tuple(wrong))
@@ -77,8 +77,8 @@ def killed_cluster(kills: int = 4) -> Row:
         left = [pid for session in sessions for pid in processes_of(session)]
         wrong += [f"{len(left)} processes of lost clusters were left"] * bool(left)
         result = (
-            f"{kills} kills, {retries} trials resumed on fresh clusters: {history.counts()['completed']} of"
-            f" {trials} trials, {again(where)} epochs trained again, none that was saved; no process left"
+            f"{kills} kills, {retries} trials resumed on fresh clusters: {told(history)},"
+            f" {again(where)} epochs trained again, none that was saved; no process left"
         )
         return Row("`kill -9` of the raylet and of Ray's GCS", result, tuple(wrong))
 
@@ -90,7 +90,7 @@ def hung_workers() -> Row:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         where = workspace(root)
-        sweep = spec(trials, epochs, "tune", evaluation_minutes=limit / 60.0)
+        sweep = spec(trials, epochs, "tune", pauses=False, evaluation_minutes=limit / 60.0)
         run_sweep(sweep, where, task=task(root / "work", 0.2, 0.03, planted))
         history, wrong = judged(where, trials, epochs)
         retries = {t.number: [d.reason for d in t.decisions if d.action == "retry"] for t in history.trials}
@@ -101,7 +101,7 @@ def hung_workers() -> Row:
             wrong.append("a retry does not say why")
         result = (
             f"one sleeps, one loops, one is stopped; given up after {limit:g} s each and tried again:"
-            f" {history.counts()['completed']} of {trials} trials, {again(where)} epochs trained again,"
+            f" {told(history)}, {again(where)} epochs trained again,"
             " none that was saved"
         )
         return Row("Ray workers that hang, `resources.evaluation_minutes`", result, tuple(wrong))
@@ -135,7 +135,6 @@ def lost_node() -> Row:
         if not retries:
             wrong.append("no trial was resumed")
         result = (
-            f"{retries} resumed: {history.counts()['completed']} of {trials} trials,"
-            f" {again(where)} epochs trained again, none that was saved"
+            f"{retries} resumed: {told(history)}, {again(where)} epochs trained again, none that was saved"
         )
         return Row("a node of two lost, Ray cluster on this machine", result, tuple(wrong))

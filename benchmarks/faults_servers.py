@@ -15,7 +15,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faults_sweep import AtEvaluation, Row, again, judged, mlflow_wrong, spec, task, workspace
+from faults_sweep import AtEvaluation, Row, again, judged, mlflow_wrong, spec, task, told, workspace
 
 from lossweep.dashboards.mlflow.database import make_database
 from lossweep.dashboards.mlflow.store import quiet_mlflow
@@ -53,7 +53,7 @@ def postgres_away(seconds: float) -> Row:
         if took < seconds:
             wrong.append("it did not wait")
         result = (
-            f"away for {seconds:.0f} s: {history.counts()['completed']} of {trials} trials in {took:.0f} s"
+            f"away for {seconds:.0f} s: {told(history)} in {took:.0f} s"
             " by the same driver, none trained again"
         )
         return Row("PostgreSQL stopped and started again", result, tuple(wrong))

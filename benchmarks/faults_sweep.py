@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import TrialState
-
 from lossweep.dashboards.mlflow.content import safe_key
 from lossweep.dashboards.mlflow.tracking import sync
 from lossweep.search.ledger import Ledger
@@ -19,8 +17,10 @@ from lossweep.search.running.driver import run_sweep
 from lossweep.search.running.task import TrainingTask
 from lossweep.search.simulation.planted_trainer import PlantedTrainer
 from lossweep.search.simulation.training_log import TrainingLog
+from lossweep.search.study.decisions import Decision
 from lossweep.search.study.events import Event, TrialEvaluated
 from lossweep.search.study.history import SweepHistory, TrialHistory
+from lossweep.search.study.outcomes import OutcomeKind
 from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.workspace import Workspace
 from lossweep.spaces.class_prior import ClassPrior
@@ -44,8 +44,11 @@ class Row:
         return f"| {self.fault} | {'; '.join([self.result, *self.wrong])} | {holds} |"
 
 
-def spec(trials: int, epochs: int, runner: str, **resources: Any) -> SweepSpec:
-    """A sweep that proposes at random, so that a seed says what an unkilled one would have proposed."""
+def spec(trials: int, epochs: int, runner: str, pauses: bool = True, **resources: Any) -> SweepSpec:
+    """A sweep that proposes at random, so that a seed says what an unkilled one would have proposed.
+
+    Its trials have one seed and share what they begin with; its rungs pause them, unless told not to.
+    """
     return SweepSpec.model_validate(
         {
             "name": NAME,
@@ -53,7 +56,7 @@ def spec(trials: int, epochs: int, runner: str, **resources: Any) -> SweepSpec:
             "data": {"source": "scenes"},
             "space": {"preset": "cycling"},
             "objective": {"use_case": "balanced"},
-            "pruning": {"pruner": "none"},
+            "pruning": {"pruner": "rungs" if pauses else "none"},
             "sampler": {"sampler": "random"},
             "budget": {"trials": trials, "epochs": epochs},
             "resources": {"runner": runner, **resources},
@@ -94,33 +97,55 @@ class AtEvaluation:
 
 @functools.cache
 def unhurt(trials: int, epochs: int) -> SweepHistory:
-    """The same sweep, to which nothing happens."""
+    """The same trials, to which nothing happens, not even a pause."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        return run_sweep(spec(trials, epochs, "inline"), workspace(root), task=task(root / "work", 0.0))
+        sweep = spec(trials, epochs, "inline", pauses=False)
+        return run_sweep(sweep, workspace(root), task=task(root / "work", 0.0))
 
 
 def judged(where: Workspace, trials: int, epochs: int) -> tuple[SweepHistory, list[str]]:
-    """The sweep as its database has it, and what is wrong with it; nothing, it is hoped."""
+    """The sweep as its database has it, and what is wrong with it; nothing, it is hoped.
+
+    Whom a rung pauses depends on who came first, so that faults may change it; what a trial reports they may
+    not.
+    """
     ledger = Ledger(where.database_url)
     history = ledger.history(NAME)
     states = [t.state for t in ledger.storage.get_all_trials(ledger.storage.get_study_id_from_name(NAME))]
     ledger.close()
     wrong = []
-    if history.counts()["completed"] != trials:
+    if ended(history) != trials:
         wrong.append(f"{history.counts()}")
     if [t.number for t in history.trials] != list(range(trials)):
         wrong.append("the trials are not 0 to N-1")
-    if states != [TrialState.COMPLETE] * trials:
+    if states != [trial.outcome.optuna_state for trial in history.trials]:
         wrong.append(f"Optuna counts {Counter(s.name for s in states)}")
     same = unhurt(trials, epochs).trials
     if [(t.schedule, t.seed) for t in history.trials] != [(t.schedule, t.seed) for t in same]:
         wrong.append("other schedules than a sweep to which nothing happened")
-    if list(map(_figures, history.trials)) != list(map(_figures, same)):
-        wrong.append("other evaluations than a sweep to which nothing happened")
-    if (counted := history.epochs) != (expected := unhurt(trials, epochs).epochs):
-        wrong.append(f"{counted}, but {expected} where nothing happened")
+    for trial, unstopped in zip(history.trials, same, strict=True):
+        reported, whole = _figures(trial), _figures(unstopped)
+        if reported != (whole if trial.outcome is OutcomeKind.COMPLETED else whole[: len(reported)]):
+            wrong.append(f"trial {trial.number}: other evaluations than where nothing happened")
+        newest = trial.decisions[-1].action if trial.decisions else None
+        if trial.outcome is OutcomeKind.PRUNED and newest is not Decision.PRUNE:
+            wrong.append(f"trial {trial.number} was pruned, and no decision says so")
     return history, wrong + some(TrainingLog(where.root / "work").trained_needlessly())
+
+
+def ended(history: SweepHistory) -> int:
+    """How many trials have ended as they should: completed, or held back by a rung to the end."""
+    counts = history.counts()
+    return counts["completed"] + counts["pruned"]
+
+
+def told(history: SweepHistory) -> str:
+    """What became of a sweep's trials, in words."""
+    taken = [decision.action for trial in history.trials for decision in trial.decisions]
+    pauses = f"{taken.count(Decision.PAUSE)} pauses, {taken.count(Decision.THAW)} thawed"
+    shared = f"{history.epochs.shared} epochs shared"
+    return f"{ended(history)} of {len(history.trials)} trials ({pauses}, {shared})"
 
 
 def _figures(trial: TrialHistory) -> list[Evaluation]:
