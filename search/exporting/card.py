@@ -143,6 +143,8 @@ def _table(scores: dict[str, float]) -> str:
 def _verdict_words(told: dict[str, Any]) -> str:
     """What the confirmation says, with the spread over its seeds of this schedule and of the control."""
     if "verdict" not in told:
+        if "trial" not in told:
+            return "The schedule is unconfirmed."
         by = "one" if "trained_again" in told else "this one"
         return f"The schedule is unconfirmed: it was chosen by {by} seed's validation score."
     sides = {"this schedule": told.get("confirmed"), "the control": told.get("against", {}).get("confirmed")}
