@@ -21,10 +21,10 @@ from lossweep.dashboards.mlflow.content import (
     trial_content,
 )
 from lossweep.dashboards.mlflow.database import make_database, settle
+from lossweep.dashboards.mlflow.dataset import KnownData
 from lossweep.dashboards.mlflow.held import Held
 from lossweep.dashboards.mlflow.internals.locations import forget_locations
 from lossweep.dashboards.mlflow.internals.names import (
-    CONTEXT_TAG,
     KIND_TAG,
     LOGGERS,
     MACHINE_LEARNING,
@@ -54,6 +54,69 @@ def quiet_mlflow() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def connect(
+    tracking_uri: str, experiment: str = EXPERIMENT, artifacts: Path | None = None
+) -> tuple[MlflowClient, str]:
+    """Connect to a store, and return MLflow's client with the id of the experiment, created when missing.
+
+    A SQLite file that is not there is made, and one that was moved with its home is set right.
+
+    Args:
+        tracking_uri: ``sqlite:///...``, ``postgresql://...`` or ``http://...``.
+        experiment: its name.
+        artifacts: where a new experiment keeps its artifacts; None leaves it to MLflow. By default it is
+            ``mlflow-artifacts`` beside the database when the store is a SQLite file.
+    """
+    quiet_mlflow()
+    import mlflow
+
+    database = sqlite_file(tracking_uri)
+    if database is not None:
+        artifacts = artifacts or database.parent / "mlflow-artifacts"
+        make_database(database, artifacts)
+        settle(database, artifacts, experiment)
+        forget_locations()
+    client = mlflow.MlflowClient(tracking_uri=tracking_uri)
+    found = client.get_experiment_by_name(experiment)
+    if found is not None:
+        if found.lifecycle_stage != "active":
+            client.restore_experiment(found.experiment_id)
+        return client, str(found.experiment_id)
+    location = None
+    if artifacts is not None:
+        artifacts.mkdir(parents=True, exist_ok=True)
+        location = artifacts.absolute().as_uri()
+    tags = {KIND_TAG: MACHINE_LEARNING}
+    return client, str(client.create_experiment(experiment, artifact_location=location, tags=tags))
+
+
+def create_run(client: MlflowClient, experiment: str, content: RunContent, data: KnownData) -> str:
+    """Write a run that has ended, whole; return its id. One that could not be written is left FAILED.
+
+    Args:
+        client: of the store.
+        experiment: id of the experiment.
+        content: of the run.
+        data: that it is of.
+    """
+    from mlflow.entities import Metric, Param
+
+    made = client.create_run(experiment, content.started, dict(content.tags), run_name=content.name)
+    run = str(made.info.run_id)
+    try:
+        client.log_inputs(run, datasets=[data.as_input()])
+        params = [Param(key, value) for key, value in content.params.items()]
+        client.log_batch(run, params=params, synchronous=True)
+        for points in _chunks(content.points, _METRICS_A_BATCH):
+            metrics = [Metric(point.key, point.value, point.at, point.step) for point in points]
+            client.log_batch(run, metrics=metrics, synchronous=True)
+    except BaseException:
+        client.set_terminated(run, "FAILED")
+        raise
+    client.set_terminated(run, content.status, content.ended)
+    return run
+
+
 class MlflowStore:
     """One sweep's runs in one MLflow store.
 
@@ -75,24 +138,13 @@ class MlflowStore:
         """Connect, find this sweep's runs and create its parent run when there is none.
 
         Args:
-            tracking_uri: ``sqlite:///...``, ``postgresql://...`` or ``http://...``.
+            tracking_uri: the store; see `connect`.
             sweep: whose runs.
             experiment: the experiment's name.
-            artifacts: where a new experiment keeps its artifacts; None leaves it to MLflow. By default it is
-                ``mlflow-artifacts`` beside the database when the store is a SQLite file.
+            artifacts: where a new experiment keeps its artifacts; see `connect`.
         """
-        quiet_mlflow()
-        import mlflow
-
-        database = sqlite_file(tracking_uri)
-        if database is not None:
-            artifacts = artifacts or database.parent / "mlflow-artifacts"
-            make_database(database, artifacts)
-            settle(database, artifacts, experiment)
-            forget_locations()
-        self.client: MlflowClient = mlflow.MlflowClient(tracking_uri=tracking_uri)
-        self.experiment_id = self._experiment(experiment, artifacts)
-        self._data = _dataset(sweep)
+        self.client, self.experiment_id = connect(tracking_uri, experiment, artifacts)
+        self._data = KnownData.of(sweep)
         self.parent = ""
         self.runs: dict[int, str] = {}
         self.requests = 0
@@ -177,20 +229,6 @@ class MlflowStore:
         self.update_sweep(sweep)
         return changed
 
-    def _experiment(self, name: str, artifacts: Path | None) -> str:
-        found = self.client.get_experiment_by_name(name)
-        if found is not None:
-            if found.lifecycle_stage != "active":
-                self.client.restore_experiment(found.experiment_id)
-            return str(found.experiment_id)
-        location = None
-        if artifacts is not None:
-            artifacts.mkdir(parents=True, exist_ok=True)
-            location = artifacts.absolute().as_uri()
-        return str(
-            self.client.create_experiment(name, artifact_location=location, tags={KIND_TAG: MACHINE_LEARNING})
-        )
-
     def _find(self, sweep: SweepHistory) -> None:
         for run in list(runs_of(self.client, self.experiment_id, sweep)):  # some are deleted below
             if run.data.tags.get(ROLE_TAG) == "sweep":
@@ -209,7 +247,7 @@ class MlflowStore:
         held = self._held[run.info.run_id]
         held.status = run.info.status
         held.add(tags=tags)
-        self.client.log_inputs(run.info.run_id, datasets=[self._data])
+        self.client.log_inputs(run.info.run_id, datasets=[self._data.as_input()])
         return str(run.info.run_id)
 
     def _write(self, run: str, content: RunContent, more: Sequence[Point] = ()) -> None:
@@ -323,28 +361,3 @@ def _chunks(items: Sequence[Any], size: int) -> Iterable[list[Any]]:
 
 def _schedule_yaml(trial: TrialHistory) -> str:
     return trial.schedule.to_yaml()
-
-
-def _dataset(sweep: SweepHistory) -> Any:
-    """Return the data set as MLflow's input: what it is called, its fingerprint and its classes."""
-    import json
-
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    name, digest = dataset_named(sweep)
-    fingerprint = sweep.data_fingerprint or "unknown"
-    classes = dict(zip(sweep.prior.names, sweep.prior.frequencies, strict=True))
-    dataset = Dataset(
-        name=name,
-        digest=digest,
-        source_type="lossweep",
-        source=json.dumps({"fingerprint": fingerprint}),
-        profile=json.dumps({"class_frequencies": classes}),
-    )
-    return DatasetInput(dataset=dataset, tags=[InputTag(CONTEXT_TAG, "training")])
-
-
-def dataset_named(sweep: SweepHistory) -> tuple[str, str]:
-    """Return what MLflow knows a sweep's data set by: its name, and the beginning of its fingerprint."""
-    fingerprint = sweep.data_fingerprint or "unknown"
-    return f"{sweep.name} data", fingerprint.removeprefix("sha256:")[:32]

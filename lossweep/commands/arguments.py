@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -24,6 +24,16 @@ Floor = Annotated[
         show_default=False,
     ),
 ]
+RegisteredName = Annotated[
+    str | None,
+    typer.Option("--as", metavar="NAME", help="Register under a name.", show_default="the sweep's"),
+]
+Alias = Annotated[str, typer.Option("--alias", help="That points to the registered version.")]
+Anyway = Annotated[
+    bool, typer.Option("--anyway", help="Register what no verdict stands behind; its tags say so.")
+]
+CHAMPION: Final = "champion"
+"""The alias that a service loads: ``models:/NAME@champion``."""
 SweepName = Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name.", show_default=False)]
 WorkspaceFolder = Annotated[
     Path | None,

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossweep.commands.arguments import JsonLog, MetricsPort, SweepName, SystemMetrics, WorkspaceFolder
+from lossweep.commands.arguments import (
+    CHAMPION,
+    Alias,
+    Anyway,
+    JsonLog,
+    MetricsPort,
+    RegisteredName,
+    SweepName,
+    SystemMetrics,
+    WorkspaceFolder,
+)
 from lossweep.commands.publish import publish as publish_winner
+from lossweep.commands.registering import check_registration
 from lossweep.commands.service import Cluster
 
 if TYPE_CHECKING:
@@ -42,6 +52,9 @@ def confirm(
         bool,
         typer.Option("--publish", help="Then register what the verdict stands behind; see lossweep publish."),
     ] = False,
+    registered: RegisteredName = None,
+    alias: Alias = CHAMPION,
+    anyway: Anyway = False,
     workspace: WorkspaceFolder = None,
     system_metrics: SystemMetrics = False,
     metrics_port: MetricsPort = None,
@@ -54,18 +67,12 @@ def confirm(
     end: beats, ties, loses, or cannot tell yet. More --seeds add to those that were trained already.
     """
     from lossweep.commands.driving import drive
-    from lossweep.commands.reading import existing, history_of
-    from lossweep.search.ledger import Ledger
-    from lossweep.search.running.existing import existing_sweep, stored_spec
+    from lossweep.commands.reading import existing, history_of, opened
     from lossweep.spaces.files.errors import Problem, UserError
 
+    check_registration(publish, registered, alias, anyway, name)
     where = existing(workspace)
-    with closing(Ledger(where.database_url)) as ledger:
-        spec = stored_spec(ledger.sweep(name))
-        history = ledger.history(name)
-    state = existing_sweep(where, name)
-    assert state is not None
-    state.check()
+    spec, history = opened(name, where)
     if history.plan_confirmation(top=1, seeds=2, margin=0.0) is None:
         missing = "a completed loss schedule and a control to hold it against"
         raise UserError(Problem(f"sweep {name} has nothing to confirm yet", allowed=missing))
@@ -85,7 +92,7 @@ def confirm(
     )
     _say_verdict(history_of(name, where))
     if publish:
-        publish_winner(name, workspace=workspace)
+        publish_winner(name, registered=registered, alias=alias, anyway=anyway, workspace=workspace)
 
 
 def asked_for(

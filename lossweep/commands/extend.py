@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,21 +36,14 @@ def extend(
     control as well for a fair comparison. Interrupted, the same command goes on with it.
     """
     from lossweep.commands.driving import drive
-    from lossweep.commands.reading import existing, home_words
+    from lossweep.commands.reading import existing, history_of, home_words, opened
     from lossweep.dashboards.extensions import extension_sentences
     from lossweep.search.conducting.settings import ExtendSettings
-    from lossweep.search.ledger import Ledger
-    from lossweep.search.running.existing import existing_sweep, stored_spec
     from lossweep.search.study.outcomes import OutcomeKind
     from lossweep.spaces.files.errors import LossweepError
 
     where = existing(workspace)
-    with closing(Ledger(where.database_url)) as ledger:
-        spec = stored_spec(ledger.sweep(name))
-        history = ledger.history(name)
-    state = existing_sweep(where, name)
-    assert state is not None
-    state.check()
+    spec, history = opened(name, where)
     before = _extendable(history, trial, epochs, home_words(where))
     known = _extension(history, before, epochs)
     if known is not None and known.outcome.is_final:
@@ -68,8 +60,7 @@ def extend(
         extend=ExtendSettings(trial, epochs),
         cluster=cluster,
     )
-    with closing(Ledger(where.database_url, read_only=True)) as ledger:
-        after = _extension(ledger.history(name), before, epochs)
+    after = _extension(history_of(name, where), before, epochs)
     if after is None:  # nothing stands that has not failed
         raise LossweepError(f"the extension of trial {trial} failed: lossweep status {name} says why")
     if after.outcome is OutcomeKind.DIVERGED:

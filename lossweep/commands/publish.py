@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossweep.commands.arguments import Floor, NominalBest, OtherTrial, SweepName, WorkspaceFolder
+from lossweep.commands.arguments import (
+    CHAMPION,
+    Alias,
+    Anyway,
+    Floor,
+    NominalBest,
+    OtherTrial,
+    RegisteredName,
+    SweepName,
+    WorkspaceFolder,
+)
+from lossweep.commands.registering import refused, tell_registered
 
 if TYPE_CHECKING:
     from lossweep.search.study.history import SweepHistory
@@ -31,16 +42,9 @@ def publish(
     onnx: Annotated[
         bool, typer.Option("--onnx", help="Also write it as ONNX; needs the extra 'onnx'.")
     ] = False,
-    registered: Annotated[
-        str | None,
-        typer.Option("--as", metavar="NAME", help="Register under a name.", show_default="the sweep's"),
-    ] = None,
-    alias: Annotated[
-        str, typer.Option("--alias", help="That points to the registered version.")
-    ] = "champion",
-    anyway: Annotated[
-        bool, typer.Option("--anyway", help="Register what no verdict stands behind; its tags say so.")
-    ] = False,
+    registered: RegisteredName = None,
+    alias: Alias = CHAMPION,
+    anyway: Anyway = False,
     trial: OtherTrial = None,
     nominal_best: NominalBest = False,
     at: Floor = None,
@@ -72,11 +76,11 @@ def publish(
     chosen = choose(history, number=trial, nominal_best=nominal_best, home=home)
     doubt = doubt_of(history, chosen, home)
     if to is None:
-        from lossweep.dashboards.mlflow.publishing import check_names
+        from lossweep.dashboards.mlflow.registry import check_names
 
         check_names(registered or name, alias)
         if doubt is not None and not anyway:
-            raise UserError(_refused(doubt))
+            raise UserError(refused(doubt, "nothing was registered"))
     else:
         check_folder(to)
     if onnx:
@@ -97,14 +101,6 @@ def publish(
         _register(model, history, where, registered or name, alias, doubt, onnx)
 
 
-def _refused(doubt: Problem) -> Problem:
-    """One line: why nothing is registered, and what to type."""
-    from dataclasses import replace
-
-    hint = f"{doubt.hint}; to register it as it stands: --anyway"
-    return replace(doubt, message=f"nothing was registered: {doubt.message}", hint=hint)
-
-
 def _register(
     model: SweepModel,
     history: SweepHistory,
@@ -117,7 +113,6 @@ def _register(
     from tempfile import TemporaryDirectory
 
     from lossweep.dashboards.mlflow.publishing import publish as publish_model
-    from lossweep.search.addresses import shown
     from lossweep.search.exporting.folder import write_folder
 
     with TemporaryDirectory() as temporary:
@@ -133,12 +128,4 @@ def _register(
             doubt=doubt,
             artifacts=workspace.artifacts,
         )
-    said = "registered" if published.anew else "is registered already:"
-    typer.echo(
-        f"trial {model.chosen.trial.number} {said} {published.name} version {published.version},"
-        f" which @{alias} points to now"
-    )
-    if doubt is not None:
-        typer.echo(f"no verdict stands behind it, and its tags say so: {doubt.message}", err=True)
-    typer.echo(f"MLFLOW_TRACKING_URI={shown(workspace.mlflow_uri)}")
-    typer.echo(f'model = mlflow.pyfunc.load_model("{published.uri}"); masks = model.predict(images)')
+    tell_registered(f"trial {model.chosen.trial.number}", published, doubt, workspace)

@@ -68,6 +68,25 @@ def spec_of(name: str, workspace: Workspace) -> SweepSpec:
         return stored_spec(ledger.sweep(name))
 
 
+def opened(name: str, workspace: Workspace) -> tuple[SweepSpec, SweepHistory]:
+    """Read a sweep that is to be gone on with: its file as it was submitted, and how it stands.
+
+    Raises:
+        LeaseHeld: when a living driver has it.
+        UserError: when there is no sweep of that name, or it cannot be read.
+    """
+    from lossweep.search.ledger import Ledger
+    from lossweep.search.running.existing import existing_sweep, stored_spec
+
+    with closing(Ledger(workspace.database_url)) as ledger:
+        spec = stored_spec(ledger.sweep(name))
+        history = ledger.history(name)
+    state = existing_sweep(workspace, name)
+    assert state is not None
+    state.check()
+    return spec, history
+
+
 def newest(workspace: Workspace) -> str:
     """Return the name of the sweep that was submitted last.
 

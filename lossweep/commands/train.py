@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossweep.commands.arguments import WorkspaceFolder, check_output
+from lossweep.commands.arguments import (
+    CHAMPION,
+    Alias,
+    Anyway,
+    RegisteredName,
+    WorkspaceFolder,
+    check_output,
+)
+from lossweep.commands.registering import check_registration, refused, tell_registered
 
 if TYPE_CHECKING:
+    from lossweep.dashboards.mlflow.retrained import TrainedModel
     from lossweep.search.sweep_spec import SweepSpec
     from lossweep.search.workspace import Workspace
+    from lossweep.spaces.files.errors import Problem
     from lossweep.spaces.schedules.schedule_file import ScheduleFile
+    from lossweep.trainers.data.loading import SegmentationData
     from lossweep.trainers.data.spec import SplitName
     from lossweep.trainers.evaluation import Evaluation
+    from lossweep.trainers.plan import TrialPlan
 
 
 def train(
@@ -41,85 +55,149 @@ def train(
     test: Annotated[
         bool, typer.Option("--test", help="Also measure the test split, once, at the end.")
     ] = False,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to",
+            metavar="FOLDER",
+            help="Also write the model into a folder that smp.from_pretrained loads.",
+            show_default=False,
+        ),
+    ] = None,
+    publish: Annotated[
+        bool,
+        typer.Option("--publish", help="Then register the model in MLflow, if a verdict stands behind it."),
+    ] = False,
+    registered: RegisteredName = None,
+    alias: Alias = CHAMPION,
+    anyway: Anyway = False,
     workspace: WorkspaceFolder = None,
 ) -> None:
     """Train an exported schedule and save the model with its threshold.
 
-    Data, model and training settings are those of the sweep it comes from, or of another sweep file.
+    Data, model and training settings are those of the sweep it comes from, or of another sweep file. With
+    --publish the training becomes a run in MLflow and its model a registered version: only where a verdict
+    stands behind the schedule, and it is trained as it was confirmed, whatever the seed.
     """
-    from lossweep.search.conducting.plans import template_of
+    from lossweep.search.exporting.folder import check_folder, write_folder
+    from lossweep.search.exporting.retraining import (
+        retrained_schedule,
+        retrained_segmenter,
+        retraining_plan,
+        test_split_figures,
+        train_again,
+    )
+    from lossweep.search.exporting.retraining_support import schedule_doubt, training_doubt
     from lossweep.search.workspace import Workspace
-    from lossweep.spaces.files.errors import LossweepError, Problem, UserError
-    from lossweep.spaces.metrics import shown_in
+    from lossweep.spaces.files.errors import Problem, UserError
     from lossweep.spaces.schedules.schedule_file import load_schedule
     from lossweep.trainers.inference.model_files import save_model
-    from lossweep.trainers.inference.segmenter import Segmenter, spec_of
     from lossweep.trainers.loop.checkpoints import CheckpointStore
-    from lossweep.trainers.loop.measurement import evaluate_split
-    from lossweep.trainers.loop.rehearsal import rehearse_model
-    from lossweep.trainers.loop.retrieval import trained_model
-    from lossweep.trainers.loop.training import train as train_trial
-    from lossweep.trainers.scoring.objectives import score
-    from lossweep.trainers.scoring.operating_points import operating_point
     from lossweep.trainers.trial import SegmentationTrainer
 
     check_output(output)
+    if to is not None:
+        check_folder(to)
     where = Workspace.at(workspace)
     chosen = load_schedule(schedule_file)
     spec = _setting(chosen, sweep_file, where)
+    _check_classes(chosen, spec, schedule_file)
+    check_registration(publish, registered, alias, anyway, spec.name)
+    strict = publish and not anyway
+    if strict and (doubt := schedule_doubt(chosen)) is not None:  # before data are read for nothing
+        raise UserError(_refused(doubt, schedule_file))
+    if publish:
+        from lossweep.dashboards.mlflow.address import check_store
+
+        check_store(where.mlflow_uri)
+    plan = retraining_plan(chosen, spec, seed, epochs)
+    data = SegmentationTrainer(spec.data, where.cache, None).data()
+    if (doubt := training_doubt(chosen, plan, data.fingerprint)) is not None and strict:
+        raise UserError(_refused(doubt, schedule_file))
+    if test and not len(data.test):
+        raise UserError(Problem("these data have no test split", key="--test"))
+    _rehearse(plan, data)
+    started = datetime.now(UTC)
+    retrained = train_again(
+        plan, data, spec, CheckpointStore(where.trainings), lambda each: typer.echo(evaluation_line(each))
+    )
+    segmenter, point = retrained_segmenter(retrained, spec.name), retrained.point
+    save_model(segmenter, output)
+    found = f"the weights after epoch {retrained.weights.scored.epoch}"
+    typer.echo(f"wrote {output}: {found}, and the threshold {point.threshold:.4g} on logits ({point.rule})")
+    figures = test_split_figures(retrained) if test else None
+    if figures is not None:
+        _say_test(figures, data.prior.is_binary)
+    exported = retrained_schedule(chosen, spec, retrained, doubt)
+    if to is not None:
+        files = write_folder(to, segmenter, retrained.weights, exported)
+        typer.echo(f"wrote {to}: {', '.join(files)}")
+    if publish:
+        from lossweep.dashboards.mlflow.retrained import TrainedModel
+
+        trained = TrainedModel(retrained, exported, segmenter, spec.name, started, figures)
+        _register(trained, where, registered or spec.name, alias, doubt)
+
+
+def _check_classes(chosen: ScheduleFile, spec: SweepSpec, file: Path) -> None:
+    from lossweep.spaces.files.errors import Problem, UserError
+
     if chosen.classes is not None and chosen.classes != spec.data.classes:
         raise UserError(
             Problem(
                 "the schedule was found for other classes",
-                file=str(schedule_file),
+                file=str(file),
                 key="classes",
                 found=", ".join(chosen.classes),
                 allowed=", ".join(spec.data.classes),
             )
         )
-    schedule = chosen.with_budget(epochs or chosen.budget)
-    used_seed = seed if seed is not None else int(chosen.provenance.get("seed", spec.seed))
-    control = chosen.provenance.get("control")
-    plan = replace(template_of(spec), epochs=schedule.budget).plan(0, used_seed, schedule, control=control)
-    store = CheckpointStore(where.trainings)
-    data = SegmentationTrainer(spec.data, where.cache, None).data()
+
+
+def _refused(doubt: Problem, file: Path) -> Problem:
+    return replace(refused(doubt, "nothing was trained"), file=str(file))
+
+
+def _rehearse(plan: TrialPlan, data: SegmentationData) -> None:
+    """Say what looks wrong with the model on these data, before it is trained."""
+    from lossweep.trainers.loop.rehearsal import rehearse_model
+
     sizes: dict[SplitName, tuple[tuple[int, int], ...]] = {"val": data.val.sizes, "test": data.test.sizes}
     rehearsed = rehearse_model(plan.model, plan.training, data.prior, data.channels, plan.data.tile, sizes)
     for suspicion in rehearsed.suspicions:
         typer.echo(f"suspicious: {suspicion}", err=True)
-    evaluations = []
-    for evaluation in train_trial(plan, data, store):
-        typer.echo(evaluation_line(evaluation))
-        evaluations.append(evaluation)
-    if evaluations[-1].verdict is not None:
-        raise LossweepError(f"the training diverged: {evaluations[-1].verdict.message}")
-    # By the rule that scored it in the sweep: the best of the ends of its cycles, on validation.
-    taken = score(spec.objective, evaluations)
-    best = taken.evaluation if taken is not None else evaluations[-1]
-    point = operating_point(spec.objective, best)
-    model = trained_model(plan, data, store, best.step)
-    if model is None:
-        raise LossweepError(f"the trained weights are gone from {store.folder}")
-    known = {"sweep": spec.name, "seed": used_seed, "schedule": str(schedule), "epoch": best.epoch}
-    about = spec_of(spec.model, plan.training, data, point.threshold, point.rule, known)
-    save_model(Segmenter.of(model, about, device="cpu"), output)
-    found = f"the weights after epoch {best.epoch}, and the threshold {point.threshold:.4g} on logits"
-    typer.echo(f"wrote {output}: {found} ({point.rule})")
-    if test:
-        if not len(data.test):
-            raise UserError(Problem("these data have no test split"))
-        # A meter calls tuned what holds at the given thresholds: here, with two classes, at the model's own.
-        at: float | tuple[float, ...] = point.threshold
-        said = "at that threshold"
-        if not data.prior.is_binary:
-            at = evaluate_split(model, data.val, data.prior, plan.measure, training=plan.training).thresholds
-            said = "at each class's threshold of the highest validation F1"
-        figures = evaluate_split(
-            model, data.test, data.prior, plan.measure, at, training=plan.training
-        ).metrics
-        names = (metric.name for metric in shown_in("table", "tuned", "tuned_object", "curve"))
-        told = ", ".join(f"{name.removeprefix('tuned_')} {figures[name]:.3f}" for name in names)
-        typer.echo(f"test, {said}: {told}")
+
+
+def _say_test(figures: Mapping[str, float], binary: bool) -> None:
+    from lossweep.spaces.metrics import shown_in
+
+    at = "at that threshold" if binary else "at each class's threshold of the highest validation F1"
+    names = (metric.name for metric in shown_in("table", "tuned", "tuned_object", "curve"))
+    told = ", ".join(f"{name.removeprefix('tuned_')} {figures[name]:.3f}" for name in names)
+    typer.echo(f"test, {at}: {told}")
+
+
+def _register(
+    trained: TrainedModel, workspace: Workspace, name: str, alias: str, doubt: Problem | None
+) -> None:
+    from tempfile import TemporaryDirectory
+
+    from lossweep.dashboards.mlflow.retrained import publish_training
+    from lossweep.search.exporting.folder import write_folder
+
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        write_folder(folder, trained.segmenter, trained.retrained.weights, trained.exported)
+        published = publish_training(
+            trained,
+            folder,
+            workspace.mlflow_uri,
+            name=name,
+            alias=alias,
+            doubt=doubt,
+            artifacts=workspace.artifacts,
+        )
+    tell_registered("the model", published, doubt, workspace)
 
 
 def _setting(chosen: ScheduleFile, sweep_file: Path | None, workspace: Workspace) -> SweepSpec:

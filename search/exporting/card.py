@@ -22,7 +22,7 @@ _CARD: Final = """\
 | threshold | {threshold} |
 | trained with | `{schedule}` |
 | data | {data} |
-| from | sweep {sweep}, trial {trial}, seed {seed}, lossweep {version} |
+| from | {origin}, seed {seed}, lossweep {version} |
 
 ## Scores
 
@@ -104,8 +104,7 @@ def _card(about: str, weights: TrainedWeights, exported: ScheduleFile, loading: 
         threshold=_threshold_words(exported),
         schedule=exported.schedule,
         data=told["data"],
-        sweep=told["sweep"],
-        trial=told["trial"],
+        origin=_origin(told),
         seed=told["seed"],
         version=told["lossweep"],
         epoch=weights.scored.epoch,
@@ -130,6 +129,12 @@ def _threshold_words(exported: ScheduleFile) -> str:
     return f"{exported.logit_threshold:.6g} on logits, {exported.threshold:.6g} as a probability ({rule})"
 
 
+def _origin(told: Mapping[str, Any]) -> str:
+    """Whose schedule it is, and by whom it was trained."""
+    schedule = f"sweep {told['sweep']}, trial {told['trial']}" if "trial" in told else "no sweep"
+    return f"the schedule of {schedule}, by lossweep train" if "trained_again" in told else schedule
+
+
 def _table(scores: dict[str, float]) -> str:
     rows = [f"| {name} | {value:.4f} |" for name, value in scores.items()]
     return "\n".join(["| metric | value |", "| --- | --- |", *rows])
@@ -138,7 +143,10 @@ def _table(scores: dict[str, float]) -> str:
 def _verdict_words(told: dict[str, Any]) -> str:
     """What the confirmation says, with the spread over its seeds of this schedule and of the control."""
     if "verdict" not in told:
-        return "The schedule is unconfirmed: it was chosen by this one seed's validation score."
+        if "trial" not in told:
+            return "The schedule is unconfirmed."
+        by = "one" if "trained_again" in told else "this one"
+        return f"The schedule is unconfirmed: it was chosen by {by} seed's validation score."
     sides = {"this schedule": told.get("confirmed"), "the control": told.get("against", {}).get("confirmed")}
     rows = [_spread(name, side) for name, side in sides.items() if side is not None]
     if not rows:
@@ -170,6 +178,8 @@ def _limits(weights: TrainedWeights, exported: ScheduleFile) -> Iterator[str]:
             "The threshold was chosen on validation: where foreground is rarer or more common than there, "
             "another may be right."
         )
+    if "trained_again" in told:
+        yield f"The model was {told['trained_again']}."
     if (verdict := told.get("verdict")) is None:
         yield "Nothing says that another training by this schedule comes out as well: confirm it first."
         return

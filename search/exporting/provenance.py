@@ -5,8 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import yaml
+from pydantic import ValidationError
+
+from lossweep.search.conducting.plans import plan_of
 from lossweep.search.exporting.choice import Chosen
+from lossweep.search.exporting.setting import setting_of
+from lossweep.search.exporting.support import doubt
 from lossweep.search.study.history import SweepHistory
+from lossweep.search.sweep_spec import SweepSpec
 from lossweep.search.verdicts.result import ArmScores, LeaderResult, SweepVerdict
 from lossweep.search.verdicts.sentence import headline
 
@@ -25,6 +32,7 @@ def confirmed(history: SweepHistory, chosen: Chosen) -> dict[str, Any]:
         "margin": verdict.margin,
         "complete": verdict.complete,
         "reads_before": verdict.reads_before,
+        **_stands_behind(history, chosen),
     }
     return found
 
@@ -33,6 +41,18 @@ def control_confirmed(history: SweepHistory, chosen: Chosen) -> dict[str, Any]:
     """Return what the control scored in the confirmation; nothing without one."""
     verdict = chosen.verdict
     return {} if verdict is None else {"confirmed": _spread(history, verdict, verdict.control)}
+
+
+def _stands_behind(history: SweepHistory, chosen: Chosen) -> dict[str, Any]:
+    """By what its trainings were confirmed, so that another one can be held against it; or why none holds."""
+    doubted = doubt(history, chosen)
+    if doubted is not None:
+        return {"doubt": doubted.message}
+    try:
+        spec = SweepSpec.model_validate(yaml.safe_load(history.spec_yaml))
+    except (ValidationError, yaml.YAMLError):
+        return {"doubt": f"another version of lossweep ran sweep {history.name}"}
+    return {"stands_behind": setting_of(plan_of(spec, chosen.trial), history.data_fingerprint)}
 
 
 def _judged(verdict: SweepVerdict, leader: LeaderResult) -> dict[str, Any]:

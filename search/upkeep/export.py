@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from lossweep.search.exporting.choice import Chosen, choose
@@ -60,7 +59,7 @@ def export(history: SweepHistory, chosen: Chosen, at: AskedPoint | None = None) 
         epochs=history.budget_epochs if trial.extends is None else trial.schedule.epochs,
         classes=history.prior.names,
         frequencies=history.prior.frequencies,
-        threshold=_probability(point.threshold),
+        threshold=point.probability,
         logit_threshold=point.threshold,
         realised=realised(trial.evaluations),
         provenance={
@@ -109,7 +108,3 @@ def _scores(objective: ObjectiveSpec, taken: Score) -> dict[str, float]:
     metrics = taken.evaluation.metrics
     told = dict.fromkeys((*objective.watched, *beside))
     return {name: round(metrics[name], 6) for name in told if name in metrics}
-
-
-def _probability(logit: float) -> float:
-    return 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))

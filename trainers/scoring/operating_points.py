@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from lossweep.spaces.metric_names import PARAMETRIC, metric_of
@@ -20,6 +21,12 @@ class OperatingPoint:
 
     threshold: float
     rule: str
+
+    @property
+    def probability(self) -> float:
+        """The threshold as a probability, on which saturated losses leave it 0 or 1."""
+        logit = self.threshold
+        return 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
 
 
 def held_out_metric(name: str) -> str:

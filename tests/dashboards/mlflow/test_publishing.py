@@ -17,7 +17,8 @@ import pytest
 
 from lossweep.dashboards.mlflow import logged_model
 from lossweep.dashboards.mlflow.consistency import missing_runs
-from lossweep.dashboards.mlflow.publishing import Published, check_names, publish
+from lossweep.dashboards.mlflow.publishing import publish
+from lossweep.dashboards.mlflow.registry import Published, check_names
 from lossweep.dashboards.mlflow.tracking import sync
 from lossweep.search.exporting.choice import choose
 from lossweep.search.exporting.folder import write_folder
