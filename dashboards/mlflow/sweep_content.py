@@ -117,7 +117,7 @@ def description(sweep: SweepHistory, result: SweepResult | None = None) -> str:
             f"| {number(figures.get('ap'))} | `{schedule}` |"
         )
     counts = ", ".join(f"{count} {kind}" for kind, count in sweep.counts().items() if count)
-    lines += ["", f"Trials: {counts or 'none yet'}, of {sweep.budget}.", ""]
+    lines += ["", f"Trials: {counts or 'none yet'} of {sweep.budget}.", ""]
     if (confirmation := sweep.confirmation) is not None:
         lines += [f"Confirmation: {confirmation.done} of {confirmation.planned} trainings.", ""]
     pruner = audit(sweep)
