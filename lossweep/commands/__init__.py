@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import typer
 
 from lossweep.commands import (
@@ -75,7 +77,13 @@ _PANELS = {
     "Keep house": (answered(doctor.doctor), answered(sync.sync), answered(gc.gc)),
 }
 
+
+def _flowing(text: str) -> str:
+    """A docstring whose lines end where the terminal's do; Typer keeps them but in the first paragraph."""
+    return "\n\n".join(" ".join(each.split()) for each in inspect.cleandoc(text).split("\n\n"))
+
+
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         _name = "list" if _command.__name__ == "list_sweeps" else _command.__name__
-        app.command(_name, rich_help_panel=_panel)(_command)
+        app.command(_name, help=_flowing(_command.__doc__ or ""), rich_help_panel=_panel)(_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 
@@ -40,6 +41,9 @@ def test_every_command_explains_itself() -> None:
     assert len(names) >= 18
     for name in names:
         assert name is not None
-        run = CliRunner().invoke(app, [name, "--help"])
+        run = CliRunner(env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"}).invoke(app, [name, "--help"])
         assert run.exit_code == 0, name
         assert "Usage" in run.output
+        said = [line.strip() for line in run.output.partition("╭")[0].splitlines()]
+        for line, following in itertools.pairwise(said):  # a line ends where the next word finds no room
+            assert not line or not following or len(f"{line} {following.split()[0]}") > 78, (name, line)
