@@ -45,7 +45,7 @@ class Row:
 
 
 def spec(trials: int, epochs: int, runner: str, pauses: bool = True, **resources: Any) -> SweepSpec:
-    """A sweep that proposes at random, so that a seed says what an unkilled one would have proposed.
+    """A sweep that proposes at random, controls too, so that a seed says what an unkilled one would propose.
 
     Its trials have one seed and share what they begin with; its rungs pause them, unless told not to.
     """
@@ -58,6 +58,7 @@ def spec(trials: int, epochs: int, runner: str, pauses: bool = True, **resources
             "objective": {"use_case": "balanced"},
             "pruning": {"pruner": "rungs" if pauses else "none"},
             "sampler": {"sampler": "random"},
+            "controls": {"sampler": {"sampler": "random"}, "named": []},
             "budget": {"trials": trials, "epochs": epochs},
             "resources": {"runner": runner, **resources},
         }
