@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 from recorded_space import PlainOnes
-from scipy.stats import spearmanr, t
-from search_tables import BASELINES, RESAMPLES, Row, end, small_leads, until
+from scipy.stats import spearmanr
+from search_tables import BASELINES, RESAMPLES, Row, end, small_leads, student, until
 
 MEASURES: Final = (
     "validation, by the other seeds",
@@ -97,7 +97,7 @@ def ends(rows: Sequence[Row], baseline: str = "random") -> list[str]:
             arm,
             f"{epochs:.0f}",
             f"{own.mean():.4f}",
-            "-" if arm == baseline else _student(own - theirs),
+            "-" if arm == baseline else student(own - theirs),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
@@ -112,7 +112,7 @@ def small_over_pairs(rows: Sequence[Row]) -> list[str]:
     lines.append("| --- " * 5 + "|")
     for (trials, arm), pairs in found.items():
         better = np.mean([np.mean(np.array(leads) > 0.0) for leads, _ in pairs])
-        lead = _student(np.array([np.mean(leads) for leads, _ in pairs]))
+        lead = student(np.array([np.mean(leads) for leads, _ in pairs]))
         spent = np.mean([epochs for _, epochs in pairs])
         lines.append(f"| {trials} | {arm} | {better:.2f} | {lead} | {spent:.0f} |")
     return lines
@@ -120,14 +120,6 @@ def small_over_pairs(rows: Sequence[Row]) -> list[str]:
 
 def _means(by_pair: Mapping[str, Sequence[Row]], pairs: Sequence[str]) -> np.ndarray:
     return np.array([np.mean([end(row) for row in by_pair[pair]]) for pair in pairs])
-
-
-def _student(differences: np.ndarray) -> str:
-    mean = float(differences.mean())
-    if len(differences) < 2:
-        return f"{mean:+.4f}"
-    spread = t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / math.sqrt(len(differences))
-    return f"{mean:+.4f} ({mean - spread:+.4f}..{mean + spread:+.4f})"
 
 
 def condensed(rows: Sequence[Row]) -> list[str]:

@@ -15,6 +15,7 @@ of a baseline is worth at its end.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,7 @@ from typing import Any, Final
 import optuna
 from search_arms import ARMS, EPOCHS, OBJECTIVE, SMALL, SMALL_ARMS, TRIALS
 from search_runs import Key, Meter, Sweep, missing, rows, search_by
-from search_tables import small_tables, tables, wall_and_confirmation
+from search_tables import Row, paired_ends, paired_leads, small_tables, tables, wall_and_confirmation
 
 from lossweep.search.conducting.settings import ControlSearch
 from lossweep.search.sampling import SamplerSpec
@@ -123,8 +124,20 @@ def main() -> None:
     wanted = [(s, a, seed, count) for count in trials for seed in seeds for s in spaces for a in arms]
     missing(chosen.out, wanted, lambda key: run(key, chosen.small))
     found = rows(chosen.out)
-    lines = small_tables(found) if chosen.small else [*tables(found), *wall_and_confirmation(found)]
-    print("\n".join(lines))
+    print("\n".join(told_small(found) if chosen.small else told(found)))
+
+
+def told(found: Sequence[Row]) -> list[str]:
+    """The tables of large budgets; seeds are paired at the ends."""
+    own = [arm for arm in ("ours", "ours, refilled") if any(row["arm"] == arm for row in found)]
+    others = ("random", "One-Epoch", "TPE, stock", "TPE + rungs", "ours, costs ignored")
+    return [*tables(found), *wall_and_confirmation(found), *paired_ends(found, own, others)]
+
+
+def told_small(found: Sequence[Row]) -> list[str]:
+    """The tables of small budgets."""
+    own = [arm for arm in SMALL_ARMS if arm.startswith("ours")]
+    return [*small_tables(found), *paired_leads(found, own, ("random", "One-Epoch", "TPE, stock"))]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+from scipy.stats import t
 
 BASELINES: Final = ("random", "TPE, stock", "TPE + rungs")
 CONFIRMING: Final = 4 * 3 * 12
@@ -63,6 +64,44 @@ def wall_and_confirmation(rows: Sequence[Row], arm: str = "ours") -> list[str]:
             spent = np.array([row["epochs"] for row in arms[name]])
             lines.append(f"| {space} | {name} | {wall} | {_ratio(spent + CONFIRMING, epochs + CONFIRMING)} |")
     return lines
+
+
+def paired_ends(rows: Sequence[Row], own: Sequence[str], others: Sequence[str]) -> list[str]:
+    """How much more arms are truly worth at the end than others on the same seeds: means, Student's t."""
+    found = {key: {row["seed"]: end(row) for row in each} for key, each in _by(rows, "space", "arm").items()}
+    spaces = list(dict.fromkeys(space for space, _ in found))
+    lines = [f"\n| arm | against | {' | '.join(spaces)} |", "| --- " * (2 + len(spaces)) + "|"]
+    for arm in own:
+        for other in others:
+            cells = []
+            for space in spaces:
+                mine, theirs = found.get((space, arm), {}), found.get((space, other), {})
+                gaps = [mine[seed] - theirs[seed] for seed in mine.keys() & theirs]
+                cells.append(student(np.array(gaps)) if gaps else "")
+            lines.append(f"| {arm} | {other} | {' | '.join(cells)} |")
+    return lines
+
+
+def paired_leads(rows: Sequence[Row], own: Sequence[str], others: Sequence[str]) -> list[str]:
+    """How much higher leads over the control are than those of other arms on the same seeds."""
+    leads = {key: each for key, (each, _) in small_leads(rows).items()}
+    lines = ["\n| space | trials | arm | " + " | ".join(f"against {other}" for other in others) + " |"]
+    lines.append("| --- " * (3 + len(others)) + "|")
+    for space, trials, arm in leads:
+        if arm in own:
+            mine = np.array(leads[space, trials, arm])
+            cells = [student(mine - np.array(leads[space, trials, other])) for other in others]
+            lines.append(f"| {space} | {trials} | {arm} | {' | '.join(cells)} |")
+    return lines
+
+
+def student(differences: np.ndarray) -> str:
+    """Their mean, with its 95 % interval by Student's t where there are two or more."""
+    mean = float(differences.mean())
+    if len(differences) < 2:
+        return f"{mean:+.4f}"
+    spread = t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / math.sqrt(len(differences))
+    return f"{mean:+.4f} ({mean - spread:+.4f}..{mean + spread:+.4f})"
 
 
 def small_tables(rows: Sequence[Row]) -> list[str]:
