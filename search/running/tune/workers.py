@@ -62,20 +62,22 @@ class RayWorkers:
         """Whether the machine of an attempt's worker went away; False when it can't be known.
 
         The cluster itself takes a while to notice, and by then its worker was reported lost. So the machine's
-        own port is knocked at, for as long as the machine may still be on its way out.
+        own port is knocked at, for as long as the machine may still be on its way out. A worker that was lost
+        before it wrote its card has not said where it ran: then it counts whether any machine is going.
         """
         process = WorkerProcess.of(self.folder, attempt)
         until = time.monotonic() + _DYING_S
-        while process is not None:
-            node = {each["NodeID"]: each for each in _ray.nodes()}.get(process.node)
-            if node is None:
+        while True:
+            nodes = {each["NodeID"]: each for each in _ray.nodes()}
+            if process is None:
+                going = any(each["Alive"] and not _answers(each) for each in nodes.values())
+            elif process.node in nodes:
+                going = not (nodes[process.node]["Alive"] and _answers(nodes[process.node]))
+            else:
                 return False
-            if not (node["Alive"] and _answers(node)):
-                return True
-            if time.monotonic() > until:
-                return False
+            if going or time.monotonic() > until:
+                return going
             time.sleep(0.2)
-        return False
 
     def _where_it_runs(self, process: WorkerProcess, ask: Callable[[WorkerProcess], T]) -> T:
         if process.node == self._node:

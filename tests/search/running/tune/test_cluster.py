@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +13,7 @@ import pytest
 from small_sweeps import workspace
 
 from lossweep.search.ledger import Ledger
-from lossweep.search.running.tune import cluster, worker
+from lossweep.search.running.tune import cluster, worker, workers
 from lossweep.search.running.tune.cluster import IdleWatch, TrialResources
 from lossweep.search.simulation.training_log import trained
 from lossweep.search.study.decisions import Decision
@@ -174,6 +175,26 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.parametrize(
+    ("ports", "gone"), [("open closed", True), ("open open", False), ("open dead", False)]
+)
+def test_of_a_worker_that_was_lost_before_it_said_where_it_ran_any_machine_may_be_gone(
+    ports: str, gone: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker on a machine that is taken away may be lost before it has written its card."""
+    monkeypatch.setattr(workers, "_DYING_S", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_server(("127.0.0.1", 0)) as shut:
+        port = {"open": listening.getsockname()[1], "closed": shut.getsockname()[1], "dead": 1}
+        shut.close()
+        nodes = [
+            _node(2, alive=kind != "dead")
+            | {"NodeID": str(i), "NodeManagerAddress": "127.0.0.1", "NodeManagerPort": port[kind]}
+            for i, kind in enumerate(ports.split())
+        ]
+        monkeypatch.setattr(workers._ray, "nodes", lambda: nodes)
+        assert workers.RayWorkers(tmp_path, "0").machine_is_gone("never begun") is gone
+
+
 @pytest.mark.slow
 def test_resources_that_do_not_come_are_said_and_when_they_go_their_trial_goes_on_elsewhere(
     tmp_path: Path,
@@ -203,7 +224,8 @@ def test_resources_that_do_not_come_are_said_and_when_they_go_their_trial_goes_o
     history = ledger.history("small")
     faults = [attempt.fault for attempt in ledger.attempts(ledger.sweep("small").id)]
     ledger.close()
-    assert history.counts()["completed"] == 4
+    ends = [(str(trial.outcome), trial.reason) for trial in history.trials]
+    assert [outcome for outcome, _ in ends] == ["completed"] * 4, (ends, faults, run.stdout)
     assert sorted(filter(None, faults)) == [FaultKind.NODE_LOST]
     retries = [d.reason for t in history.trials for d in t.decisions if d.action is Decision.RETRY]
     assert len(retries) == 1
