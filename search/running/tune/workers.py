@@ -67,7 +67,7 @@ class RayWorkers:
         """
         process = WorkerProcess.of(self.folder, attempt)
         until = time.monotonic() + _DYING_S
-        while True:
+        while _ray.is_initialized():
             nodes = {each["NodeID"]: each for each in _ray.nodes()}
             if process is None:
                 going = any(each["Alive"] and not _answers(each) for each in nodes.values())
@@ -78,6 +78,7 @@ class RayWorkers:
             if going or time.monotonic() > until:
                 return going
             time.sleep(0.2)
+        return False
 
     def _where_it_runs(self, process: WorkerProcess, ask: Callable[[WorkerProcess], T]) -> T:
         if process.node == self._node:

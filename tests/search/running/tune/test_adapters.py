@@ -197,6 +197,7 @@ def test_a_machine_that_the_cluster_does_not_miss_yet_is_knocked_at(
     lost: Any = SimpleNamespace(error_file=str(tmp_path / "error.txt"), trial_id="x")
     WorkerProcess.here("there").write(tmp_path, bridge.attempts["x"])
     kinds = []
+    monkeypatch.setattr(workers._ray, "is_initialized", lambda: True)
     with socket.socket() as living:
         living.bind(("127.0.0.1", 0))
         living.listen()

@@ -191,6 +191,7 @@ def test_of_a_worker_that_was_lost_before_it_said_where_it_ran_any_machine_may_b
             | {"NodeID": str(i), "NodeManagerAddress": "127.0.0.1", "NodeManagerPort": port[kind]}
             for i, kind in enumerate(ports.split())
         ]
+        monkeypatch.setattr(workers._ray, "is_initialized", lambda: True)
         monkeypatch.setattr(workers._ray, "nodes", lambda: nodes)
         assert workers.RayWorkers(tmp_path, "0").machine_is_gone("never begun") is gone
 
