@@ -147,7 +147,8 @@ class SweepProgress:
     @property
     def in_epochs(self) -> bool:
         """Whether `done` counts epochs: those of a search that refills its budget."""
-        return self._sweep is not None and self._sweep.refills and not self._confirms
+        sweep = self.history
+        return sweep is not None and sweep.refills and not _confirms(sweep)
 
     @property
     def done(self) -> tuple[int, int]:
@@ -158,19 +159,11 @@ class SweepProgress:
         sweep = self.history
         if sweep is None:
             return 0, 0
-        if sweep.confirmation is not None and self._confirms:
+        if sweep.confirmation is not None and _confirms(sweep):
             return sweep.confirmation.done, sweep.confirmation.planned
         if sweep.refills:
             return Epochs.of(sweep.trials).trained, sweep.budget_trials * sweep.budget_epochs
         return sweep.ended + sweep.paused, sweep.budget_trials
-
-    @property
-    def _confirms(self) -> bool:
-        """Whether the search is over, and what it found is being confirmed."""
-        sweep = self.history
-        if sweep is None or sweep.confirmation is None:
-            return False
-        return all(trial.outcome.is_final for trial in sweep.trials)
 
     def _confirmation(self, confirmation: Confirmation) -> str:
         plan = confirmation.plan
@@ -232,6 +225,11 @@ class SweepProgress:
         """What a running trial has to go: to the average, and beyond it at least one."""
         budget = trial.evaluations[-1].epochs if trial.evaluations else usual
         return max(usual - _epochs(trial), min(1.0, budget - _epochs(trial)))
+
+
+def _confirms(sweep: SweepHistory) -> bool:
+    """Whether the search is over, and what it found is being confirmed."""
+    return sweep.confirmation is not None and all(trial.outcome.is_final for trial in sweep.trials)
 
 
 def _is_at_rest(trial: TrialHistory) -> bool:

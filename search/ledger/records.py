@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
+from typing import Any
 
 import yaml
 
@@ -98,12 +99,12 @@ def record_of(row: SweepRow) -> SweepRecord:
     return SweepRecord(**values)
 
 
-def refills_budget(spec_yaml: str) -> bool:
+def refills_budget(written: Mapping[str, Any]) -> bool:
     """Whether a stored sweep file has its budget refilled."""
-    return bool((yaml.safe_load(spec_yaml).get("budget") or {}).get("refill"))
+    return bool((written.get("budget") or {}).get("refill"))
 
 
-def own_controls(spec_yaml: str) -> tuple[str, ...]:
+def own_controls(written: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of the user's own baselines in a stored sweep file."""
-    controls = yaml.safe_load(spec_yaml).get("controls") or {}
+    controls = written.get("controls") or {}
     return tuple(controls.get("own") or ())

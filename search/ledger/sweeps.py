@@ -293,11 +293,12 @@ class Ledger:
         """
         record = self.sweep(name)
         with reading(name, "its file"):
+            file = yaml.safe_load(record.spec_yaml)
             try:
-                objective = ObjectiveSpec.model_validate(yaml.safe_load(record.spec_yaml)["objective"])
+                objective = ObjectiveSpec.model_validate(file["objective"])
             except ValidationError:
                 raise unreadable(record) from None
-            own, refills = own_controls(record.spec_yaml), refills_budget(record.spec_yaml)
+            own, refills = own_controls(file), refills_budget(file)
         with reading(name, "an evaluation"):
             evaluations = self.all_evaluations(record.id)
         with reading(name, "a decision"):
